@@ -1,0 +1,129 @@
+#include "commands.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+
+int main(int argc, char** argv)
+{
+    namespace cli = titip::cli;
+    CLI::App app { "titip shows and steers titipd: whether records are safe, where they are, what happens next" };
+    app.require_subcommand(1);
+    app.fallthrough();
+    app.set_version_flag("--version", "titip " TITIP_VERSION);
+    const char* from_environment = std::getenv("TITIP_SOCKET");
+    std::string socket = from_environment ? from_environment : "/run/titip/titip.sock";
+    bool json = false;
+    std::string station;
+    app.add_option("--socket", socket, "the daemon's local socket (or TITIP_SOCKET)")->capture_default_str();
+    app.add_flag("--json", json, "answers as JSON");
+    app.add_option("--station", station, "whose record is meant, where two stations chose the same id");
+
+    std::string id;
+    std::vector<std::string> files;
+    std::string lane;
+    auto* submit = app.add_subcommand("submit", "hand over records: files that hold an Enrollment (protobuf)");
+    submit->add_option("files", files, "the files")->required();
+    submit->add_option("--lane", lane, "urgent, ordinary or bulk");
+
+    bool watch = false;
+    double every_s = 1;
+    auto* status = app.add_subcommand("status", "are the records safe, where are they, what happens next");
+    status->add_flag("--watch", watch, "again and again");
+    status->add_option("--every-s", every_s, "seconds between two looks")->capture_default_str();
+
+    cli::list_options filter;
+    auto* list = app.add_subcommand("list", "the records here");
+    list->add_option("--state", filter.state, "only in this state");
+    list->add_option("--lane", filter.lane, "only in this lane");
+    list->add_option("--older", filter.older, "accepted longer ago than this, \"3 days\"");
+    list->add_flag("--held", filter.held, "only held ones");
+
+    auto* show = app.add_subcommand("show", "one record's whole story");
+    show->add_option("id", id, "the record")->required();
+
+    std::string out;
+    auto* receipt = app.add_subcommand("receipt", "the signed receipt of one record (CMS)");
+    receipt->add_option("id", id, "the record")->required();
+    receipt->add_option("--out", out, "the file to write; standard output without it");
+
+    std::string file;
+    std::string authorities = "/etc/titip/authorities.pem";
+    auto* verify = app.add_subcommand("verify", "check a signed statement (a receipt, a manifest, a verdict), offline");
+    verify->add_option("file", file, "the statement")->required();
+    verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")->capture_default_str();
+
+    std::vector<std::pair<CLI::App*, std::string>> on_record;
+    for (const auto& [name, what] : { std::pair { "hold", "do not send this record yet" },
+             std::pair { "release", "end a hold" }, std::pair { "retry", "send a quarantined record once more" } }) {
+        auto* command = app.add_subcommand(name, what);
+        command->add_option("id", id, "the record")->required();
+        on_record.emplace_back(command, name);
+    }
+    std::vector<std::pair<CLI::App*, std::string>> on_link;
+    for (const auto& [name, what] : { std::pair { "pause", "stop sending; taking records goes on" },
+             std::pair { "resume", "go on sending" } })
+        on_link.emplace_back(app.add_subcommand(name, what), name);
+
+    std::uint64_t after = 0;
+    bool follow = false;
+    auto* events = app.add_subcommand("events", "the ledger: what happened, in order");
+    events->add_option("--after", after, "only entries after this number");
+    events->add_flag("--follow", follow, "wait for more");
+
+    std::string until;
+    std::string timeout;
+    auto* wait = app.add_subcommand("wait", "until the condition holds; exit code 1 if the time is over first");
+    wait->add_option("--until", until, "empty, online, or delivered=ID")->required();
+    wait->add_option("--timeout", timeout, "how long at most, \"10 min\"");
+
+    std::string key;
+    std::string certificate;
+    auto* open = app.add_subcommand("open", "at the centre: decrypt a record, compare the ids, say that it was opened");
+    open->add_option("id", id, "the record")->required();
+    open->add_option("--key", key, "the recipient's private key (PEM)")->required();
+    open->add_option("--certificate", certificate, "the recipient's certificate (PEM)")->required();
+    open->add_option("--out", out, "the file for the enrollment; it holds personal data");
+
+    std::string kind;
+    auto* verdict = app.add_subcommand("verdict", "at the centre: what was found about a record");
+    verdict->add_option("id", id, "the record")->required();
+    verdict->add_option("kind", kind, "opened, print-ready, duplicate, enrollment-failure, open-failed")->required();
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? cli::done : cli::usage;
+    }
+    if (*verify)
+        return cli::verify(file, authorities, json);
+
+    cli::session with { socket };
+    with.json = json;
+    with.station = station;
+    if (*submit)
+        return cli::submit(with, files, lane);
+    if (*status)
+        return cli::status(with, watch, std::chrono::milliseconds { static_cast<std::int64_t>(every_s * 1000) });
+    if (*list)
+        return cli::list(with, filter);
+    if (*show)
+        return cli::show(with, id);
+    if (*receipt)
+        return cli::receipt(with, id, out);
+    if (*events)
+        return cli::events(with, after, follow);
+    if (*wait)
+        return cli::wait(with, until, timeout);
+    if (*open)
+        return cli::open(with, id, key, certificate, out);
+    if (*verdict)
+        return cli::verdict(with, id, kind);
+    for (const auto& [command, name] : on_record)
+        if (*command)
+            return cli::act_on_record(with, id, name);
+    for (const auto& [command, name] : on_link)
+        if (*command)
+            return cli::act_on_link(with, name);
+    return cli::usage;
+}

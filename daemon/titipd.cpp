@@ -1,0 +1,41 @@
+#include "base/log.hpp"
+#include "node/node.hpp"
+#include "node/service.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+int main(int argc, char** argv)
+{
+    CLI::App app { "titipd keeps identity-card enrollment records safe and hands them on when the link is up" };
+    std::string file = "/etc/titip/titip.toml";
+    bool check_only = false;
+    bool verbose = false;
+    app.add_option("--config", file, "the configuration file")->capture_default_str();
+    app.add_flag("--check", check_only, "check the configuration and its files, and exit; the store is not touched");
+    app.add_flag("--verbose", verbose, "log what is for developers too");
+    app.set_version_flag("--version", "titipd " TITIP_VERSION);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    }
+    if (verbose)
+        titip::log::set_threshold(titip::log::level::debug);
+
+    auto config = titip::node::load_config(file);
+    if (!config) {
+        fmt::print(stderr, "titipd: {}\n", config.error().sentence);
+        return 1;
+    }
+    if (check_only) {
+        const auto materials = titip::node::load_materials(*config);
+        if (!materials) {
+            fmt::print(stderr, "titipd: {}\n", materials.error().sentence);
+            return 1;
+        }
+        fmt::print("{}: good\n", file);
+        return 0;
+    }
+    return titip::node::run_service(*std::move(config));
+}

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+
+#include <filesystem>
+
+namespace titip {
+
+/// A whole file; errc::file_too_large past `limit_bytes`, else what the system says.
+result<bytes> read_file(const std::filesystem::path& path, std::size_t limit_bytes = 64u << 20);
+
+/// Replaces `path` as a whole: temporary file, fsync, rename, fsync of the folder.
+result<void> write_file(const std::filesystem::path& path, bytes_view data);
+
+} // namespace titip

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "control/server.hpp"
+
+#include <boost/json/object.hpp>
+
+/// What the control API says, as JSON. Private to this room.
+namespace titip::control {
+
+boost::json::object to_json(const journal::record_view& record);
+boost::json::object to_json(const journal::ledger_entry& entry);
+boost::json::object to_json(const journal::acceptance& accepted);
+boost::json::object status_of(const services& parts, const journal::totals& now, wall_time oldest_waiting);
+
+http::response json_answer(unsigned status, const boost::json::value& body);
+/// JSON Lines: one object a line; newest fields may come, readers ignore what they do not know.
+http::response lines_answer(const std::vector<boost::json::object>& lines);
+http::response rejected(const accept::rejection& why);
+http::response failed(const error_code& why);
+
+/// OpenMetrics text.
+http::response metrics_answer(const services& parts, const journal::totals& now);
+
+} // namespace titip::control

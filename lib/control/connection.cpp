@@ -1,0 +1,415 @@
+#include "control/connection.hpp"
+
+#include <boost/json/parse.hpp>
+#include <fmt/format.h>
+
+namespace titip::control {
+
+namespace {
+
+    constexpr std::string_view api_version = "1";
+    constexpr std::size_t most_request_bytes = 64u << 10;
+    constexpr std::size_t most_skipped_bytes = 64u << 10; // see http::server_connection
+
+} // namespace
+
+server::connection::connection(server& owner, std::unique_ptr<http::stream> transport, http::credentials peer)
+    : owner_(owner)
+    , http_(std::move(transport), http::server_limits { .idle = 5min, .no_progress = 1min })
+    , peer_(std::move(peer))
+{
+}
+
+std::optional<http::response> server::connection::forbid(role wanted) const
+{
+    if (owner_.roles_.has(peer_, wanted))
+        return std::nullopt;
+    return http::problem(403, "you may not do this",
+        fmt::format("it needs membership in the group \"{}\"", owner_.roles_.group_of(wanted)));
+}
+
+asio::awaitable<void> server::connection::run()
+{
+    for (;;) {
+        const auto request = co_await http_.read_request();
+        if (!request) {
+            const auto status = http::status_for(request.error());
+            if (status != 0) {
+                auto out = http::problem(status, request.error().message());
+                out.keep_alive = false;
+                co_await http_.write(std::move(out));
+            }
+            co_return;
+        }
+        body_is_read_ = false;
+        const auto target = http::parse_target(request->target);
+        http::response out = http::problem(400, "the address is malformed");
+        if (request->fields.has("Origin") || request->fields.has("Referer"))
+            out = http::problem(403, "this socket is not for web pages");
+        else if (target) {
+            station_ = target->find("station").value_or("");
+            out = co_await route(*request, *target);
+        }
+        out.fields.add("Titip-Version", std::string { api_version });
+        out.keep_alive = request->keep_alive && is_skippable(*request);
+        out.is_head = request->method == "HEAD";
+        const bool ends = !out.keep_alive;
+        const auto written = co_await http_.write(std::move(out));
+        if (!written || ends)
+            break;
+    }
+    co_await http_.transport().shutdown();
+    // What the peer still sends of a body that was refused must not turn the answer into a reset.
+    bytes sink(64u << 10);
+    http_.transport().set_no_progress_limit(2s);
+    constexpr std::size_t most_bytes = 32u << 20;
+    for (std::size_t skipped = 0; skipped < most_bytes;) {
+        const auto got = co_await http_.transport().read_some(sink);
+        if (!got)
+            break;
+        skipped += *got;
+    }
+}
+
+bool server::connection::is_skippable(const http::request& request) const
+{
+    return body_is_read_ || (request.content_length && *request.content_length <= most_skipped_bytes);
+}
+
+asio::awaitable<result<bytes>> server::connection::read_body(
+    const http::request& request, std::size_t limit_bytes)
+{
+    bytes out;
+    if (request.content_length) {
+        if (*request.content_length > limit_bytes)
+            co_return http::errc::body_too_large;
+        out.reserve(*request.content_length);
+    }
+    for (;;) {
+        constexpr std::size_t piece = 256u << 10;
+        const auto filled = out.size();
+        const auto want = request.content_length ? std::min<std::size_t>(piece, *request.content_length - filled) : piece;
+        if (want == 0)
+            break;
+        out.resize(filled + want);
+        const auto got = co_await http_.read_body(std::span { out }.subspan(filled));
+        out.resize(filled + (got ? *got : 0));
+        if (!got)
+            co_return got.error();
+        if (*got == 0)
+            break;
+        if (out.size() > limit_bytes)
+            co_return http::errc::body_too_large;
+    }
+    body_is_read_ = true;
+    co_return out;
+}
+
+server::connection::answer server::connection::route(
+    const http::request& request, const http::target& target)
+{
+    const auto& path = target.segments;
+    if (path.empty() || path[0] != "v1" || path.size() < 2)
+        co_return http::problem(404, "no such resource");
+    const bool is_get = request.method == "GET";
+    const auto& what = path[1];
+    if (what == "status" && is_get) {
+        if (auto no = forbid(role::read))
+            co_return *std::move(no);
+        co_return co_await status();
+    }
+    if (!owner_.parts_.safe_mode.empty())
+        co_return http::problem(503, "safe mode: the store cannot be trusted", owner_.parts_.safe_mode);
+    if (what == "records" && path.size() >= 3)
+        co_return co_await route_record(request, target);
+    if (is_get && (what == "records" || what == "events" || what == "metrics")) {
+        if (auto no = forbid(role::read))
+            co_return *std::move(no);
+        if (what == "records")
+            co_return co_await list(target);
+        if (what == "events")
+            co_return co_await events(target);
+        co_return metrics_answer(owner_.parts_, owner_.parts_.store->now());
+    }
+    if (what == "link" && path.size() == 3 && request.method == "POST") {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await operate_link(path[2]);
+    }
+    if (what == "verdicts" && request.method == "POST") {
+        if (auto no = forbid(role::consume))
+            co_return *std::move(no);
+        co_return co_await judge(request);
+    }
+    co_return http::problem(404, "no such resource");
+}
+
+server::connection::answer server::connection::route_record(
+    const http::request& request, const http::target& target)
+{
+    const auto& path = target.segments;
+    const auto id = record_id::parse(path[2]);
+    if (!id)
+        co_return http::problem(400, "that is not a record id", "a record id is a UUID: 8-4-4-4-12 hexadecimal digits");
+    const std::string_view part = path.size() == 4 ? std::string_view { path[3] } : std::string_view {};
+    const bool is_get = request.method == "GET";
+    if (path.size() == 3 && request.method == "PUT") {
+        if (auto no = forbid(role::submit))
+            co_return *std::move(no);
+        co_return co_await submit(request, target, *id);
+    }
+    if (is_get && part == "envelope") {
+        if (auto no = forbid(role::consume))
+            co_return *std::move(no);
+        co_return co_await envelope_of(*id);
+    }
+    if (is_get && (path.size() == 3 || part == "receipt")) {
+        if (auto no = forbid(role::read))
+            co_return *std::move(no);
+        if (part == "receipt")
+            co_return co_await receipt(*id);
+        co_return co_await show(*id);
+    }
+    if (request.method == "POST" && (part == "hold" || part == "release" || part == "retry")) {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await operate_record(*id, part);
+    }
+    co_return http::problem(404, "no such resource");
+}
+
+server::connection::answer server::connection::submit(
+    const http::request& request, const http::target& target, record_id id)
+{
+    constexpr std::size_t most_in_memory = 3 * accept::most_enrollment_bytes;
+    if (!owner_.parts_.acceptor)
+        co_return http::problem(404, "records are not submitted at this node", "its configuration has no [seal]");
+    if (owner_.is_stopping_)
+        co_return http::problem(503, "the daemon is stopping: nothing was stored", "submit it again in a moment");
+    std::optional<envelope::lane> lane;
+    if (const auto text = target.find("lane")) {
+        lane = envelope::parse_lane(*text);
+        if (!lane)
+            co_return http::problem(400, "unknown lane", "a lane is urgent, ordinary or bulk");
+    }
+    const auto announced = request.content_length.value_or(accept::most_enrollment_bytes);
+    if (announced > accept::most_enrollment_bytes)
+        co_return http::problem(413, "the record is too large",
+            fmt::format("a record has at most {} bytes", accept::most_enrollment_bytes));
+    // Many submitters at once wait here rather than fill the memory.
+    while (owner_.body_bytes_ > 0 && owner_.body_bytes_ + announced > most_in_memory)
+        co_await owner_.body_freed_.wait();
+    owner_.body_bytes_ += announced;
+    const auto give_back = [owner = &owner_, announced](void*) {
+        owner->body_bytes_ -= announced;
+        owner->body_freed_.ring();
+    };
+    const std::unique_ptr<void, decltype(give_back)> held { this, give_back };
+    auto body = co_await read_body(request, accept::most_enrollment_bytes);
+    if (!body && body.error() == http::errc::body_too_large)
+        co_return http::problem(413, "the record is too large");
+    if (!body)
+        co_return http::problem(400, "the body ended early; nothing was stored");
+    const auto accepted = co_await owner_.parts_.acceptor->submit(id, lane, std::move(*body));
+    if (!accepted)
+        co_return rejected(accepted.error());
+    auto out = to_json(*accepted);
+    out["id"] = id.to_string();
+    co_return json_answer(accepted->is_new ? 201 : 200, out);
+}
+
+server::connection::answer server::connection::status()
+{
+    if (!owner_.parts_.store)
+        co_return json_answer(200, status_of(owner_.parts_, {}, {}));
+    const auto oldest = co_await owner_.parts_.store->oldest_waiting();
+    co_return json_answer(200, status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time {}));
+}
+
+server::connection::answer server::connection::list(const http::target& target)
+{
+    constexpr std::uint64_t most = 1000;
+    journal::list_filter filter;
+    if (const auto text = target.find("state")) {
+        filter.state = journal::parse_state(*text);
+        if (!filter.state)
+            co_return http::problem(400, "unknown state", "a state is arriving, waiting, relayed, delivered, opened, erased, quarantined or withdrawn");
+    }
+    if (const auto text = target.find("lane")) {
+        filter.lane = envelope::parse_lane(*text);
+        if (!filter.lane)
+            co_return http::problem(400, "unknown lane", "a lane is urgent, ordinary or bulk");
+    }
+    if (const auto text = target.find("held"))
+        filter.held = *text == "true";
+    if (const auto text = target.find("before_ms"))
+        if (const auto ms = http::parse_number(*text))
+            filter.accepted_before = from_ms(static_cast<std::int64_t>(*ms));
+    std::optional<journal::place> after;
+    if (const auto text = target.find("after"))
+        if (const auto place = http::parse_number(*text))
+            after = journal::place { *place };
+    const auto wanted = target.find("limit");
+    const auto limit = std::min(wanted ? http::parse_number(*wanted).value_or(most) : most, most);
+    const auto found = co_await owner_.parts_.store->list(filter, after, limit);
+    if (!found)
+        co_return failed(found.error());
+    std::vector<boost::json::object> lines;
+    for (const auto& each : *found)
+        lines.push_back(to_json(each));
+    co_return lines_answer(lines);
+}
+
+asio::awaitable<result<journal::record_view, http::response>> server::connection::find(record_id id)
+{
+    auto found = co_await owner_.parts_.store->show(id);
+    if (!found)
+        co_return failed(found.error());
+    if (!station_.empty())
+        std::erase_if(*found, [this](const auto& each) { return each.key.station != station_; });
+    if (found->empty())
+        co_return http::problem(404, "no such record here");
+    if (found->size() > 1)
+        co_return http::problem(409, "several stations have a record of this id", "name one: ?station=NAME");
+    co_return std::move(found->front());
+}
+
+server::connection::answer server::connection::show(record_id id)
+{
+    const auto record = co_await find(id);
+    if (!record)
+        co_return record.error();
+    auto out = to_json(*record);
+    const auto story = co_await owner_.parts_.store->story(id);
+    boost::json::array lines;
+    if (story)
+        for (const auto& each : *story)
+            lines.push_back(to_json(each));
+    out["story"] = std::move(lines);
+    out["paused"] = owner_.parts_.store->now().paused;
+    if (owner_.parts_.replayer) {
+        const auto link = owner_.parts_.replayer->now();
+        out["link_up"] = link.is_up;
+        out["link_verdict"] = link::to_string(link.verdict);
+        if (!link.is_up)
+            out["next_check_ms"] = to_ms(link.next_check);
+    }
+    co_return json_answer(200, out);
+}
+
+server::connection::answer server::connection::receipt(record_id id)
+{
+    const auto record = co_await find(id);
+    if (!record)
+        co_return record.error();
+    const auto cms = co_await owner_.parts_.store->receipt_of(record->key);
+    if (!cms)
+        co_return failed(cms.error());
+    if (cms->empty())
+        co_return http::problem(404, "no receipt yet", "the next custodian has not confirmed this record");
+    http::response out;
+    out.fields.add("Content-Type", "application/cms");
+    out.body = *cms;
+    co_return out;
+}
+
+server::connection::answer server::connection::envelope_of(record_id id)
+{
+    const auto record = co_await find(id);
+    if (!record)
+        co_return record.error();
+    const auto sealed = co_await owner_.parts_.store->read(record->key, 0, record->size_bytes);
+    if (!sealed)
+        co_return failed(sealed.error());
+    http::response out;
+    out.fields.add("Content-Type", "application/cms");
+    out.fields.add("Titip-Station", record->key.station);
+    out.fields.add("Titip-Digest", to_hex(record->digest));
+    out.body = *sealed;
+    co_return out;
+}
+
+server::connection::answer server::connection::events(const http::target& target)
+{
+    constexpr std::size_t most = 1000;
+    const auto text = target.find("after");
+    const auto after = text ? http::parse_number(*text).value_or(0) : 0;
+    const auto wait_text = target.find("wait_s");
+    const auto wait_s = std::min<std::uint64_t>(wait_text ? http::parse_number(*wait_text).value_or(0) : 0, 60);
+    const auto deadline = monotonic::now() + std::chrono::seconds { wait_s };
+    while (owner_.parts_.store->now().next_entry <= after + 1 && monotonic::now() < deadline && !owner_.is_stopping_)
+        co_await owner_.news_.wait_until(deadline);
+    const auto found = co_await owner_.parts_.store->ledger(after, most);
+    if (!found)
+        co_return failed(found.error());
+    std::vector<boost::json::object> lines;
+    for (const auto& each : *found)
+        lines.push_back(to_json(each));
+    co_return lines_answer(lines);
+}
+
+server::connection::answer server::connection::operate_record(record_id id, std::string_view action)
+{
+    const auto record = co_await find(id);
+    if (!record)
+        co_return record.error();
+    auto& store = *owner_.parts_.store;
+    result<void> done;
+    if (action == "hold")
+        done = co_await store.hold(record->key);
+    else if (action == "release")
+        done = co_await store.release(record->key);
+    else
+        done = co_await store.retry(record->key);
+    if (!done)
+        co_return failed(done.error());
+    co_return co_await show(id);
+}
+
+server::connection::answer server::connection::operate_link(std::string_view action)
+{
+    auto* replayer = owner_.parts_.replayer;
+    if (!replayer)
+        co_return http::problem(404, "this node has no upstream");
+    if (action == "pause" || action == "resume") {
+        const auto done = co_await owner_.parts_.store->set_paused(action == "pause");
+        if (!done)
+            co_return failed(done.error());
+        replayer->set_paused(action == "pause");
+    } else if (action == "probe")
+        replayer->check_now();
+    else
+        co_return http::problem(404, "no such resource");
+    co_return co_await status();
+}
+
+server::connection::answer server::connection::judge(const http::request& request)
+{
+    const auto body = co_await read_body(request, most_request_bytes);
+    if (!body)
+        co_return http::problem(400, "the body is too large or ended early");
+    boost::system::error_code not_json;
+    const auto value = boost::json::parse(as_text(*body), not_json);
+    const auto text = [&value](std::string_view key) -> std::string {
+        const auto* each = value.is_object() ? value.get_object().if_contains(key) : nullptr;
+        return each && each->is_string() ? std::string { each->get_string() } : std::string {};
+    };
+    const auto id = record_id::parse(text("id"));
+    const auto kind = envelope::parse_verdict_kind(text("kind"));
+    if (not_json || !id || !kind)
+        co_return http::problem(400, "a verdict needs id, digest and kind", "kind is opened, print-ready, duplicate, enrollment-failure or open-failed");
+    if (owner_.parts_.role != "centre")
+        co_return http::problem(403, "only the centre gives verdicts");
+    station_ = text("station");
+    const auto record = co_await find(*id);
+    if (!record)
+        co_return record.error();
+    if (to_hex(record->digest) != text("digest"))
+        co_return http::problem(409, "the record here has another digest");
+    const auto signed_verdict = co_await owner_.parts_.store->judge(record->key, record->digest, *kind);
+    if (!signed_verdict)
+        co_return failed(signed_verdict.error());
+    co_return co_await show(*id);
+}
+
+} // namespace titip::control

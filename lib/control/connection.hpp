@@ -1,0 +1,43 @@
+#pragma once
+
+#include "control/bodies.hpp"
+#include "control/server.hpp"
+
+namespace titip::control {
+
+/// One connection of a local program. Private to this room.
+class server::connection {
+public:
+    connection(server& owner, std::unique_ptr<http::stream> transport, http::credentials peer);
+
+    asio::awaitable<void> run();
+
+private:
+    using answer = asio::awaitable<http::response>;
+    answer route(const http::request& request, const http::target& target);
+    answer route_record(const http::request& request, const http::target& target);
+    answer submit(const http::request& request, const http::target& target, record_id id);
+    answer status();
+    answer list(const http::target& target);
+    answer show(record_id id);
+    answer receipt(record_id id);
+    answer envelope_of(record_id id);
+    answer events(const http::target& target);
+    answer operate_record(record_id id, std::string_view action);
+    answer operate_link(std::string_view action);
+    answer judge(const http::request& request);
+    asio::awaitable<result<bytes>> read_body(const http::request& request, std::size_t limit_bytes);
+    /// The record of this id, wherever it is from; a problem if there is none, or more than one.
+    asio::awaitable<result<journal::record_view, http::response>> find(record_id id);
+    /// A refusal if the peer lacks the role.
+    std::optional<http::response> forbid(role wanted) const;
+    bool is_skippable(const http::request& request) const;
+
+    server& owner_;
+    http::server_connection http_;
+    http::credentials peer_;
+    std::string station_; ///< ?station= of the present request
+    bool body_is_read_ = false;
+};
+
+} // namespace titip::control

@@ -1,0 +1,29 @@
+#include "control/server.hpp"
+
+#include "base/log.hpp"
+#include "control/connection.hpp"
+
+namespace titip::control {
+
+server::server(asio::any_io_executor on, services parts, role_groups groups)
+    : on_(on)
+    , parts_(std::move(parts))
+    , roles_(groups)
+    , news_(on)
+    , body_freed_(on)
+{
+}
+
+asio::awaitable<void> server::serve(std::unique_ptr<http::stream> transport)
+{
+    const auto peer = http::peer_credentials(transport->native_handle());
+    if (!peer) {
+        log::warn("control-peer-unknown why=\"{}\"", peer.error().message());
+        transport->close();
+        co_return;
+    }
+    connection one { *this, std::move(transport), *peer };
+    co_await one.run();
+}
+
+} // namespace titip::control

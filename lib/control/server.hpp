@@ -1,0 +1,53 @@
+#pragma once
+
+#include "accept/acceptor.hpp"
+#include "base/bell.hpp"
+#include "control/roles.hpp"
+#include "http/server.hpp"
+#include "replay/replayer.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace titip::control {
+
+/// What the local socket speaks for. Null where this node has no such part.
+struct services {
+    std::string node;
+    std::string role; ///< "station", "relay", "centre"
+    journal::store* store = nullptr;
+    accept::acceptor* acceptor = nullptr;
+    replay::replayer* replayer = nullptr;
+    std::string safe_mode; ///< why the store is not open; empty if it is
+    wall_time certificate_expires {};
+    wall_time recipient_expires {}; ///< of the earliest sealing certificate; zero without [seal]
+};
+
+/// The local socket: HTTP/1.1 and JSON for submitters, operators, consumers (docs/protocol.md).
+/// Roles are checked once per connection, by the peer's groups. Nothing personal leaves through it: the
+/// daemon has no personal data to give. Threads: the socket thread.
+class server {
+public:
+    server(asio::any_io_executor on, services parts, role_groups groups);
+
+    /// One connection, until it ends.
+    asio::awaitable<void> serve(std::unique_ptr<http::stream> transport);
+
+    /// Something changed: for those who wait at /v1/events.
+    void ring() { news_.ring(); }
+    void stop_accepting() { is_stopping_ = true; news_.ring(); }
+    services& parts() noexcept { return parts_; }
+
+private:
+    class connection;
+    asio::any_io_executor on_;
+    services parts_;
+    roles roles_;
+    bell news_;
+    std::size_t body_bytes_ = 0; ///< of submissions in memory, over all connections
+    bell body_freed_;
+    bool is_stopping_ = false;
+};
+
+} // namespace titip::control

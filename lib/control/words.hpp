@@ -1,0 +1,33 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Every sentence that `titip` says to a person, in one place, so that Indonesian can follow. They are
+/// made from what the control API answers; the API itself speaks in codes.
+namespace titip::control::words {
+
+/// Whether records are safe, where they are, and what happens next; then the figures.
+std::vector<std::string> status(const boost::json::object& status);
+
+/// One record's whole story: where it is, why it has not gone, what comes next and when.
+std::vector<std::string> record(const boost::json::object& shown);
+
+/// A line of `titip list`, and the line above them.
+std::string list_header();
+std::string list_line(const boost::json::object& record);
+
+std::string event(const boost::json::object& entry);
+std::string accepted(const boost::json::object& acceptance);
+/// What a problem+json says, with its defects, one a line.
+std::vector<std::string> problem(const boost::json::object& problem);
+
+/// "the upstream's name cannot be resolved", for a verdict of the link.
+std::string_view link_verdict(std::string_view verdict);
+
+std::string not_reachable(std::string_view socket, std::string_view why);
+
+} // namespace titip::control::words

@@ -1,0 +1,143 @@
+#include "enrollment/check.hpp"
+
+#include "enrollment/judgement.hpp"
+#include "enrollment/survey.hpp"
+
+#include <titip/v1/enrollment.pb.h>
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+
+namespace titip::enrollment {
+
+namespace {
+
+// The first millisecond of the year 10000, which no format of ours can write.
+constexpr std::int64_t end_of_time_ms = 253'402'300'800'000;
+
+void cleanse(std::string* text)
+{
+    OPENSSL_cleanse(text->data(), text->size());
+}
+
+void cleanse(v1::Biodata& it)
+{
+    auto& address = *it.mutable_address();
+    for (auto* each :
+         {it.mutable_nik(), it.mutable_full_name(), it.mutable_birth_place(),
+          it.mutable_occupation(), it.mutable_citizenship(), it.mutable_family_card_number(),
+          address.mutable_street(), address.mutable_rt(), address.mutable_rw(),
+          address.mutable_village(), address.mutable_district(), address.mutable_regency(),
+          address.mutable_province(), address.mutable_region_code(), address.mutable_postal_code()})
+        cleanse(each);
+    it.mutable_birth_date()->Clear();
+}
+
+// A parsed record, whose texts and images do not stay in freed memory.
+struct plaintext {
+    v1::Enrollment record;
+
+    plaintext() = default;
+    plaintext(const plaintext&) = delete;
+    plaintext& operator=(const plaintext&) = delete;
+    ~plaintext()
+    {
+        cleanse(*record.mutable_biodata());
+        for (auto& each : *record.mutable_biometrics()) {
+            cleanse(each.mutable_data());
+            cleanse(each.mutable_missing_note());
+        }
+    }
+};
+
+bool parse(bytes_view submitted, v1::Enrollment& into)
+{
+    return into.ParseFromArray(submitted.data(), static_cast<int>(submitted.size()));
+}
+
+// With question marks for what is not UTF-8, so that the other defects are found as well.
+bool parse_mended(bytes_view submitted, const std::vector<survey::text>& wrong,
+                  v1::Enrollment& into)
+{
+    auto copy = to_bytes(submitted);
+    for (const auto& each : wrong)
+        std::ranges::fill(std::span{copy}.subspan(each.offset, each.size), std::byte{'?'});
+    const bool good = parse(copy, into);
+    OPENSSL_cleanse(copy.data(), copy.size());
+    return good;
+}
+
+std::vector<defect> not_an_enrollment()
+{
+    return {{"not-an-enrollment", "", "This is not an enrollment record."}};
+}
+
+std::vector<defect> too_many_biometrics()
+{
+    return {{"too-many-biometrics", "biometrics",
+             "There are more recordings in it than one person can have."}};
+}
+
+void check_origin(const v1::Enrollment& it, judgement& out)
+{
+    out.has_text("operator.operator_id", "operator's id", it.operator_().operator_id(), true);
+    out.has_text("operator.supervisor_id", "supervisor's id", it.operator_().supervisor_id(),
+                 false);
+    out.has_text("device.serial", "capture set's serial number", it.device().serial(), true);
+    out.has_text("device.software", "capture program's name", it.device().software(), true);
+}
+
+void check_head(const v1::Enrollment& it, judgement& out)
+{
+    if (!record_id::from_bytes(as_bytes(it.record_id())))
+        out.refuse("bad-record-id", "record_id", "The record's id is not a UUID.");
+    if (it.taken_at_ms() <= 0 || it.taken_at_ms() >= end_of_time_ms)
+        out.refuse("bad-time", "taken_at_ms", "The time of the recording is not a time.");
+    if (!v1::Lane_IsValid(it.lane()))
+        out.refuse("unknown-value", "lane", "The lane is none that this program knows.");
+}
+
+judgement judge(const v1::Enrollment& it, const std::vector<survey::text>& wrong)
+{
+    judgement out;
+    check_head(it, out);
+    for (const auto& each : wrong)
+        out.refuse("not-utf8", each.field, "A text is not UTF-8: the capture program is at fault.");
+    const auto taken_at = from_ms(std::clamp<std::int64_t>(it.taken_at_ms(), 0, end_of_time_ms));
+    if (it.has_biodata())
+        check_biodata(it.biodata(), std::chrono::floor<std::chrono::days>(taken_at), out);
+    else
+        out.refuse("missing", "biodata", "The biodata are missing.");
+    check_biometrics(it, out);
+    check_origin(it, out);
+    return out;
+}
+
+} // namespace
+
+result<checked, std::vector<defect>> check(bytes_view submitted)
+{
+    const auto seen = survey_of(submitted);
+    if (!seen)
+        return not_an_enrollment();
+    if (seen->too_many_biometrics)
+        return too_many_biometrics();
+    plaintext parsed;
+    auto& it = parsed.record;
+    if (!(seen->not_utf8.empty() ? parse(submitted, it)
+                                 : parse_mended(submitted, seen->not_utf8, it)))
+        return not_an_enrollment();
+    auto found = judge(it, seen->not_utf8);
+    if (!found.defects.empty())
+        return std::move(found.defects);
+    checked out{*record_id::from_bytes(as_bytes(it.record_id())),
+                from_ms(it.taken_at_ms()),
+                {},
+                std::move(found.warnings)};
+    if (it.lane() != v1::LANE_UNSPECIFIED)
+        out.lane = static_cast<lane>(it.lane());
+    return out;
+}
+
+} // namespace titip::enrollment

@@ -1,0 +1,182 @@
+#include "http/transport.hpp"
+
+#include <boost/asio/ssl/error.hpp>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include <cassert>
+#include <set>
+
+namespace titip::http {
+
+namespace {
+
+error_code openssl_error()
+{
+    return {static_cast<int>(ERR_get_error()), asio::error::get_ssl_category()};
+}
+
+bool is_about_dates(int reason) noexcept
+{
+    return reason == X509_V_ERR_CERT_HAS_EXPIRED || reason == X509_V_ERR_CERT_NOT_YET_VALID;
+}
+
+int judgement_index()
+{
+    static const int index = X509_STORE_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+    return index;
+}
+
+int peer_index()
+{
+    static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+    return index;
+}
+
+/// Notes a failure of dates and goes on, so that nothing worse stays unseen behind it: OpenSSL
+/// stops at the first error, and that may come before the leaf's signature has been checked.
+int note_dates(int is_right, X509_STORE_CTX* chain)
+{
+    const int reason = X509_STORE_CTX_get_error(chain);
+    if (is_right == 1 || !is_about_dates(reason))
+        return is_right;
+    *static_cast<int*>(X509_STORE_CTX_get_ex_data(chain, judgement_index())) = reason;
+    return 1;
+}
+
+int openssl_reason(X509_STORE_CTX* chain)
+{
+    int dates = X509_V_OK;
+    X509_STORE_CTX_set_ex_data(chain, judgement_index(), &dates);
+    X509_STORE_CTX_set_verify_cb(chain, note_dates);
+    const bool is_right = X509_verify_cert(chain) == 1;
+    X509_STORE_CTX_set_ex_data(chain, judgement_index(), nullptr);
+    if (is_right)
+        return dates;
+    const int reason = X509_STORE_CTX_get_error(chain);
+    return reason == X509_V_OK || is_about_dates(reason) ? X509_V_ERR_UNSPECIFIED : reason;
+}
+
+/// In place of X509_verify_cert. What it leaves as the chain's error becomes the alert and
+/// SSL_get_verify_result().
+int verify_peer(X509_STORE_CTX* chain, void* of) noexcept
+{
+    const auto& verify = static_cast<const tls_context*>(of)->verify;
+    const int reason = openssl_reason(chain);
+    const bool accepted =
+        verify ? verify(X509_STORE_CTX_get0_cert(chain), reason) : reason == X509_V_OK;
+    const int refusal = reason == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : reason;
+    X509_STORE_CTX_set_error(chain, accepted ? X509_V_OK : refusal);
+    return accepted ? 1 : 0;
+}
+
+int keep_session(SSL* connection, SSL_SESSION* session) noexcept
+{
+    const auto* peer = static_cast<const std::string*>(SSL_get_ex_data(connection, peer_index()));
+    void* of = SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection));
+    if (!peer || !of)
+        return 0;
+    static_cast<tls_context*>(of)->keep(*peer, session);
+    return 1;
+}
+
+} // namespace
+
+tls_context::tls_context(ssl_ctx_st* native, std::function<bool(x509_st*, int)> verify_with)
+    : verify(std::move(verify_with)), native_(native)
+{
+}
+
+tls_context::~tls_context()
+{
+    SSL_SESSION_free(session_);
+    SSL_CTX_free(native_);
+}
+
+result<void> tls_context::apply(const tls_options& options)
+{
+    SSL_CTX_set_app_data(native_, this);
+    SSL_CTX_set_cert_verify_callback(native_, verify_peer, this);
+    if (SSL_CTX_set_min_proto_version(native_, TLS1_3_VERSION) != 1)
+        return openssl_error();
+    if (options.authorities)
+        SSL_CTX_set1_cert_store(native_, options.authorities);
+    if (!options.certificate)
+        return {};
+    if (SSL_CTX_use_certificate(native_, options.certificate) != 1 ||
+        SSL_CTX_use_PrivateKey(native_, options.key) != 1 ||
+        SSL_CTX_check_private_key(native_) != 1)
+        return openssl_error();
+    return {};
+}
+
+result<std::shared_ptr<tls_context>> tls_context::server(const tls_options& options)
+{
+    ERR_clear_error();
+    SSL_CTX* const native = SSL_CTX_new(TLS_server_method());
+    if (!native)
+        return openssl_error();
+    std::shared_ptr<tls_context> made{new tls_context{native, options.verify}};
+    SSL_CTX_set_verify(native, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    // Sessions live in the tickets that clients keep; nothing piles up here. The id is what OpenSSL
+    // insists on for resuming where client certificates are asked for.
+    SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
+    static constexpr unsigned char id[] = "titip";
+    SSL_CTX_set_session_id_context(native, id, sizeof id - 1);
+    if (const auto applied = made->apply(options); !applied)
+        return applied.error();
+    return made;
+}
+
+result<std::shared_ptr<tls_context>> tls_context::client(const tls_options& options)
+{
+    ERR_clear_error();
+    SSL_CTX* const native = SSL_CTX_new(TLS_client_method());
+    if (!native)
+        return openssl_error();
+    std::shared_ptr<tls_context> made{new tls_context{native, options.verify}};
+    SSL_CTX_set_verify(native, SSL_VERIFY_PEER, nullptr);
+    SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(native, keep_session);
+    if (const auto applied = made->apply(options); !applied)
+        return applied.error();
+    return made;
+}
+
+void tls_context::resume(ssl_st* connection, const std::string& peer)
+{
+    SSL_set_ex_data(connection, peer_index(), const_cast<std::string*>(&peer));
+    // Another peer's session would pass for this one without a look at its certificate.
+    if (session_ && session_of_ == peer)
+        SSL_set_session(connection, session_);
+}
+
+void tls_context::keep(const std::string& peer, ssl_session_st* session) noexcept
+{
+    SSL_SESSION_free(session_);
+    session_ = session;
+    session_of_ = peer;
+}
+
+bool is_refused_certificate(const error_code& ec) noexcept
+{
+    if (ec.category() != asio::error::get_ssl_category())
+        return false;
+    switch (ERR_GET_REASON(static_cast<unsigned long>(static_cast<unsigned>(ec.value())))) {
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+} // namespace titip::http

@@ -1,0 +1,65 @@
+#include "intake/answers.hpp"
+
+namespace titip::intake {
+
+namespace {
+
+    /// Long enough for an operator to free space, short enough to be noticed soon.
+    constexpr std::string_view retry_when_full_s = "60";
+
+    http::response tus(unsigned status)
+    {
+        http::response out { .status = status };
+        out.fields.add("Tus-Resumable", "1.0.0");
+        return out;
+    }
+
+} // namespace
+
+std::string location_of(const vault::key& which)
+{
+    return "/v1/uploads/" + which.station + "/" + which.record.to_string();
+}
+
+http::response with_receipt(
+    unsigned status, const vault::key& which, std::uint64_t size_bytes, bytes_view receipt)
+{
+    auto out = with_offset(status, which, size_bytes);
+    out.fields.add("Titip-Receipt", to_base64(receipt));
+    return out;
+}
+
+http::response with_offset(unsigned status, const vault::key& which, std::uint64_t offset)
+{
+    auto out = tus(status);
+    out.fields.add("Upload-Offset", std::to_string(offset));
+    if (status == 201)
+        out.fields.add("Location", location_of(which));
+    if (status == 200)
+        out.fields.add("Cache-Control", "no-store");
+    return out;
+}
+
+http::response refused(const error_code& why)
+{
+    if (why == vault::errc::full) {
+        auto out = http::problem(507, "no space for another record here", "try again later");
+        out.fields.add("Retry-After", std::string { retry_when_full_s });
+        return out;
+    }
+    if (why == vault::errc::conflict)
+        return http::problem(409, "this id is here with other bytes", "the two sealings have different digests");
+    if (why == vault::errc::unknown)
+        return http::problem(404, "no such upload here");
+    if (why == vault::errc::already_complete)
+        return http::problem(403, "a complete record cannot be given up");
+    return http::problem(500, "the store failed", why.message());
+}
+
+http::response closing(http::response answer)
+{
+    answer.keep_alive = false;
+    return answer;
+}
+
+} // namespace titip::intake

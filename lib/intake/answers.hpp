@@ -1,0 +1,18 @@
+#pragma once
+
+#include "http/message.hpp"
+#include "vault/vault.hpp"
+
+/// The answers of intake as HTTP (docs/protocol.md has the table). Private to this room.
+namespace titip::intake {
+
+http::response with_receipt(unsigned status, const vault::key& which, std::uint64_t size_bytes, bytes_view receipt);
+http::response with_offset(unsigned status, const vault::key& which, std::uint64_t offset);
+/// What a vault's error is to the node below.
+http::response refused(const error_code& why);
+/// The same, and the connection closes: a body that nobody wants may follow.
+http::response closing(http::response answer);
+
+std::string location_of(const vault::key& which);
+
+} // namespace titip::intake

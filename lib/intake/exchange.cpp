@@ -1,0 +1,490 @@
+#include "intake/exchange.hpp"
+
+#include "base/log.hpp"
+#include "envelope/seal.hpp"
+#include "intake/answers.hpp"
+#include "intake/metadata.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <titip/v1/reconcile.pb.h>
+
+namespace titip::intake {
+
+namespace {
+
+    constexpr std::string_view tus_version = "1.0.0";
+    constexpr std::string_view upload_type = "application/offset+octet-stream";
+    constexpr std::size_t most_reconcile_bytes = 1u << 20;
+
+    std::string text(bytes_view data) { return std::string { as_text(data) }; }
+
+    http::response options_answer()
+    {
+        http::response out { .status = 204 };
+        out.fields.add("Tus-Resumable", std::string { tus_version });
+        out.fields.add("Tus-Version", std::string { tus_version });
+        out.fields.add("Tus-Extension", "creation,creation-with-upload,termination");
+        out.fields.add("Tus-Max-Size", std::to_string(envelope::limit_bytes));
+        return out;
+    }
+
+    vault::question to_question(const v1::ReconcileRequest& request)
+    {
+        vault::question out;
+        const auto epoch_of = [](const std::string& data) {
+            return epoch_id::from_bytes(as_bytes(data)).value_or(epoch_id {});
+        };
+        for (const auto& each : request.heads())
+            out.heads.push_back({ .epoch = epoch_of(each.epoch()),
+                .sequence = each.sequence(),
+                .hash = to_digest(as_bytes(each.manifest_hash())).value_or(digest {}) });
+        if (request.has_verdicts_after()) {
+            out.cursor_epoch = epoch_id::from_bytes(as_bytes(request.verdicts_after().store_epoch()));
+            out.cursor_number = request.verdicts_after().number();
+        }
+        for (const auto& each : request.kept())
+            out.kept.push_back({ .epoch = epoch_of(each.epoch()),
+                .first = each.first(),
+                .last = each.last(),
+                .is_quarantined = each.why() == v1::KeptRange::QUARANTINED });
+        for (const auto& each : request.unsettled())
+            if (const auto id = record_id::from_bytes(as_bytes(each));
+                id && out.unsettled.size() < vault::most_unsettled)
+                out.unsettled.push_back(*id);
+        return out;
+    }
+
+    v1::ReconcileResponse to_response(const vault::answer& answer)
+    {
+        v1::ReconcileResponse out;
+        out.set_custody(text(answer.custody_cms));
+        out.set_more(answer.more);
+        out.set_store_epoch(text(answer.store_epoch.data()));
+        out.set_now_ms(to_ms(wall_now()));
+        for (const auto& each : answer.partials) {
+            auto& partial = *out.add_partials();
+            partial.set_record_id(text(each.record.data()));
+            partial.set_digest(text(each.digest));
+            partial.set_offset_bytes(each.offset);
+        }
+        for (const auto& each : answer.verdicts) {
+            auto& verdict = *out.add_verdicts();
+            verdict.set_number(each.number);
+            verdict.set_statement(text(each.cms));
+        }
+        for (const auto& [id, cms] : answer.receipts) {
+            auto& receipt = *out.add_receipts();
+            receipt.set_record_id(text(id.data()));
+            receipt.set_statement(text(cms));
+        }
+        for (const auto& each : answer.findings) {
+            auto& finding = *out.add_findings();
+            finding.set_kind(static_cast<v1::Finding::Kind>(each.what));
+            finding.set_station(each.station);
+            finding.set_epoch(text(each.epoch.data()));
+            finding.set_first(each.first);
+            finding.set_last(each.last);
+            finding.set_noticed_at_ms(to_ms(each.noticed_at));
+        }
+        return out;
+    }
+
+    unsigned status_of(accept::refusal::kind what)
+    {
+        switch (what) {
+        case accept::refusal::kind::not_a_manifest: return 400;
+        case accept::refusal::kind::not_theirs: return 403;
+        case accept::refusal::kind::too_large: return 413;
+        case accept::refusal::kind::not_believed: return 422;
+        }
+        return 400;
+    }
+
+} // namespace
+
+server::exchange::exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer)
+    : owner_(owner)
+    , connection_(std::move(transport), owner.opts_.limits)
+    , peer_(std::move(peer))
+    , changed_(owner.on_)
+{
+}
+
+asio::awaitable<void> server::exchange::run()
+{
+    // When the node stops, our transport is closed and each wait ends with an error: what has come of an
+    // upload is still committed. Being thrown out of it would lose that.
+    co_await asio::this_coro::throw_if_cancelled(false);
+    auto reader = read_requests();
+    asio::co_spawn(owner_.on_, std::move(reader), [this](std::exception_ptr) {
+        is_done_reading_ = true;
+        is_gone_ = is_gone_ || is_broken_;
+        changed_.ring();
+        owner_.news_.ring();
+    });
+    co_await write_answers();
+    if (is_broken_) {
+        is_gone_ = true;
+        owner_.news_.ring();
+        connection_.transport().close();
+    }
+    while (!is_done_reading_ || beside_ > 0)
+        co_await changed_.wait();
+    if (!is_broken_)
+        co_await linger();
+    connection_.transport().close();
+}
+
+asio::awaitable<void> server::exchange::linger()
+{
+    // Closing over unread bytes sends a reset, which can take the last answer with it.
+    constexpr std::size_t most_bytes = 16u << 20;
+    connection_.transport().set_no_progress_limit(2s);
+    co_await connection_.transport().shutdown();
+    bytes sink(64u << 10);
+    for (std::size_t skipped = 0; skipped < most_bytes;) {
+        const auto got = co_await connection_.transport().read_some(sink);
+        if (!got)
+            break;
+        skipped += *got;
+    }
+}
+
+asio::awaitable<void> server::exchange::read_requests()
+{
+    for (;;) {
+        while (slots_.size() >= owner_.opts_.most_unanswered && !is_broken_)
+            co_await changed_.wait();
+        if (is_broken_)
+            co_return;
+        auto request = co_await connection_.read_request();
+        if (!request) {
+            const auto status = http::status_for(request.error());
+            if (status == 0) {
+                is_gone_ = true;
+                co_return;
+            }
+            auto into = std::make_shared<slot>();
+            slots_.push_back(into);
+            answer(into, closing(http::problem(status, request.error().message())));
+            co_return;
+        }
+        const bool goes_on = co_await handle(std::move(*request));
+        if (!goes_on)
+            co_return;
+    }
+}
+
+asio::awaitable<void> server::exchange::write_answers()
+{
+    for (;;) {
+        while (slots_.empty() || !slots_.front()->answer) {
+            if (is_broken_ || (slots_.empty() && is_done_reading_))
+                co_return;
+            co_await changed_.wait();
+        }
+        auto front = slots_.front();
+        front->answer->is_head = front->is_head;
+        const bool closes = !front->answer->keep_alive;
+        auto out = std::move(*front->answer);
+        const auto written = co_await connection_.write(std::move(out));
+        slots_.pop_front();
+        changed_.ring();
+        if (!written) {
+            is_broken_ = true;
+            co_return;
+        }
+        if (closes)
+            co_return;
+    }
+}
+
+bool server::exchange::answer(const slot_ptr& into, http::response with)
+{
+    const bool goes_on = with.keep_alive;
+    into->answer = std::move(with);
+    changed_.ring();
+    return goes_on;
+}
+
+asio::awaitable<bool> server::exchange::handle(http::request request)
+{
+    auto into = std::make_shared<slot>();
+    into->is_head = request.method == "HEAD";
+    slots_.push_back(into);
+    const auto target = http::parse_target(request.target);
+    const auto is = [&target](std::size_t at, std::string_view word) {
+        return target->segments.size() > at && target->segments[at] == word;
+    };
+    if (!target || !is(0, "v1"))
+        co_return answer(into, closing(http::problem(404, "no such resource")));
+    if (is(1, "uploads"))
+        co_return co_await handle_upload(into, std::move(request), *target);
+    if (is(1, "node") && target->segments.size() == 2 && request.method == "GET")
+        co_return co_await describe(into, *target);
+    if (is(1, "reconcile") && target->segments.size() == 2 && request.method == "POST")
+        co_return co_await reconcile(into, std::move(request));
+    co_return answer(into, closing(http::problem(404, "no such resource")));
+}
+
+asio::awaitable<bool> server::exchange::handle_upload(
+    slot_ptr into, http::request request, http::target target)
+{
+    if (request.method == "OPTIONS")
+        co_return answer(into, options_answer());
+    if (const auto version = request.fields.find("Tus-Resumable"); version != tus_version) {
+        auto out = closing(http::problem(412, "this server speaks tus 1.0.0"));
+        out.fields.add("Tus-Version", std::string { tus_version });
+        co_return answer(into, std::move(out));
+    }
+    if (request.method == "POST" && target.segments.size() == 3)
+        co_return co_await create(into, std::move(request), target.segments[2]);
+    const auto id = target.segments.size() == 4 ? record_id::parse(target.segments[3]) : std::nullopt;
+    if (!id)
+        co_return answer(into, closing(http::problem(404, "no such upload here")));
+    vault::key which { target.segments[2], *id };
+    // Who has no right to a station's records learns nothing of them.
+    if (!accept::gate::may_offer(peer_, which.station))
+        co_return answer(into, closing(http::problem(404, "no such upload here")));
+    if (request.method == "HEAD")
+        co_return co_await head(into, which);
+    if (request.method == "PATCH")
+        co_return co_await append(into, std::move(request), which);
+    if (request.method == "DELETE")
+        co_return co_await remove(into, which);
+    co_return answer(into, closing(http::problem(405, "an upload knows HEAD, PATCH and DELETE")));
+}
+
+asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request request, std::string station)
+{
+    const auto refuse = [this, &into](unsigned status, std::string_view title, std::string_view detail) {
+        return answer(into, closing(http::problem(status, title, detail)));
+    };
+    if (owner_.is_stopping_)
+        co_return refuse(503, "this node is stopping", "try again later");
+    const auto length = request.fields.find("Upload-Length");
+    const auto size = length ? http::parse_number(*length) : std::nullopt;
+    if (!size)
+        co_return refuse(400, "Upload-Length is missing", "tus 1.0.0, creation; its length must be known");
+    const auto metadata = request.fields.find("Upload-Metadata");
+    const auto cms = metadata ? find_metadata(*metadata, "manifest") : std::nullopt;
+    if (!cms)
+        co_return refuse(400, "Upload-Metadata lacks a manifest",
+            "add: Upload-Metadata: manifest BASE64, the station's signed manifest (CMS, DER)");
+    const auto body_bytes = request.content_length;
+    if (!body_bytes || *body_bytes > *size)
+        co_return refuse(400, "the body must have a Content-Length of at most Upload-Length", {});
+    if (*body_bytes > 0 && request.fields.find("Content-Type") != upload_type)
+        co_return refuse(415, "the body must be application/offset+octet-stream", {});
+
+    auto what = owner_.gate_.examine(*cms, peer_, station);
+    if (!what)
+        co_return refuse(status_of(what.error().what), what.error().sentence, {});
+    if (what->manifest.size_bytes != *size)
+        co_return refuse(400, "Upload-Length differs from the manifest's size", {});
+
+    const auto which = what->key();
+    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    const auto standing = co_await owner_.vault_.find(which);
+    if (!standing)
+        co_return answer(into, closing(refused(standing.error())));
+    if (*standing) {
+        const auto& known = **standing;
+        if (known.digest != what->manifest.digest)
+            co_return answer(into, closing(refused(vault::errc::conflict)));
+        auto out = known.complete ? with_receipt(201, which, known.size_bytes, known.receipt)
+                                  : with_offset(201, which, known.offset);
+        out.keep_alive = *body_bytes == 0; // the body is not wanted: its bytes are here, or go elsewhere
+        co_return answer(into, std::move(out));
+    }
+    if (!owner_.vault_.has_room())
+        co_return answer(into, closing(refused(vault::errc::full)));
+    co_return co_await take_body(into, std::move(request), std::move(*what), 0, true);
+}
+
+asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request request, vault::key which)
+{
+    if (request.fields.find("Content-Type") != upload_type)
+        co_return answer(into, closing(http::problem(415, "the body must be application/offset+octet-stream")));
+    const auto text = request.fields.find("Upload-Offset");
+    const auto offset = text ? http::parse_number(*text) : std::nullopt;
+    if (!offset || !request.content_length)
+        co_return answer(into, closing(http::problem(400, "Upload-Offset or Content-Length is missing")));
+    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    const auto standing = co_await owner_.vault_.find(which);
+    if (!standing || !*standing)
+        co_return answer(into, closing(refused(standing ? vault::errc::unknown : standing.error())));
+    const auto& known = **standing;
+    if (known.complete) {
+        auto out = with_receipt(204, which, known.size_bytes, known.receipt);
+        out.keep_alive = *request.content_length == 0;
+        co_return answer(into, std::move(out));
+    }
+    if (known.offset != *offset || *offset + *request.content_length > known.size_bytes) {
+        auto out = http::problem(409, "the upload goes on from another offset");
+        out.fields.add("Upload-Offset", std::to_string(known.offset));
+        co_return answer(into, closing(std::move(out)));
+    }
+    auto what = owner_.gate_.examine(known.manifest_cms, peer_, which.station);
+    if (!what)
+        co_return answer(into, closing(http::problem(status_of(what.error().what), what.error().sentence)));
+    co_return co_await take_body(into, std::move(request), std::move(*what), *offset, false);
+}
+
+asio::awaitable<bool> server::exchange::take_body(
+    slot_ptr into, http::request request, vault::offer what, std::uint64_t offset, bool is_new)
+{
+    const auto which = what.key();
+    auto claim = std::make_shared<uploads::claim>(owner_.uploads_, which, connection_.transport());
+    if (*request.content_length == 0) {
+        if (is_new) {
+            const auto kept = co_await owner_.vault_.keep(what, 0, bytes {});
+            if (!kept)
+                co_return answer(into, closing(refused(kept.error())));
+        }
+        co_return answer(into, with_offset(is_new ? 201 : 204, which, offset));
+    }
+    auto came = co_await receive(
+        owner_.vault_, what, offset, *request.content_length, connection_, owner_.budget_);
+    if (came.is_mismatch) {
+        co_await owner_.vault_.discard(which);
+        co_return answer(into, closing(http::problem(460, "the bytes do not have the manifest's digest")));
+    }
+    if (!came.is_whole && came.failed) {
+        if (came.failed.category() == error_code { vault::errc::full }.category())
+            co_return answer(into, closing(refused(came.failed)));
+        is_broken_ = true;
+        changed_.ring();
+        co_return false;
+    }
+    if (!came.is_whole)
+        co_return answer(into, with_offset(is_new ? 201 : 204, which, came.offset));
+    // From here on the next request may be read: the answer takes its place when the commit has been synced.
+    run_beside(complete(into, std::move(claim), std::move(what), std::move(came), is_new));
+    co_return true;
+}
+
+asio::awaitable<void> server::exchange::complete(slot_ptr into, std::shared_ptr<uploads::claim> claim,
+    vault::offer what, arrival came, bool is_new)
+{
+    const auto which = what.key();
+    const auto size = what.manifest.size_bytes;
+    const auto receipt = co_await owner_.vault_.complete(std::move(what), came.offset, std::move(came.rest));
+    claim.reset();
+    if (receipt)
+        answer(into, with_receipt(is_new ? 201 : 204, which, size, *receipt));
+    else
+        answer(into, closing(refused(receipt.error())));
+}
+
+asio::awaitable<bool> server::exchange::head(slot_ptr into, vault::key which)
+{
+    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    const auto standing = co_await owner_.vault_.find(which);
+    if (!standing || !*standing)
+        co_return answer(into, refused(standing ? vault::errc::unknown : standing.error()));
+    const auto& known = **standing;
+    auto out = known.complete ? with_receipt(200, which, known.size_bytes, known.receipt)
+                              : with_offset(200, which, known.offset);
+    out.fields.add("Upload-Length", std::to_string(known.size_bytes));
+    out.fields.add("Upload-Metadata", "manifest " + to_base64(known.manifest_cms));
+    co_return answer(into, std::move(out));
+}
+
+asio::awaitable<bool> server::exchange::remove(slot_ptr into, vault::key which)
+{
+    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    const auto gone = co_await owner_.vault_.discard(which);
+    if (!gone)
+        co_return answer(into, refused(gone.error()));
+    http::response out { .status = 204 };
+    out.fields.add("Tus-Resumable", std::string { tus_version });
+    co_return answer(into, std::move(out));
+}
+
+http::response server::exchange::description() const
+{
+    boost::json::object body;
+    body["name"] = owner_.self_.name;
+    body["time_ms"] = to_ms(wall_now());
+    body["accepting"] = owner_.vault_.has_room() && !owner_.is_stopping_;
+    body["spread_s"] = owner_.self_.spread.count();
+    body["most_bytes"] = envelope::limit_bytes;
+    body["newest_verdict"] = owner_.vault_.newest_verdict(peer_.name);
+    http::response out;
+    out.fields.add("Content-Type", "application/json");
+    out.body = to_bytes(as_bytes(boost::json::serialize(body)));
+    return out;
+}
+
+asio::awaitable<bool> server::exchange::describe(slot_ptr into, http::target target)
+{
+    const auto after = target.find("after");
+    const auto known = after ? http::parse_number(*after) : std::nullopt;
+    if (!known)
+        co_return answer(into, description());
+    // Reading goes on meanwhile, which is how a peer that went away is noticed.
+    run_beside(tell_news(into, *known));
+    co_return true;
+}
+
+asio::awaitable<void> server::exchange::tell_news(slot_ptr into, std::uint64_t known)
+{
+    const auto deadline = monotonic::now() + owner_.opts_.long_poll;
+    while (owner_.vault_.newest_verdict(peer_.name) <= known && !owner_.is_stopping_ && !is_gone_
+        && monotonic::now() < deadline)
+        co_await owner_.news_.wait_until(deadline);
+    answer(into, description());
+}
+
+void server::exchange::run_beside(asio::awaitable<void> work)
+{
+    ++beside_;
+    asio::co_spawn(owner_.on_, std::move(work), [this](std::exception_ptr) {
+        --beside_;
+        changed_.ring();
+    });
+}
+
+asio::awaitable<result<bytes>> server::exchange::read_whole(
+    const http::request& request, std::size_t limit_bytes)
+{
+    if (!request.content_length || *request.content_length > limit_bytes)
+        co_return http::errc::body_too_large;
+    bytes out(*request.content_length);
+    for (std::size_t filled = 0; filled < out.size();) {
+        const auto got = co_await connection_.read_body(std::span { out }.subspan(filled));
+        if (!got || *got == 0)
+            co_return got ? error_code { http::errc::bad_message } : got.error();
+        filled += *got;
+    }
+    co_return out;
+}
+
+asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request request)
+{
+    if (peer_.role == trust::role::centre)
+        co_return answer(into, closing(http::problem(403, "the centre has nothing to reconcile here")));
+    const auto body = co_await read_whole(request, most_reconcile_bytes);
+    v1::ReconcileRequest asked;
+    if (!body || !asked.ParseFromArray(body->data(), static_cast<int>(body->size())))
+        co_return answer(into, closing(http::problem(400, "the body is not a ReconcileRequest")));
+    auto question = to_question(asked);
+    for (const auto& id : question.unsettled) {
+        const vault::key which { peer_.name, id };
+        co_await owner_.uploads_.take_over(which, &connection_.transport());
+    }
+    const auto told = co_await owner_.vault_.reconcile(peer_.name, std::move(question));
+    if (!told)
+        co_return answer(into, closing(refused(told.error())));
+    http::response out;
+    out.fields.add("Content-Type", "application/x-protobuf");
+    out.body = to_bytes(as_bytes(to_response(*told).SerializeAsString()));
+    co_return answer(into, std::move(out));
+}
+
+} // namespace titip::intake

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "intake/server.hpp"
+
+#include <deque>
+#include <optional>
+
+namespace titip::intake {
+
+/// One connection of a node below. Private to this room.
+class server::exchange {
+public:
+    exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer);
+
+    asio::awaitable<void> run();
+
+private:
+    /// A place in the order of answers; filled when its answer is known.
+    struct slot {
+        std::optional<http::response> answer;
+        bool is_head = false;
+    };
+    using slot_ptr = std::shared_ptr<slot>;
+
+    asio::awaitable<void> read_requests();
+    asio::awaitable<void> write_answers();
+    asio::awaitable<bool> handle(http::request request);
+    /// Fills the slot; false if no further request is to be read.
+    bool answer(const slot_ptr& into, http::response with);
+
+    asio::awaitable<bool> handle_upload(slot_ptr into, http::request request, http::target target);
+    asio::awaitable<bool> create(slot_ptr into, http::request request, std::string station);
+    asio::awaitable<bool> append(slot_ptr into, http::request request, vault::key which);
+    asio::awaitable<bool> head(slot_ptr into, vault::key which);
+    asio::awaitable<bool> remove(slot_ptr into, vault::key which);
+    asio::awaitable<bool> take_body(slot_ptr into, http::request request, vault::offer what,
+        std::uint64_t offset, bool is_new);
+    asio::awaitable<void> complete(slot_ptr into, std::shared_ptr<uploads::claim> claim,
+        vault::offer what, arrival came, bool is_new);
+    asio::awaitable<bool> describe(slot_ptr into, http::target target);
+    asio::awaitable<void> tell_news(slot_ptr into, std::uint64_t known);
+    void run_beside(asio::awaitable<void> work);
+    asio::awaitable<bool> reconcile(slot_ptr into, http::request request);
+    asio::awaitable<result<bytes>> read_whole(const http::request& request, std::size_t limit_bytes);
+    http::response description() const;
+    asio::awaitable<void> linger();
+
+    server& owner_;
+    http::server_connection connection_;
+    trust::peer peer_;
+    std::deque<slot_ptr> slots_;
+    bell changed_;
+    std::size_t beside_ = 0; ///< commits and long polls whose answers are to come
+    bool is_done_reading_ = false;
+    bool is_gone_ = false;   ///< the peer sends no more; answers may still reach it
+    bool is_broken_ = false; ///< no answer can be written
+};
+
+} // namespace titip::intake

@@ -1,0 +1,30 @@
+#include "intake/uploads.hpp"
+
+#include <cassert>
+
+namespace titip::intake {
+
+uploads::claim::claim(uploads& all, vault::key which, http::stream& by)
+    : all_(all)
+    , which_(std::move(which))
+{
+    [[maybe_unused]] const bool is_free = all_.active_.emplace(which_, &by).second;
+    assert(is_free);
+}
+
+uploads::claim::~claim()
+{
+    all_.active_.erase(which_);
+    all_.changed_.ring();
+}
+
+asio::awaitable<void> uploads::take_over(vault::key which, http::stream* self)
+{
+    for (auto held = active_.find(which); held != active_.end(); held = active_.find(which)) {
+        if (held->second != self)
+            held->second->close();
+        co_await changed_.wait();
+    }
+}
+
+} // namespace titip::intake

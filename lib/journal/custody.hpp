@@ -1,0 +1,24 @@
+#pragma once
+
+#include "envelope/statement.hpp"
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace titip::journal {
+
+/// What a custody statement says of one epoch.
+class epoch_custody_view {
+public:
+    epoch_custody_view(const envelope::custody& said, const epoch_id& epoch);
+
+    bool covers(std::uint64_t sequence) const noexcept;
+    /// Sequences from 1 on that it leaves out, up to its end; then from there for ever.
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> gaps() const;
+
+private:
+    std::vector<envelope::held_range> ranges_;
+};
+
+} // namespace titip::journal

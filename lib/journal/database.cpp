@@ -1,0 +1,137 @@
+#include "journal/database.hpp"
+
+#include <cassert>
+#include <utility>
+
+namespace titip::journal {
+
+namespace {
+
+    class category final : public boost::system::error_category {
+    public:
+        const char* name() const noexcept override { return "lmdb"; }
+        std::string message(int value) const override { return mdb_strerror(value); }
+    };
+
+    /// True if found, false if there is no such entry; throws for all else.
+    bool found(int code)
+    {
+        if (code == MDB_NOTFOUND)
+            return false;
+        check(code);
+        return true;
+    }
+
+} // namespace
+
+const boost::system::error_category& lmdb_category() noexcept
+{
+    static const category it;
+    return it;
+}
+
+void check(int code)
+{
+    if (code != MDB_SUCCESS)
+        throw boost::system::system_error(code, lmdb_category());
+}
+
+transaction::transaction(MDB_env* environment, mode m)
+{
+    check(mdb_txn_begin(environment, nullptr, m == mode::read ? MDB_RDONLY : 0u, &handle_));
+}
+
+transaction::~transaction()
+{
+    if (handle_)
+        mdb_txn_abort(handle_);
+}
+
+std::optional<bytes_view> transaction::get(table from, bytes_view key) const
+{
+    auto k = to_val(key);
+    MDB_val v;
+    if (!found(mdb_get(handle_, from.handle, &k, &v)))
+        return std::nullopt;
+    return to_view(v);
+}
+
+void transaction::put(table into, bytes_view key, bytes_view value)
+{
+    auto k = to_val(key);
+    auto v = to_val(value);
+    check(mdb_put(handle_, into.handle, &k, &v, 0));
+}
+
+bool transaction::insert(table into, bytes_view key, bytes_view value)
+{
+    auto k = to_val(key);
+    auto v = to_val(value);
+    const int code = mdb_put(handle_, into.handle, &k, &v, MDB_NOOVERWRITE);
+    if (code == MDB_KEYEXIST)
+        return false;
+    check(code);
+    return true;
+}
+
+std::span<std::byte> transaction::reserve(table into, bytes_view key, std::size_t size)
+{
+    auto k = to_val(key);
+    MDB_val v { size, nullptr };
+    // Appending leaves no half-empty pages behind; a key that is not the greatest goes the usual way.
+    int code = mdb_put(handle_, into.handle, &k, &v, MDB_APPEND | MDB_RESERVE);
+    if (code == MDB_KEYEXIST) {
+        v = { size, nullptr };
+        code = mdb_put(handle_, into.handle, &k, &v, MDB_RESERVE);
+    }
+    check(code);
+    return { static_cast<std::byte*>(v.mv_data), size };
+}
+
+bool transaction::erase(table from, bytes_view key)
+{
+    auto k = to_val(key);
+    return found(mdb_del(handle_, from.handle, &k, nullptr));
+}
+
+void transaction::commit()
+{
+    // LMDB frees the handle whether or not it succeeds.
+    check(mdb_txn_commit(std::exchange(handle_, nullptr)));
+}
+
+cursor::cursor(const transaction& within, table over)
+{
+    check(mdb_cursor_open(within.native_handle(), over.handle, &handle_));
+}
+
+cursor::~cursor() { mdb_cursor_close(handle_); }
+
+std::optional<cursor::entry> cursor::seek(bytes_view key)
+{
+    auto k = to_val(key);
+    MDB_val v;
+    if (!found(mdb_cursor_get(handle_, &k, &v, MDB_SET_RANGE)))
+        return std::nullopt;
+    return entry { to_view(k), to_view(v) };
+}
+
+std::optional<cursor::entry> cursor::move(MDB_cursor_op op)
+{
+    MDB_val k;
+    MDB_val v;
+    if (!found(mdb_cursor_get(handle_, &k, &v, op)))
+        return std::nullopt;
+    return entry { to_view(k), to_view(v) };
+}
+
+std::uint64_t read_u64(bytes_view data) noexcept
+{
+    assert(data.size() >= 8);
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < 8; ++i)
+        out = out << 8 | std::to_integer<std::uint64_t>(data[i]);
+    return out;
+}
+
+} // namespace titip::journal

@@ -1,0 +1,85 @@
+#pragma once
+
+#include "journal/store.hpp"
+#include "journal/writer.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/post.hpp>
+
+#include <map>
+#include <mutex>
+
+/// What a store is made of. Private to this room.
+namespace titip::journal {
+
+/// LMDB's environment and our lock on the directory.
+class environment {
+public:
+    environment(const std::filesystem::path& directory, std::uint64_t map_bytes);
+    environment(const environment&) = delete;
+    ~environment();
+    MDB_env* get() const noexcept { return handle_; }
+
+private:
+    MDB_env* handle_ = nullptr;
+};
+
+class directory_lock {
+public:
+    /// Throws open_failure.
+    explicit directory_lock(const std::filesystem::path& directory);
+    directory_lock(const directory_lock&) = delete;
+    ~directory_lock();
+
+private:
+    int file_ = -1;
+};
+
+struct store::parts {
+    parts(options o, asio::thread_pool& p);
+
+    options opts;
+    asio::thread_pool& pool;
+    directory_lock lock;
+    std::unique_ptr<environment> env;
+    tables t;
+    bytes submission_key;
+    epoch_id epoch;
+    std::unique_ptr<space> room;
+    std::function<void(std::string)> failed;
+
+    mutable std::mutex mutex; ///< guards what follows
+    totals newest;
+    std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
+    asio::any_io_executor told_on;
+    std::shared_ptr<std::function<void(const change&)>> told;
+
+    std::unique_ptr<journal::writer> writer; ///< last: its thread uses all the others
+
+    void on_commit(writer::outcome outcome);
+    std::shared_ptr<const trust::identity> current_identity() const;
+
+    /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten index
+    /// or an error of LMDB is the store's.
+    template <class Look>
+    auto guarded(Look& look) -> decltype(look())
+    {
+        try {
+            return look();
+        } catch (const rotten_row& rotten) {
+            if (rotten.concerns_one_record())
+                return error_code { ::titip::vault::errc::rotten };
+            failed(rotten.what());
+        } catch (const boost::system::system_error& failure) {
+            failed(failure.what());
+        }
+        return error_code { ::titip::vault::errc::store_failed };
+    }
+};
+
+totals to_totals(const v1::Meta& meta);
+
+/// The checks of open.cpp that need no environment. Throws open_failure.
+void check_meta_pages(const std::filesystem::path& data_file);
+
+} // namespace titip::journal

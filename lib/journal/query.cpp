@@ -1,0 +1,367 @@
+#include "journal/parts.hpp"
+
+#include <algorithm>
+
+/// Looks at the store for those who send and for people. Each look is one read transaction on a pool
+/// thread, closed before its answer is used: a reader that stays keeps freed pages from being used again.
+namespace titip::journal {
+
+namespace {
+
+    bool fits(const v1::Row& row, const list_filter& filter)
+    {
+        return (!filter.state || to_state(row.state()) == *filter.state)
+            && (!filter.lane || static_cast<envelope::lane>(row.lane()) == *filter.lane)
+            && (!filter.accepted_before || row.accepted_at_ms() < to_ms(*filter.accepted_before))
+            && (!filter.held || row.held() == *filter.held);
+    }
+
+    ledger_entry to_entry(const v1::Entry& stored)
+    {
+        return { .number = stored.number(),
+            .at = from_ms(stored.at_ms()),
+            .event = to_string(stored.event()),
+            .record = record_id::from_bytes(as_bytes(stored.record_id())),
+            .station = stored.station(),
+            .detail = stored.detail(),
+            .duration = milliseconds { stored.duration_ms() } };
+    }
+
+    /// Every place at which a record id is known: stations are visited by skipping from one to the next.
+    std::vector<place> places_of(const transaction& txn, const tables& t, const record_id& record)
+    {
+        std::vector<place> out;
+        cursor walk { txn, t.by_id };
+        auto each = walk.first();
+        while (each) {
+            const auto key = as_text(each->key);
+            const std::string station { key.substr(0, key.find('\0')) };
+            if (const auto at = find_place(txn, t, { station, record }))
+                out.push_back(*at);
+            auto past = key_builder {}.text(station);
+            bytes last(record_id::size_bytes + 1, std::byte { 0xff });
+            each = walk.seek(past.raw(last));
+        }
+        return out;
+    }
+
+    ::titip::vault::reported_head head_of(const epoch_id& epoch, const v1::Numbering& numbering)
+    {
+        return { .epoch = epoch,
+            .sequence = numbering.head(),
+            .hash = to_digest(as_bytes(numbering.head_hash())).value_or(digest {}) };
+    }
+
+    /// Joins neighbours that are kept for the same reason.
+    void add_kept(std::vector<::titip::vault::kept_range>& ranges, const v1::Row& row)
+    {
+        const ::titip::vault::kept_range added {
+            .epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id {}),
+            .first = row.sequence(),
+            .last = row.sequence(),
+            .is_quarantined = row.state() == v1::STATE_QUARANTINED
+        };
+        if (!ranges.empty() && ranges.back().epoch == added.epoch
+            && ranges.back().is_quarantined == added.is_quarantined
+            && ranges.back().last + 1 == added.first)
+            ++ranges.back().last;
+        else
+            ranges.push_back(added);
+    }
+
+} // namespace
+
+template <class T, class Look>
+asio::awaitable<result<T>> store::look(Look look)
+{
+    auto job = [this, look = std::move(look)]() mutable -> result<T> {
+        auto within = [this, &look]() -> result<T> {
+            const transaction txn { parts_->env->get(), transaction::mode::read };
+            return look(txn, parts_->t);
+        };
+        return parts_->guarded(within);
+    };
+    co_return co_await run_on(parts_->pool, std::move(job));
+}
+
+asio::awaitable<result<std::optional<::titip::vault::standing>>> store::find(::titip::vault::key which)
+{
+    using found = std::optional<::titip::vault::standing>;
+    auto act = [which = std::move(which)](const transaction& txn, const tables& t) -> result<found> {
+        const auto at = find_place(txn, t, which);
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (!row)
+            return found {};
+        const bool complete = row->state() != v1::ARRIVING;
+        return found { { .complete = complete,
+            .offset = complete ? row->size_bytes() : row->stored_bytes(),
+            .size_bytes = row->size_bytes(),
+            .digest = to_digest(as_bytes(row->digest())).value_or(digest {}),
+            .receipt = to_bytes(as_bytes(row->receipt_given())),
+            .manifest_cms = to_bytes(as_bytes(row->manifest())) } };
+    };
+    co_return co_await look<found>(std::move(act));
+}
+
+asio::awaitable<result<bytes>> store::read(
+    ::titip::vault::key which, std::uint64_t offset, std::size_t limit_bytes)
+{
+    auto act = [which = std::move(which), offset, limit_bytes](
+                   const transaction& txn, const tables& t) -> result<bytes> {
+        const auto at = find_place(txn, t, which);
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (!row)
+            return ::titip::vault::errc::unknown;
+        if (row->state() == v1::ERASED)
+            return ::titip::vault::errc::erased;
+        return read_chunks(txn, t, *at, offset, limit_bytes, row->stored_bytes());
+    };
+    co_return co_await look<bytes>(std::move(act));
+}
+
+asio::awaitable<result<bytes>> store::read_at(place at, std::uint64_t offset, std::size_t limit_bytes)
+{
+    auto act = [at, offset, limit_bytes](const transaction& txn, const tables& t) -> result<bytes> {
+        const auto row = find_row(txn, t, at);
+        if (!row)
+            return ::titip::vault::errc::unknown;
+        if (row->state() == v1::ERASED)
+            return ::titip::vault::errc::erased;
+        return read_chunks(txn, t, at, offset, limit_bytes, row->stored_bytes());
+    };
+    co_return co_await look<bytes>(std::move(act));
+}
+
+asio::awaitable<result<void>> store::check_intact(place at)
+{
+    auto act = [at](const transaction& txn, const tables& t) -> result<void> {
+        const auto row = find_row(txn, t, at);
+        if (!row)
+            return ::titip::vault::errc::unknown;
+        const auto data = read_chunks(txn, t, at, 0, row->size_bytes(), row->size_bytes());
+        if (!data || as_text(sha256(*data)) != row->digest())
+            return ::titip::vault::errc::rotten;
+        return {};
+    };
+    co_return co_await look<void>(std::move(act));
+}
+
+asio::awaitable<result<std::optional<acceptance>>> store::accepted(record_id record, digest mac)
+{
+    using found = std::optional<acceptance>;
+    auto act = [this, record, mac](const transaction& txn, const tables& t) -> result<found> {
+        const auto at = find_place(txn, t, { parts_->opts.node, record });
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (!row)
+            return found {};
+        if (row->submission_mac() != as_text(mac))
+            return ::titip::vault::errc::conflict;
+        auto view = to_view(*at, *row);
+        return found { { .place = *at,
+            .epoch = view.epoch,
+            .sequence = view.sequence,
+            .digest = view.digest,
+            .size_bytes = view.size_bytes,
+            .accepted_at = view.accepted_at,
+            .warnings = std::move(view.warnings),
+            .is_new = false } };
+    };
+    co_return co_await look<found>(std::move(act));
+}
+
+asio::awaitable<result<std::vector<queued>>> store::load_queue()
+{
+    auto act = [](const transaction& txn, const tables& t) -> result<std::vector<queued>> {
+        std::vector<queued> out;
+        cursor walk { txn, t.queue };
+        for (auto each = walk.first(); each; each = walk.next()) {
+            const place at { read_u64(each->key.subspan(1)) };
+            try {
+                const auto row = find_row(txn, t, at);
+                if (row)
+                    out.push_back({ .place = at,
+                        .lane = static_cast<envelope::lane>(row->lane()),
+                        .record = key_of(*row).record,
+                        .station = row->station(),
+                        .size_bytes = row->size_bytes() });
+            } catch (const rotten_row&) {
+                // Its own attempt to be sent will find it rotten; the others must not wait for it.
+                out.push_back({ .place = at,
+                    .lane = static_cast<envelope::lane>(each->key[0]),
+                    .record = record_id::from_bytes(each->value).value_or(record_id {}),
+                    .station = {},
+                    .size_bytes = 0 });
+            }
+        }
+        return out;
+    };
+    co_return co_await look<std::vector<queued>>(std::move(act));
+}
+
+asio::awaitable<result<outgoing>> store::outgoing_of(place at)
+{
+    auto act = [at](const transaction& txn, const tables& t) -> result<outgoing> {
+        const auto row = find_row(txn, t, at);
+        if (!row)
+            return ::titip::vault::errc::unknown;
+        return outgoing { .view = to_view(at, *row),
+            .manifest_cms = to_bytes(as_bytes(row->manifest())),
+            .manifest_hash = to_digest(as_bytes(row->manifest_hash())).value_or(digest {}) };
+    };
+    co_return co_await look<outgoing>(std::move(act));
+}
+
+asio::awaitable<result<outgoing>> store::manifest_of(::titip::vault::key which)
+{
+    auto act = [which = std::move(which)](
+                   const transaction& txn, const tables& t) -> result<outgoing> {
+        const auto at = find_place(txn, t, which);
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (!row)
+            return ::titip::vault::errc::unknown;
+        return outgoing { .view = to_view(*at, *row),
+            .manifest_cms = to_bytes(as_bytes(row->manifest())),
+            .manifest_hash = to_digest(as_bytes(row->manifest_hash())).value_or(digest {}) };
+    };
+    co_return co_await look<outgoing>(std::move(act));
+}
+
+asio::awaitable<result<bytes>> store::receipt_of(::titip::vault::key which)
+{
+    auto act = [which = std::move(which)](const transaction& txn, const tables& t) -> result<bytes> {
+        const auto at = find_place(txn, t, which);
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (!row)
+            return ::titip::vault::errc::unknown;
+        return to_bytes(as_bytes(row->receipt().empty() ? row->receipt_given() : row->receipt()));
+    };
+    co_return co_await look<bytes>(std::move(act));
+}
+
+asio::awaitable<result<upstream_view>> store::upstream()
+{
+    auto act = [this](const transaction& txn, const tables& t) -> result<upstream_view> {
+        upstream_view out;
+        const auto prefix = key_builder {}.text(parts_->opts.node);
+        const bytes_view wanted = prefix;
+        cursor epochs { txn, t.numbering };
+        for (auto each = epochs.seek(prefix); each; each = epochs.next()) {
+            if (!std::ranges::equal(each->key.first(std::min(wanted.size(), each->key.size())), wanted))
+                break;
+            v1::Numbering numbering;
+            open_row(seed::numbering, each->key, each->value, numbering);
+            out.heads.push_back(head_of(epoch_id::from_bytes(each->key.last(16)).value(), numbering));
+        }
+        if (out.heads.empty())
+            out.heads.push_back({ .epoch = parts_->epoch });
+        v1::Meta meta;
+        const auto key = key_builder {}.text("meta");
+        open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
+        out.cursor_epoch = epoch_id::from_bytes(as_bytes(meta.verdict_cursor().store_epoch()));
+        out.cursor_number = meta.verdict_cursor().number();
+        // Few rows are held or quarantined; where none is, none is looked for.
+        const auto totals = to_totals(meta);
+        if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
+            return out;
+        cursor walk { txn, t.rows };
+        for (auto each = walk.first(); each; each = walk.next()) {
+            v1::Row row;
+            open_row(seed::row, each->key, each->value, row);
+            if (row.station() != parts_->opts.node)
+                continue;
+            if (row.held() || row.state() == v1::STATE_QUARANTINED)
+                add_kept(out.kept, row);
+        }
+        return out;
+    };
+    co_return co_await look<upstream_view>(std::move(act));
+}
+
+asio::awaitable<result<std::vector<record_view>>> store::list(
+    list_filter filter, std::optional<place> after, std::size_t limit)
+{
+    auto act = [filter, after, limit](
+                   const transaction& txn, const tables& t) -> result<std::vector<record_view>> {
+        std::vector<record_view> out;
+        const auto from = after ? static_cast<std::uint64_t>(*after) + 1 : 0;
+        cursor walk { txn, t.rows };
+        for (auto each = walk.seek(place_key(place { from })); each && out.size() < limit;
+             each = walk.next()) {
+            v1::Row row;
+            open_row(seed::row, each->key, each->value, row);
+            if (fits(row, filter))
+                out.push_back(to_view(place { read_u64(each->key) }, row));
+        }
+        return out;
+    };
+    co_return co_await look<std::vector<record_view>>(std::move(act));
+}
+
+asio::awaitable<result<std::vector<record_view>>> store::show(record_id record)
+{
+    auto act = [record](const transaction& txn, const tables& t) -> result<std::vector<record_view>> {
+        std::vector<record_view> out;
+        for (const auto at : places_of(txn, t, record))
+            if (const auto row = find_row(txn, t, at))
+                out.push_back(to_view(at, *row));
+        return out;
+    };
+    co_return co_await look<std::vector<record_view>>(std::move(act));
+}
+
+asio::awaitable<result<std::vector<ledger_entry>>> store::ledger(std::uint64_t after, std::size_t limit)
+{
+    auto act = [after, limit](
+                   const transaction& txn, const tables& t) -> result<std::vector<ledger_entry>> {
+        std::vector<ledger_entry> out;
+        cursor walk { txn, t.ledger };
+        for (auto each = walk.seek(key_builder {}.u64(after + 1)); each && out.size() < limit;
+             each = walk.next()) {
+            v1::Entry entry;
+            open_row(seed::entry, each->key, each->value, entry);
+            out.push_back(to_entry(entry));
+        }
+        return out;
+    };
+    co_return co_await look<std::vector<ledger_entry>>(std::move(act));
+}
+
+asio::awaitable<result<std::vector<ledger_entry>>> store::story(record_id record)
+{
+    auto act = [record](const transaction& txn, const tables& t) -> result<std::vector<ledger_entry>> {
+        std::vector<ledger_entry> out;
+        const auto wanted = as_text(record.data());
+        cursor walk { txn, t.ledger };
+        for (auto each = walk.first(); each; each = walk.next()) {
+            // Parsing each entry would cost more than the look: the id stands in the bytes as they are.
+            if (as_text(each->value).find(wanted) == std::string_view::npos)
+                continue;
+            v1::Entry entry;
+            open_row(seed::entry, each->key, each->value, entry);
+            if (entry.record_id() == wanted)
+                out.push_back(to_entry(entry));
+        }
+        return out;
+    };
+    co_return co_await look<std::vector<ledger_entry>>(std::move(act));
+}
+
+asio::awaitable<result<wall_time>> store::oldest_waiting()
+{
+    auto act = [](const transaction& txn, const tables& t) -> result<wall_time> {
+        std::optional<place> oldest;
+        cursor walk { txn, t.queue };
+        for (const auto lane : { envelope::lane::urgent, envelope::lane::ordinary, envelope::lane::bulk }) {
+            const auto each = walk.seek(queue_key(lane, place { 0 }));
+            if (each && each->key[0] == std::byte(lane)) {
+                const place at { read_u64(each->key.subspan(1)) };
+                oldest = oldest ? std::min(*oldest, at) : at;
+            }
+        }
+        const auto row = oldest ? find_row(txn, t, *oldest) : std::nullopt;
+        return row ? from_ms(row->accepted_at_ms()) : wall_time {};
+    };
+    co_return co_await look<wall_time>(std::move(act));
+}
+
+} // namespace titip::journal

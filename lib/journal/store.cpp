@@ -1,0 +1,336 @@
+#include "journal/custody.hpp"
+#include "journal/parts.hpp"
+
+#include <cassert>
+
+namespace titip::journal {
+
+namespace {
+
+    constexpr std::size_t erase_batch = 16; // a free list entry of 64 records needs pages in a row
+
+    /// One act inside the writer's transaction whose result a coroutine waits for.
+    template <class T, class Act, class Done>
+    class act_operation final : public operation {
+    public:
+        act_operation(Act act, Done done)
+            : act_(std::move(act))
+            , done_(std::move(done))
+        {
+        }
+
+        void apply(writing& w) override
+        {
+            try {
+                value_ = act_(w);
+            } catch (const rotten_row& rotten) {
+                if (!rotten.concerns_one_record())
+                    throw;
+                value_ = result<T> { error_code { vault::errc::rotten } };
+            }
+        }
+
+        void settle(error_code failed) noexcept override
+        {
+            done_(failed ? result<T> { failed } : std::move(value_));
+        }
+
+    private:
+        Act act_;
+        Done done_;
+        result<T> value_ { error_code { vault::errc::store_failed } };
+    };
+
+    class pulse_operation final : public operation {
+    public:
+        explicit pulse_operation(std::function<void()> done)
+            : done_(std::move(done))
+        {
+            writes = false;
+        }
+        void apply(writing&) override { }
+        void settle(error_code) noexcept override { done_(); }
+
+    private:
+        std::function<void()> done_;
+    };
+
+} // namespace
+
+store::store(std::unique_ptr<parts> p)
+    : parts_(std::move(p))
+{
+}
+
+store::~store() = default;
+
+template <class T, class Act>
+asio::awaitable<result<T>> store::commit(Act act, std::size_t weight_bytes, bool is_urgent)
+{
+    auto start = [this, &act, weight_bytes, is_urgent](auto done) {
+        auto op = std::make_unique<act_operation<T, Act, decltype(done)>>(std::move(act), std::move(done));
+        op->weight_bytes = weight_bytes;
+        op->is_urgent = is_urgent;
+        parts_->writer->submit(std::move(op));
+    };
+    co_return co_await elsewhere<result<T>>(std::move(start));
+}
+
+void store::parts::on_commit(writer::outcome outcome)
+{
+    const std::lock_guard guard { mutex };
+    auto file_bytes = outcome.file_bytes;
+    newest = to_totals(outcome.meta);
+    newest.file_bytes = file_bytes;
+    newest.has_room = outcome.has_room;
+    for (auto& [station, number] : outcome.new_verdicts)
+        newest_verdicts[station] = number;
+    if (!told)
+        return;
+    for (auto& each : outcome.changes)
+        asio::post(told_on, [told = told, each = std::move(each)] { (*told)(each); });
+}
+
+asio::awaitable<result<void>> store::keep(
+    ::titip::vault::offer what, std::uint64_t offset, bytes data)
+{
+    const auto weight = data.size();
+    auto act = [what = std::move(what), offset, data = std::move(data)](
+                   writing& w) { return w.keep(what, offset, data); };
+    co_return co_await commit<void>(std::move(act), weight, false);
+}
+
+asio::awaitable<result<bytes>> store::complete(
+    ::titip::vault::offer what, std::uint64_t offset, bytes rest)
+{
+    const auto weight = rest.size();
+    auto act = [what = std::move(what), offset, rest = std::move(rest)](
+                   writing& w) { return w.complete(what, offset, rest); };
+    co_return co_await commit<bytes>(std::move(act), weight, false);
+}
+
+asio::awaitable<result<void>> store::discard(::titip::vault::key which)
+{
+    auto act = [which = std::move(which)](writing& w) { return w.discard(which); };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<acceptance>> store::accept(submission offered)
+{
+    const auto weight = offered.sealed.size();
+    auto act = [offered = std::move(offered)](writing& w) { return w.accept(offered); };
+    co_return co_await commit<acceptance>(std::move(act), weight, false);
+}
+
+asio::awaitable<result<void>> store::settle(
+    place at, envelope::receipt said, bytes cms, trust::peer by)
+{
+    auto act = [at, said = std::move(said), cms = std::move(cms), by = std::move(by)](
+                   writing& w) { return w.settle(at, said, cms, by); };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<std::uint32_t>> store::count_failure(place at)
+{
+    auto act = [at](writing& w) { return w.count_failure(at); };
+    co_return co_await commit<std::uint32_t>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::quarantine(place at, reason why, std::string note)
+{
+    auto act = [at, why, note = std::move(note)](writing& w) { return w.quarantine(at, why, note); };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::take_verdicts(
+    std::vector<envelope::verdict> said, epoch_id store_epoch, std::uint64_t cursor)
+{
+    auto act = [said = std::move(said), store_epoch, cursor](writing& w) -> result<void> {
+        for (const auto& each : said)
+            w.take_verdict(each);
+        w.set_cursor(store_epoch, cursor);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
+{
+    const auto limit = to_ms(now().newest_signed) - keep.count();
+    auto find_due = [this, limit]() -> result<std::vector<place>> {
+        std::vector<place> out;
+        const transaction txn { parts_->env->get(), transaction::mode::read };
+        cursor walk { txn, parts_->t.opened };
+        for (auto each = walk.first(); each && out.size() < erase_batch; each = walk.next()) {
+            if (static_cast<std::int64_t>(read_u64(each->key)) > limit)
+                break;
+            out.push_back(place { read_u64(each->key.subspan(8)) });
+        }
+        return out;
+    };
+    const auto due = co_await run_on(parts_->pool, std::move(find_due));
+    if (!due || due->empty())
+        co_return std::size_t { 0 };
+    auto act = [due = *due](writing& w) -> result<std::size_t> {
+        std::size_t erased = 0;
+        for (const auto each : due)
+            erased += w.erase(each).has_value() ? 1 : 0;
+        return erased;
+    };
+    co_return co_await commit<std::size_t>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::hold(::titip::vault::key which)
+{
+    auto act = [which = std::move(which)](writing& w) { return w.hold(which); };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::release(::titip::vault::key which)
+{
+    auto act = [which = std::move(which)](writing& w) { return w.release(which); };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::retry(::titip::vault::key which)
+{
+    auto act = [which = std::move(which)](writing& w) { return w.retry(which); };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::set_paused(bool paused)
+{
+    auto act = [paused](writing& w) -> result<void> {
+        w.set_paused(paused);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::note_started()
+{
+    auto act = [](writing& w) -> result<void> {
+        w.note(v1::Entry::STARTED, {});
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::note_outage(bool began, std::string layer, milliseconds duration)
+{
+    auto act = [began, layer = std::move(layer), duration](writing& w) -> result<void> {
+        w.note(began ? v1::Entry::OUTAGE_BEGAN : v1::Entry::OUTAGE_ENDED, layer, duration);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<bytes>> store::judge(
+    ::titip::vault::key which, digest of, envelope::verdict_kind kind)
+{
+    auto act = [which = std::move(which), of, kind](writing& w) { return w.judge(which, of, kind); };
+    co_return co_await commit<bytes>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<std::vector<record_id>>> store::take_custody(
+    envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings)
+{
+    constexpr std::size_t most = ::titip::vault::most_unsettled;
+    // What it says of this epoch, against what we hold: where it covers a record that still waits, the
+    // receipt was lost; where it does not cover one that was delivered, the upstream lost a record.
+    auto compare = [this, said]() {
+        std::pair<std::vector<record_id>, std::vector<::titip::vault::finding>> out;
+        const transaction txn { parts_->env->get(), transaction::mode::read };
+        const epoch_custody_view view { said, parts_->epoch };
+        cursor walk { txn, parts_->t.queue };
+        for (auto each = walk.first(); each && out.first.size() < most; each = walk.next()) {
+            const auto row = find_row(txn, parts_->t, place { read_u64(each->key.subspan(1)) });
+            if (row && row->station() == said.station && view.covers(row->sequence()))
+                out.first.push_back(key_of(*row).record);
+        }
+        for (const auto& [first, last] : view.gaps())
+            for (auto n = first; n <= last; ++n) {
+                const auto at = txn.get(parts_->t.by_sequence, sequence_key(said.station, parts_->epoch, n));
+                if (!at)
+                    break;
+                const auto row = find_row(txn, parts_->t, place { read_u64(*at) });
+                if (row && to_state(row->state()) != state::waiting && !row->receipt().empty())
+                    out.second.push_back({ .what = ::titip::vault::finding::kind::not_held,
+                        .station = said.station,
+                        .epoch = parts_->epoch,
+                        .first = n,
+                        .last = n,
+                        .noticed_at = wall_now() });
+                if (out.second.size() >= most)
+                    return out;
+            }
+        return out;
+    };
+    auto [covered, lost] = co_await run_on(parts_->pool, std::move(compare));
+    findings.insert(findings.end(), lost.begin(), lost.end());
+    auto act = [cms = std::move(cms), at = said.at, findings = std::move(findings)](
+                   writing& w) -> result<void> {
+        w.note_custody(cms, at, findings);
+        return {};
+    };
+    const auto noted = co_await commit<void>(std::move(act), 0, true);
+    if (!noted)
+        co_return noted.error();
+    co_return std::move(covered);
+}
+
+bool store::has_room() const
+{
+    const std::lock_guard guard { parts_->mutex };
+    return parts_->newest.has_room;
+}
+
+std::uint64_t store::newest_verdict(const std::string& station) const
+{
+    const std::lock_guard guard { parts_->mutex };
+    const auto found = parts_->newest_verdicts.find(station);
+    return found == parts_->newest_verdicts.end() ? 0 : found->second;
+}
+
+totals store::now() const
+{
+    const std::lock_guard guard { parts_->mutex };
+    return parts_->newest;
+}
+
+bytes_view store::submission_key() const noexcept { return parts_->submission_key; }
+epoch_id store::epoch() const noexcept { return parts_->epoch; }
+std::uint64_t store::quota_bytes() const noexcept { return parts_->opts.quota_bytes; }
+
+asio::awaitable<void> store::pulse()
+{
+    auto start = [this](auto done) {
+        parts_->writer->submit(
+            std::make_unique<pulse_operation>([done = std::move(done)]() mutable { done(true); }));
+    };
+    co_await elsewhere<bool>(std::move(start));
+}
+
+void store::on_change(asio::any_io_executor executor, std::function<void(const change&)> told)
+{
+    const std::lock_guard guard { parts_->mutex };
+    parts_->told_on = std::move(executor);
+    parts_->told = std::make_shared<std::function<void(const change&)>>(std::move(told));
+}
+
+std::shared_ptr<const trust::identity> store::parts::current_identity() const
+{
+    const std::lock_guard guard { mutex };
+    return opts.identity;
+}
+
+void store::replace_identity(std::shared_ptr<const trust::identity> identity)
+{
+    {
+        const std::lock_guard guard { parts_->mutex };
+        parts_->opts.identity = identity;
+    }
+    parts_->writer->replace_identity(std::move(identity));
+}
+
+} // namespace titip::journal

@@ -1,0 +1,170 @@
+#pragma once
+
+#include "base/pool.hpp"
+#include "journal/types.hpp"
+#include "trust/identity.hpp"
+#include "vault/vault.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+
+namespace titip::journal {
+
+/// Why a store could not be opened: one line that says what to do.
+struct open_failure {
+    enum class kind {
+        in_use,      ///< another daemon has it
+        newer,       ///< written by a later version
+        foreign,     ///< born under another node's name
+        unreadable,  ///< permissions, or not a directory
+        untrusted,   ///< meta pages, checksums or transaction ids do not fit: safe mode
+    };
+    open_failure::kind what {};
+    std::string sentence;
+};
+
+struct queued {
+    journal::place place {};
+    envelope::lane lane = envelope::lane::ordinary;
+    record_id record;
+    std::string station;
+    std::uint64_t size_bytes = 0;
+};
+
+/// What goes out on the wire about a record, beside its bytes.
+struct outgoing {
+    record_view view;
+    bytes manifest_cms;
+    digest manifest_hash {};
+};
+
+struct list_filter {
+    std::optional<journal::state> state;
+    std::optional<envelope::lane> lane;
+    std::optional<wall_time> accepted_before;
+    std::optional<bool> held;
+};
+
+/// What this node knows about its upstream.
+struct upstream_view {
+    std::vector<vault::reported_head> heads; ///< of our own station, newest last
+    std::optional<epoch_id> cursor_epoch;
+    std::uint64_t cursor_number = 0;
+    std::vector<vault::kept_range> kept;
+};
+
+/// The records that this node answers for, in one LMDB environment. DESIGN §7 and
+/// docs/architecture.md have the format and its reasons.
+/// Promise:  what an awaited function has returned as done survives power loss.
+/// Threads:  every function on the socket thread; they come back there. One thread of its own writes;
+///           reading and checking happens on `pool`, never on the socket thread, where a cold page
+///           would stop timers and status.
+/// Errors:   vault::errc. After store_failed it can only be closed.
+/// Lifetime: one per directory, guarded by flock(2); outlives every coroutine that uses it.
+class store final : public vault::vault {
+public:
+    struct options {
+        std::filesystem::path directory;
+        std::string node;
+        bool has_upstream = false;
+        std::uint64_t quota_bytes = 64ull << 30;
+        /// Most envelope bytes in one transaction: dirty pages are kept in memory.
+        std::size_t group_bytes = 8u << 20;
+        std::shared_ptr<const trust::identity> identity;
+    };
+
+    /// `pool` must outlive the store. `failed` is told, on the writer thread, that a write or sync failed.
+    static result<std::unique_ptr<store>, open_failure> open(
+        options opts, boost::asio::thread_pool& pool, std::function<void(std::string)> failed);
+    ~store() override;
+
+    // What nodes below need: see vault.
+    asio::awaitable<result<std::optional<::titip::vault::standing>>> find(::titip::vault::key which) override;
+    asio::awaitable<result<void>> keep(
+        ::titip::vault::offer what, std::uint64_t offset, bytes data) override;
+    asio::awaitable<result<bytes>> complete(
+        ::titip::vault::offer what, std::uint64_t offset, bytes rest) override;
+    asio::awaitable<result<void>> discard(::titip::vault::key which) override;
+    asio::awaitable<result<bytes>> read(
+        ::titip::vault::key which, std::uint64_t offset, std::size_t limit_bytes) override;
+    asio::awaitable<result<::titip::vault::answer>> reconcile(
+        std::string station, ::titip::vault::question asked) override;
+    std::uint64_t newest_verdict(const std::string& station) const override;
+    bool has_room() const override;
+
+    // Accepting here.
+    /// The key of submission MACs: same body, same MAC, on this machine only.
+    bytes_view submission_key() const noexcept;
+    /// The same id and MAC give the first answer again; another MAC is errc::conflict.
+    asio::awaitable<result<acceptance>> accept(submission offered);
+    /// What an id was accepted as, to answer a repetition without sealing it again.
+    asio::awaitable<result<std::optional<acceptance>>> accepted(record_id record, digest mac);
+
+    // Sending on.
+    asio::awaitable<result<std::vector<queued>>> load_queue();
+    asio::awaitable<result<outgoing>> outgoing_of(place at);
+    /// Checked against the chunks' checksums.
+    asio::awaitable<result<bytes>> read_at(place at, std::uint64_t offset, std::size_t limit_bytes);
+    /// errc::rotten unless the whole envelope still has its digest.
+    asio::awaitable<result<void>> check_intact(place at);
+    asio::awaitable<result<void>> settle(
+        place at, envelope::receipt said, bytes cms, trust::peer by);
+    asio::awaitable<result<std::uint32_t>> count_failure(place at);
+    asio::awaitable<result<void>> quarantine(place at, reason why, std::string note);
+    asio::awaitable<result<upstream_view>> upstream();
+    asio::awaitable<result<void>> take_verdicts(
+        std::vector<envelope::verdict> said, epoch_id store_epoch, std::uint64_t cursor);
+    /// The newest custody statement, and what it does not fit. `covers` is what it says of our
+    /// present epoch: waiting records that it covers are returned, to ask for their receipts, and
+    /// delivered ones that it does not cover become findings.
+    asio::awaitable<result<std::vector<record_id>>> take_custody(
+        envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings);
+    /// Erases up to 16 records opened longer than `keep` ago, by the upstream's signed time.
+    asio::awaitable<result<std::size_t>> erase_due(milliseconds keep);
+
+    // Operators.
+    asio::awaitable<result<void>> hold(::titip::vault::key which);
+    asio::awaitable<result<void>> release(::titip::vault::key which);
+    asio::awaitable<result<void>> retry(::titip::vault::key which);
+    asio::awaitable<result<void>> set_paused(bool paused);
+    asio::awaitable<result<void>> note_started();
+    asio::awaitable<result<void>> note_outage(bool began, std::string layer, milliseconds duration);
+    asio::awaitable<result<bytes>> judge(
+        ::titip::vault::key which, digest of, envelope::verdict_kind kind);
+    asio::awaitable<result<std::vector<record_view>>> list(
+        list_filter filter, std::optional<place> after, std::size_t limit);
+    /// Every station's record of this id: one, but for ids that two stations chose alike.
+    asio::awaitable<result<std::vector<record_view>>> show(record_id record);
+    asio::awaitable<result<outgoing>> manifest_of(::titip::vault::key which);
+    /// The upstream's receipt if there is one, else the one that we gave.
+    asio::awaitable<result<bytes>> receipt_of(::titip::vault::key which);
+    asio::awaitable<result<std::vector<ledger_entry>>> ledger(std::uint64_t after, std::size_t limit);
+    asio::awaitable<result<std::vector<ledger_entry>>> story(record_id record);
+    /// The oldest record that waits, not held; zero if none does.
+    asio::awaitable<result<wall_time>> oldest_waiting();
+
+    /// As of the newest commit, without touching the disk.
+    totals now() const;
+    epoch_id epoch() const noexcept;
+    std::uint64_t quota_bytes() const noexcept;
+
+    /// Comes back when it has passed through the writer thread.
+    asio::awaitable<void> pulse();
+    /// Told on `executor` after each commit, in order, until replaced.
+    void on_change(asio::any_io_executor executor, std::function<void(const change&)> told);
+    void replace_identity(std::shared_ptr<const trust::identity> identity);
+
+private:
+    struct parts;
+    explicit store(std::unique_ptr<parts> p);
+    template <class T, class Act>
+    asio::awaitable<result<T>> commit(Act act, std::size_t weight_bytes, bool is_urgent);
+    template <class T, class Look>
+    asio::awaitable<result<T>> look(Look look);
+    std::unique_ptr<parts> parts_;
+};
+
+} // namespace titip::journal

@@ -1,0 +1,84 @@
+#pragma once
+
+#include "journal/chunks.hpp"
+#include "journal/rows.hpp"
+#include "journal/space.hpp"
+#include "trust/identity.hpp"
+
+#include <memory>
+
+/// What can be done to the journal, each within one write transaction that others share (group
+/// commit). Every operation reads and decides first and writes after, so that one that refuses has
+/// changed nothing. Private to this room; the writer thread only.
+namespace titip::journal {
+
+/// What the operations need beside the transaction.
+struct surroundings {
+    std::string node;
+    bool has_upstream = false;
+    std::shared_ptr<const trust::identity> identity;
+};
+
+class writing {
+public:
+    writing(transaction& txn, const tables& t, v1::Meta& meta, const surroundings& around, space& room,
+        wall_time now);
+
+    result<acceptance> accept(const submission& offered);
+    result<void> keep(const vault::offer& what, std::uint64_t offset, bytes_view data);
+    result<bytes> complete(const vault::offer& what, std::uint64_t offset, bytes_view rest);
+    result<void> discard(const vault::key& which);
+
+    /// The next custodian's receipt: overrides hold, quarantine and withdrawal, because the truth is
+    /// what is held where.
+    result<void> settle(place at, const envelope::receipt& said, const bytes& cms, const trust::peer& by);
+    result<std::uint32_t> count_failure(place at);
+    result<void> quarantine(place at, reason why, std::string_view note);
+    result<void> hold(const vault::key& which);
+    result<void> release(const vault::key& which);
+    result<void> retry(const vault::key& which);
+    /// A verdict from upstream; one for a record that is not here is kept in the ledger only.
+    void take_verdict(const envelope::verdict& said);
+    void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
+    void note_custody(const bytes& cms, wall_time signed_at, const std::vector<vault::finding>& findings);
+    /// At the centre: signs and keeps a verdict. errc::conflict if the record here has another digest.
+    result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind);
+    result<void> erase(place at);
+    void set_paused(bool paused);
+    void note(v1::Entry::Event event, std::string_view detail, milliseconds duration = {});
+
+    /// Stores what the operations changed beside rows; last before the commit.
+    void finish();
+    std::vector<change> take_changes() { return std::move(changes_); }
+
+    bool has_room(std::uint64_t weight_bytes);
+    const std::vector<std::pair<std::string, std::uint64_t>>& new_verdicts() const { return new_verdicts_; }
+
+private:
+    v1::Row row_at(place at) const;
+    result<std::pair<place, v1::Row>> row_of(const vault::key& which) const;
+    void store_row(place at, const v1::Row& row);
+    void count(const v1::Row& row, int sign);
+    /// Stores `after` in place of `before`: tallies, queue and retention follow the state.
+    void replace(place at, const v1::Row& before, v1::Row after);
+    void enter(v1::Entry::Event event, place at, const v1::Row& row, std::string_view detail = {});
+    void add_number(const v1::Row& row, place at, const digest& previous);
+    v1::Row row_from(const vault::offer& what) const;
+    void add_finding(const vault::finding& what);
+
+    transaction& txn_;
+    const tables& t_;
+    v1::Meta& meta_;
+    const surroundings& around_;
+    space& space_;
+    wall_time now_;
+    std::vector<change> changes_;
+    std::vector<std::pair<std::string, std::uint64_t>> new_verdicts_;
+};
+
+std::string_view to_string(v1::Entry::Event event) noexcept;
+std::uint64_t live_bytes(const v1::Meta& meta) noexcept;
+v1::Meta::Tally& tally_of(v1::Meta& meta, state s);
+vault::finding to_finding(const v1::Finding& stored);
+
+} // namespace titip::journal

@@ -1,0 +1,91 @@
+#pragma once
+
+#include "http/client.hpp"
+#include "http/transport.hpp"
+#include "link/verdict.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace titip::link {
+
+/// What the upstream says of itself at GET /v1/node.
+struct node_info {
+    std::string name;
+    bool is_accepting = true;
+    std::chrono::seconds spread {};
+    std::uint64_t newest_verdict = 0;
+};
+
+struct probe_failure {
+    link::verdict verdict {};
+    milliseconds retry_after {}; ///< as the upstream asked, capped at 1 h
+    std::string detail;          ///< for the log and `titip status`
+};
+
+/// What a failed connection says about the link. Dates alone are `clock`; a certificate of somebody
+/// else is `tls`; that ours is refused shows only at the first read, as `auth`.
+probe_failure explain(const http::connect_failure& failure);
+probe_failure explain_read(const error_code& failed);
+
+using opened = result<std::unique_ptr<http::stream>, http::connect_failure>;
+
+/// Opens connections to the upstream. Threads: the socket thread.
+class dialer {
+public:
+    /// `context`: asked at each connection, since SIGHUP may have exchanged it.
+    dialer(asio::any_io_executor on, http::endpoint upstream,
+        std::function<std::shared_ptr<http::tls_context>()> context)
+        : on_(std::move(on))
+        , upstream_(std::move(upstream))
+        , context_(std::move(context))
+    {
+    }
+
+    asio::awaitable<opened> open();
+    /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at once
+    /// with operation_aborted.
+    void cancel();
+    const http::endpoint& upstream() const noexcept { return upstream_; }
+
+private:
+    asio::any_io_executor on_;
+    http::endpoint upstream_;
+    std::function<std::shared_ptr<http::tls_context>()> context_;
+    std::vector<asio::cancellation_signal*> attempts_;
+};
+
+/// Asks the upstream whether it is there, on a connection that is kept. An answer counts only from the
+/// peer whose certificate was verified, so a captive portal can never look like the centre.
+/// Threads: the socket thread.
+class prober {
+public:
+    /// `over` outlives it.
+    explicit prober(dialer& over)
+        : dialer_(over)
+    {
+    }
+
+    /// Opens a connection if there is none. `after`: a long poll, answered when the upstream has
+    /// verdicts beyond it, or after five minutes.
+    asio::awaitable<result<node_info, probe_failure>> ask(std::optional<std::uint64_t> after);
+    /// Ends a question under way: it comes back with a failure.
+    void interrupt() noexcept
+    {
+        if (connection_)
+            connection_->transport().close();
+    }
+
+private:
+    asio::awaitable<result<node_info, probe_failure>> exchange(std::optional<std::uint64_t> after);
+    dialer& dialer_;
+    std::unique_ptr<http::client_connection> connection_;
+};
+
+} // namespace titip::link

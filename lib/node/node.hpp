@@ -1,0 +1,90 @@
+#pragma once
+
+#include "base/bell.hpp"
+#include "control/server.hpp"
+#include "intake/server.hpp"
+#include "link/prober.hpp"
+#include "node/config.hpp"
+#include "replay/replayer.hpp"
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <memory>
+#include <string>
+
+namespace titip::node {
+
+/// Why a node could not start: one line that names file, key, and what to do.
+struct start_failure {
+    std::string sentence;
+};
+
+/// What the files of [identity] and [seal] hold.
+struct materials {
+    std::shared_ptr<const trust::identity> identity;
+    std::shared_ptr<const trust::authorities> authorities;
+    std::shared_ptr<const envelope::sealer> sealer; ///< null without [seal]
+};
+
+/// Reads and checks them against the configuration; touches nothing else.
+result<materials, start_failure> load_materials(const config& from);
+
+/// A whole node, wired from its configuration: journal, doors, replay, sockets.
+/// Threads: the socket thread; the journal has a writer thread, sealing and reading a pool of two.
+class node {
+public:
+    /// Checks everything before the store is opened. A store that cannot be trusted is not a failure
+    /// here: the node then runs in safe mode, and says why on its control socket.
+    static result<std::unique_ptr<node>, start_failure> start(asio::any_io_executor on, config from);
+    ~node();
+
+    /// Until stop(); comes back when all that was under way has ended, or after four seconds.
+    asio::awaitable<void> run();
+    void stop();
+    /// SIGHUP: certificates and keys are read again; what cannot be used is logged, and the old stays.
+    void reload();
+
+    /// For systemd's status line.
+    std::string summary() const;
+    /// Comes back when it has passed through the socket thread and the writer.
+    asio::awaitable<void> pulse();
+    /// Whether the store failed: the process has to end, with this as its last word.
+    const std::string& store_failure() const noexcept { return store_failure_; }
+    /// After run(): whether all that was under way has ended.
+    bool has_ended() const noexcept { return running_count_ == 0; }
+    /// "127.0.0.1:8443", or empty.
+    std::string listening() const;
+
+private:
+    node(asio::any_io_executor on, config from, materials m);
+    result<void, start_failure> open_store();
+    result<void, start_failure> open_doors();
+    http::tls_options tls_options_of(bool is_client) const;
+    void start_part(asio::awaitable<void> work);
+    control::services services() const;
+
+    asio::any_io_executor on_;
+    config config_;
+    materials materials_;
+    std::shared_ptr<trust::judge> judge_;
+    asio::thread_pool pool_ { 2 };
+    std::string safe_mode_;
+    std::string store_failure_;
+    std::shared_ptr<http::tls_context> client_tls_;
+    std::unique_ptr<journal::store> store_;
+    std::unique_ptr<accept::acceptor> acceptor_;
+    std::unique_ptr<accept::gate> gate_;
+    std::unique_ptr<link::dialer> dialer_;
+    std::unique_ptr<replay::replayer> replayer_;
+    std::unique_ptr<intake::server> intake_;
+    std::unique_ptr<control::server> control_;
+    std::unique_ptr<http::listener> upper_door_; ///< [listen]
+    std::unique_ptr<http::listener> local_door_;
+    bell changed_;
+    std::vector<std::unique_ptr<asio::cancellation_signal>> running_;
+    std::size_t running_count_ = 0;
+    bool is_stopping_ = false;
+};
+
+} // namespace titip::node

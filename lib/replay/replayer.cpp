@@ -1,0 +1,597 @@
+#include "replay/replayer.hpp"
+
+#include "base/log.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <algorithm>
+#include <random>
+
+namespace titip::replay {
+
+namespace {
+
+    /// A link that moves nothing for so long is dead; one that moves a byte is not (DESIGN: no progress).
+    constexpr auto no_progress_limit = 60s;
+    constexpr auto keep_open = 30s;      ///< an idle connection: the next record may come soon
+    constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short retentions
+    constexpr auto reconcile_every = 1h; ///< while connected
+    constexpr std::size_t slice_bytes = 256u << 10;
+
+    double draw_chance()
+    {
+        thread_local std::mt19937_64 random { std::random_device {}() };
+        return std::uniform_real_distribution<double> { 0.0, 1.0 }(random);
+    }
+
+    wall_time to_wall(instant t)
+    {
+        return wall_now() + std::chrono::duration_cast<milliseconds>(t - monotonic::now());
+    }
+
+    /// The whole envelope, in slices of one short read transaction each.
+    asio::awaitable<result<bytes>> load(journal::store& store, journal::place at, std::uint64_t offset, std::uint64_t size)
+    {
+        bytes out;
+        out.reserve(size - offset);
+        while (offset < size) {
+            const auto slice = co_await store.read_at(at, offset, slice_bytes);
+            if (!slice)
+                co_return slice.error();
+            if (slice->empty())
+                co_return vault::errc::rotten;
+            out.insert(out.end(), slice->begin(), slice->end());
+            offset += slice->size();
+        }
+        co_return out;
+    }
+
+    link::verdict verdict_of(uplink::outcome::kind what)
+    {
+        using kind = uplink::outcome::kind;
+        switch (what) {
+        case kind::auth: return link::verdict::auth;
+        case kind::admission: return link::verdict::maintenance;
+        case kind::portal: return link::verdict::portal;
+        default: return link::verdict::application;
+        }
+    }
+
+} // namespace
+
+struct replayer::transfer {
+    explicit transfer(asio::any_io_executor on)
+        : changed(std::move(on))
+    {
+    }
+    std::deque<journal::place> sent; ///< without an answer, in order
+    bell changed;
+    ending how = ending::idle;
+    bool is_over = false;
+    bool is_reading = true;
+};
+
+replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
+    : on_(on)
+    , opts_(std::move(opts))
+    , around_(std::move(around))
+    , monitor_(monotonic::now())
+    , prober_(around_.upstream)
+    , changed_(on)
+    , link_changed_(on)
+{
+    is_paused_ = around_.store.now().paused;
+}
+
+replayer::~replayer() = default;
+
+bool replayer::may_send() const noexcept
+{
+    return monitor_.current().is_up && is_reconciled_ && !is_paused_ && !is_stopping_;
+}
+
+void replayer::set_paused(bool paused)
+{
+    is_paused_ = paused;
+    changed_.ring();
+}
+
+void replayer::check_now()
+{
+    publish(monitor_.on_hint(monotonic::now()), detail_);
+    ask_again();
+}
+
+void replayer::stop()
+{
+    is_stopping_ = true;
+    around_.upstream.cancel();
+    prober_.interrupt();
+    for (auto* each : open_)
+        each->close();
+    changed_.ring();
+    link_changed_.ring();
+}
+
+void replayer::on_change(const journal::change& what)
+{
+    if (what.state == journal::state::waiting && !what.held)
+        scheduler_.add(what.place, what.lane, what.size_bytes);
+    else if (what.state != journal::state::arriving)
+        scheduler_.remove(what.place);
+    changed_.ring();
+}
+
+report replayer::now() const
+{
+    const auto& decided = monitor_.current();
+    report out { .is_up = decided.is_up, .verdict = decided.verdict, .detail = detail_ };
+    out.upstream = around_.upstream.upstream().host + ":" + around_.upstream.upstream().port;
+    out.since = to_wall(decided.since);
+    if (decided.verdict != link::verdict::unknown)
+        out.last_checked = to_wall(decided.checked_at);
+    if (!decided.is_up)
+        out.next_check = to_wall(decided.probe_at);
+    out.last_delivery = last_delivery_;
+    out.in_flight = scheduler_.in_flight();
+    const auto from = monotonic::now() - 1min;
+    std::uint64_t sum = 0;
+    auto first = monotonic::now();
+    for (const auto& [at, bytes] : deliveries_)
+        if (at >= from) {
+            sum += bytes;
+            first = std::min(first, at);
+        }
+    const auto span = std::chrono::duration_cast<milliseconds>(monotonic::now() - first).count();
+    out.goodput_bytes_per_s = span > 0 ? sum * 1000 / static_cast<std::uint64_t>(span) : 0;
+    return out;
+}
+
+void replayer::note_delivery(std::uint64_t bytes)
+{
+    constexpr std::size_t most = 4096;
+    last_delivery_ = wall_now();
+    deliveries_.emplace_back(monotonic::now(), bytes);
+    while (deliveries_.size() > most || deliveries_.front().first < monotonic::now() - 1min)
+        deliveries_.pop_front();
+}
+
+void replayer::start(asio::awaitable<void> work)
+{
+    ++running_;
+    asio::co_spawn(on_, std::move(work), [this](std::exception_ptr failed) {
+        --running_;
+        changed_.ring();
+        if (failed)
+            std::rethrow_exception(failed); // a bug: the process ends, the journal has everything
+    });
+}
+
+void replayer::publish(const link::monitor::decision& decided, std::string detail)
+{
+    using event = link::monitor::event;
+    detail_ = std::move(detail);
+    if (!decided.is_up)
+        is_reconciled_ = false;
+    changed_.ring();
+    if (decided.happened == event::none)
+        return;
+    const bool began = decided.happened == event::outage_began;
+    const std::string layer { link::to_string(decided.verdict) };
+    if (began) {
+        outage_began_ = monotonic::now();
+        log::warn("outage-began layer={} detail=\"{}\"", layer, detail_);
+        start(note_outage(true, layer, 0ms));
+    } else {
+        const auto lasted = std::chrono::duration_cast<milliseconds>(monotonic::now() - outage_began_);
+        log::info("outage-ended lasted_s={}", lasted.count() / 1000);
+        start(note_outage(false, {}, lasted));
+    }
+}
+
+asio::awaitable<void> replayer::note_outage(bool began, std::string layer, milliseconds lasted)
+{
+    co_await around_.store.note_outage(began, std::move(layer), lasted);
+}
+
+void replayer::ask_again()
+{
+    is_interrupted_ = true;
+    prober_.interrupt();
+    link_changed_.ring();
+}
+
+void replayer::on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail)
+{
+    if (is_stopping_ || (!monitor_.current().is_up && retry_after == 0ms))
+        return; // one outage, however many connections notice it
+    publish(monitor_.on_failure(monotonic::now(), why, retry_after, draw_chance()), std::move(detail));
+    ask_again();
+}
+
+asio::awaitable<void> replayer::load()
+{
+    const auto queue = co_await around_.store.load_queue();
+    if (!queue)
+        co_return; // the store has told that it failed
+    for (const auto& each : *queue)
+        scheduler_.add(each.place, each.lane, each.size_bytes);
+}
+
+asio::awaitable<void> replayer::run()
+{
+    co_await asio::this_coro::throw_if_cancelled(false); // stop() ends it, in its own order
+    for (unsigned i = 0; i < opts_.connections; ++i)
+        start(send(connection { i }));
+    start(watch());
+    if (opts_.keep)
+        start(sweep());
+    while (running_ > 0)
+        co_await changed_.wait();
+}
+
+asio::awaitable<void> replayer::watch()
+{
+    while (!is_stopping_) {
+        if (!monitor_.current().is_up && monotonic::now() < monitor_.current().probe_at) {
+            co_await link_changed_.wait_until(monitor_.current().probe_at);
+            continue;
+        }
+        // While up and idle the question waits at the upstream until it has news.
+        std::optional<std::uint64_t> after;
+        if (monitor_.current().is_up && is_reconciled_)
+            after = newest_verdict_;
+        is_interrupted_ = false;
+        auto info = co_await prober_.ask(after);
+        if (is_stopping_)
+            break;
+        if (info) {
+            co_await take_news(*info);
+            continue;
+        }
+        if (is_interrupted_)
+            continue;
+        auto& why = info.error();
+        publish(monitor_.on_failure(monotonic::now(), why.verdict, why.retry_after, draw_chance()),
+            std::move(why.detail));
+    }
+}
+
+asio::awaitable<void> replayer::take_news(const link::node_info& info)
+{
+    const bool was_up = monitor_.current().is_up;
+    if (!info.is_accepting) {
+        publish(monitor_.on_failure(monotonic::now(), link::verdict::maintenance, 0ms, draw_chance()),
+            "the upstream does not accept records now");
+        co_return;
+    }
+    publish(monitor_.on_probe_success(monotonic::now()), {});
+    if (!monitor_.current().is_up)
+        co_return;
+    if (!was_up && info.spread > 0s) {
+        const auto first = link::first_send_at(monotonic::now(), info.spread, opts_.node);
+        while (monotonic::now() < first && !is_stopping_)
+            co_await link_changed_.wait_until(first);
+    }
+    const bool is_due = monotonic::now() - reconciled_at_ > reconcile_every;
+    if (is_reconciled_ && info.newest_verdict == newest_verdict_ && !is_due)
+        co_return;
+    const bool done = co_await reconcile();
+    if (!done || !monitor_.current().is_up)
+        co_return;
+    reconciled_at_ = monotonic::now();
+    newest_verdict_ = info.newest_verdict;
+    is_reconciled_ = true;
+    changed_.ring();
+}
+
+asio::awaitable<void> replayer::sweep()
+{
+    const auto pause = std::clamp<milliseconds>(*opts_.keep / 10, 1s, sweep_every);
+    while (!is_stopping_) {
+        const auto erased = co_await around_.store.erase_due(*opts_.keep);
+        if (erased && *erased > 0) {
+            log::info("erased records={}", *erased);
+            continue;
+        }
+        co_await link_changed_.wait_until(monotonic::now() + pause);
+    }
+}
+
+std::vector<record_id> replayer::unsettled() const
+{
+    std::vector<record_id> out;
+    for (const auto at : scheduler_.unknown(vault::most_unsettled))
+        for (const auto& [record, place] : by_record_)
+            if (place == at)
+                out.push_back(record);
+    return out;
+}
+
+asio::awaitable<bool> replayer::reconcile()
+{
+    auto transport = co_await around_.upstream.open();
+    if (!transport) {
+        auto why = link::explain(transport.error());
+        on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
+        co_return false;
+    }
+    uplink::session over { std::move(*transport), around_.upstream.upstream().host, around_.authorities() };
+    over.transport().set_no_progress_limit(no_progress_limit);
+    open_.push_back(&over.transport());
+    std::vector<record_id> wanted = unsettled();
+    std::optional<bool> more = true;
+    while (more && *more && !is_stopping_) {
+        more = co_await reconcile_once(over, wanted);
+        if (more && wanted.empty() && scheduler_.has_unknown()) {
+            wanted = unsettled();
+            more = !wanted.empty();
+        }
+    }
+    std::erase(open_, &over.transport());
+    co_await over.transport().shutdown();
+    co_return more.has_value() && !is_stopping_;
+}
+
+asio::awaitable<std::optional<bool>> replayer::reconcile_once(
+    uplink::session& over, std::vector<record_id>& wanted)
+{
+    const auto known = co_await around_.store.upstream();
+    if (!known)
+        co_return std::nullopt;
+    vault::question asked { .heads = known->heads,
+        .cursor_epoch = known->cursor_epoch,
+        .cursor_number = known->cursor_number,
+        .kept = known->kept,
+        .unsettled = wanted };
+    const auto told = co_await over.reconcile(opts_.node, std::move(asked));
+    if (!told) {
+        const auto& why = told.error();
+        on_transfer_failure(verdict_of(why.what), why.retry_after, why.note);
+        co_return std::nullopt;
+    }
+    co_await take_told(*told, wanted);
+    if (!told->verdicts.empty()) {
+        const auto newest = told->answer.verdicts.back().number;
+        const auto taken
+            = co_await around_.store.take_verdicts(told->verdicts, told->answer.store_epoch, newest);
+        if (!taken)
+            co_return std::nullopt;
+    }
+    auto covered = co_await around_.store.take_custody(
+        told->custody, told->answer.custody_cms, told->answer.findings);
+    if (!covered)
+        co_return std::nullopt;
+    // Records that it holds though we never saw a receipt: asked for next, once.
+    const auto asked_before = std::exchange(wanted, {});
+    for (const auto& id : *covered) {
+        const auto found = co_await around_.store.show(id);
+        if (!found || found->empty() || scheduler_.is_in_flight(found->front().place))
+            continue;
+        by_record_.insert_or_assign(id, found->front().place);
+        if (std::ranges::find(asked_before, id) == asked_before.end())
+            wanted.push_back(id);
+    }
+    co_return told->answer.more || !wanted.empty();
+}
+
+/// Receipts end custody; what is not complete there goes on from where it stands.
+asio::awaitable<void> replayer::take_told(
+    const uplink::reconciled& told, const std::vector<record_id>& wanted)
+{
+    around_.judge->on_signed_time(told.custody.at);
+    std::set<record_id> settled;
+    for (const auto& each : told.receipts) {
+        const auto at = by_record_.find(each.said.record);
+        if (at == by_record_.end())
+            continue;
+        settled.insert(each.said.record);
+        co_await settle(at->second, each, each.said.size_bytes);
+    }
+    for (const auto& id : wanted) {
+        const auto at = by_record_.find(id);
+        if (at == by_record_.end() || settled.contains(id))
+            continue;
+        const auto partial = std::ranges::find(told.answer.partials, id, &vault::partial::record);
+        scheduler_.on_reconciled(at->second, partial == told.answer.partials.end() ? 0 : partial->offset);
+    }
+    changed_.ring();
+}
+
+asio::awaitable<void> replayer::settle(
+    journal::place at, uplink::receipt receipt, std::uint64_t size_bytes)
+{
+    const auto record = receipt.said.record;
+    const auto done = co_await around_.store.settle(at, receipt.said, receipt.cms, receipt.by);
+    if (!done) {
+        log::error("receipt-refused record={} why=\"{}\"", record.to_string(), done.error().message());
+        scheduler_.on_failed(at, false);
+        if (done.error() == vault::errc::conflict)
+            co_await around_.store.quarantine(at, journal::reason::conflict, "the receipt names other bytes");
+        co_return;
+    }
+    log::info("delivered record={} to={} bytes={}", record.to_string(), receipt.by.name, size_bytes);
+    note_delivery(size_bytes);
+    scheduler_.on_settled(at);
+    by_record_.erase(record);
+    changed_.ring();
+}
+
+asio::awaitable<void> replayer::send(connection on)
+{
+    while (!is_stopping_) {
+        if (!may_send() || scheduler_.waiting() == 0) {
+            co_await changed_.wait();
+            continue;
+        }
+        auto transport = co_await around_.upstream.open();
+        if (is_stopping_)
+            break;
+        if (!transport) {
+            auto why = link::explain(transport.error());
+            on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
+            continue;
+        }
+        uplink::session over { std::move(*transport), around_.upstream.upstream().host,
+            around_.authorities() };
+        over.transport().set_no_progress_limit(no_progress_limit);
+        open_.push_back(&over.transport());
+        co_await pump(on, over);
+        std::erase(open_, &over.transport());
+    }
+}
+
+/// Sends on one connection until it breaks, or there is nothing to send for a while.
+asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
+{
+    transfer state { on_ };
+    auto answers = take_answers(over, state);
+    asio::co_spawn(on_, std::move(answers), [this, &state](std::exception_ptr) {
+        state.is_reading = false;
+        state.is_over = true;
+        state.changed.ring();
+        changed_.ring();
+    });
+    bool goes_on = true;
+    while (goes_on && !state.is_over && may_send())
+        goes_on = co_await send_next(on, over, state);
+
+    // Answers under way are still worth taking, unless the link is gone.
+    while (state.is_reading && !state.sent.empty() && monitor_.current().is_up && !is_stopping_)
+        co_await state.changed.wait_until(monotonic::now() + 1s);
+    over.close();
+    state.is_over = true;
+    state.changed.ring();
+    while (state.is_reading)
+        co_await state.changed.wait();
+
+    if (state.sent.empty() && state.how != ending::broken && !scheduler_.has_unknown())
+        co_return;
+    // What became of these is asked before anything is sent again.
+    scheduler_.on_broken(on);
+    is_reconciled_ = false;
+    if (state.how == ending::refused)
+        ask_again(); // it closes after any refusal: the link is as good as before
+    else
+        on_transfer_failure(link::verdict::tcp, 0ms, "the connection broke");
+}
+
+/// False: the connection has ended, or may.
+asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, transfer& state)
+{
+    const auto pick = scheduler_.next(on);
+    if (!pick) {
+        const auto since = monotonic::now();
+        co_await changed_.wait_until(since + keep_open);
+        co_return !state.sent.empty() || monotonic::now() - since < keep_open;
+    }
+    auto what = co_await around_.store.outgoing_of(pick->place);
+    result<bytes> body { what ? error_code {} : what.error() };
+    if (what)
+        body = co_await load(around_.store, pick->place, pick->offset, pick->size_bytes);
+    if (!body) {
+        // Nothing of it was sent: this record is set aside, the connection is as good as before.
+        scheduler_.on_failed(pick->place, false);
+        log::error("unreadable place={} why=\"{}\"", static_cast<std::uint64_t>(pick->place), body.error().message());
+        if (body.error() == vault::errc::rotten)
+            co_await around_.store.quarantine(pick->place, journal::reason::rotten, body.error().message());
+        co_return true;
+    }
+    by_record_.insert_or_assign(what->view.key.record, pick->place);
+    state.sent.push_back(pick->place);
+    state.changed.ring();
+    uplink::parcel parcel { what->view.key, std::move(what->manifest_cms), pick->size_bytes };
+    const auto handed = co_await over.send(std::move(parcel), pick->offset, *body);
+    if (!handed && state.how == ending::idle)
+        state.how = ending::broken;
+    co_return handed.has_value();
+}
+
+asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& state)
+{
+    while (!state.is_over || !state.sent.empty()) {
+        if (state.sent.empty()) {
+            co_await state.changed.wait();
+            continue;
+        }
+        auto answer = co_await over.receive();
+        if (!answer) {
+            const auto why = link::explain_read(answer.error());
+            state.how = ending::broken;
+            if (why.verdict == link::verdict::auth)
+                on_transfer_failure(why.verdict, 0ms, why.detail);
+            co_return;
+        }
+        const auto at = state.sent.front();
+        state.sent.pop_front();
+        if (answer->what != uplink::outcome::kind::receipt) {
+            state.how = ending::refused;
+            co_await take_outcome(at, std::move(*answer));
+            co_return;
+        }
+        // The next answer need not wait for this commit: many receipts share one.
+        start(take_receipt(at, std::move(answer->receipt_cms)));
+        state.changed.ring();
+    }
+}
+
+asio::awaitable<void> replayer::take_receipt(journal::place at, bytes cms)
+{
+    auto receipt = uplink::verify_receipt(*around_.authorities(), cms);
+    if (receipt) {
+        const auto size_bytes = receipt->said.size_bytes;
+        co_await settle(at, std::move(*receipt), size_bytes);
+        co_return;
+    }
+    log::error("receipt-not-believed why=\"{}\"", receipt.error().message());
+    scheduler_.on_unknown(at);
+    on_transfer_failure(link::verdict::auth, 0ms, receipt.error().message());
+}
+
+asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome what)
+{
+    using kind = uplink::outcome::kind;
+    switch (what.what) {
+    case kind::receipt: co_return;
+    case kind::unknown:
+    case kind::position_unknown:
+        if (what.offset)
+            scheduler_.on_position(at, *what.offset);
+        else
+            scheduler_.on_unknown(at);
+        co_return;
+    case kind::gone: scheduler_.on_failed(at, true); co_return;
+    case kind::too_large: co_await take_refusal(at, refusal::too_large, std::move(what.note)); co_return;
+    case kind::defect: co_await take_refusal(at, refusal::defect, std::move(what.note)); co_return;
+    case kind::mismatch: co_await take_refusal(at, refusal::mismatch, std::move(what.note)); co_return;
+    case kind::conflict: co_await take_refusal(at, refusal::conflict, std::move(what.note)); co_return;
+    case kind::not_ours: co_await take_refusal(at, refusal::not_ours, std::move(what.note)); co_return;
+    case kind::auth:
+    case kind::admission:
+    case kind::portal:
+    case kind::link: break;
+    }
+    // It is the link that failed, or was asked to pause: this burns no attempt of the record.
+    scheduler_.on_failed(at, true);
+    on_transfer_failure(verdict_of(what.what), what.retry_after, std::move(what.note));
+}
+
+asio::awaitable<void> replayer::take_refusal(journal::place at, refusal what, std::string note)
+{
+    const auto failures = co_await around_.store.count_failure(at);
+    bool is_intact = true;
+    if (needs_copy_check(what)) {
+        const auto intact = co_await around_.store.check_intact(at);
+        is_intact = intact.has_value();
+    }
+    const auto ruling = rule_on(what, failures ? *failures : 1, is_intact);
+    scheduler_.on_failed(at, ruling.again);
+    if (ruling.again)
+        co_return;
+    log::warn("quarantine place={} reason={} note=\"{}\"", static_cast<std::uint64_t>(at),
+        journal::to_string(ruling.reason), note);
+    co_await around_.store.quarantine(at, ruling.reason, std::move(note));
+}
+
+} // namespace titip::replay

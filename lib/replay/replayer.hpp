@@ -1,0 +1,132 @@
+#pragma once
+
+#include "base/bell.hpp"
+#include "journal/store.hpp"
+#include "link/monitor.hpp"
+#include "link/prober.hpp"
+#include "replay/refusal.hpp"
+#include "replay/scheduler.hpp"
+#include "trust/judge.hpp"
+#include "uplink/session.hpp"
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace titip::replay {
+
+/// What `titip status` says of the link and of sending.
+struct report {
+    bool is_up = false;
+    link::verdict verdict = link::verdict::unknown;
+    std::string detail;
+    std::string upstream; ///< host:port
+    wall_time since {};
+    wall_time last_checked {};
+    wall_time next_check {}; ///< zero while up
+    wall_time last_delivery {};
+    std::size_t in_flight = 0;
+    std::uint64_t goodput_bytes_per_s = 0; ///< delivered, over the last minute
+};
+
+/// Hands the journal's records to the upstream whenever it can be reached, and takes receipts, custody
+/// and verdicts in. What to send when is the scheduler's to decide, whether the link is there the
+/// monitor's; this carries it out.
+///
+///     watch      probes, keeps a long poll open while up, notes outages in the ledger
+///     reconcile  first thing whenever the link comes up, and when the upstream has news
+///     send * N   a connection each: requests are pipelined, answers taken as they come
+///
+/// Threads: the socket thread.
+class replayer {
+public:
+    struct options {
+        std::string node;
+        unsigned connections = 2;
+        std::optional<milliseconds> keep; ///< retention after `opened`; nothing: never erased
+    };
+    struct surroundings {
+        journal::store& store;
+        link::dialer& upstream;
+        std::function<std::shared_ptr<const trust::authorities>()> authorities;
+        std::shared_ptr<trust::judge> judge;
+    };
+
+    replayer(asio::any_io_executor on, options opts, surroundings around);
+    ~replayer();
+
+    /// What waits in the journal; before run(), and before anyone can change a record's state.
+    asio::awaitable<void> load();
+    /// Until stop(); comes back when all transfers have ended.
+    asio::awaitable<void> run();
+    /// Ends transfers now; run() comes back.
+    void stop();
+
+    /// A record changed in the journal.
+    void on_change(const journal::change& what);
+    /// An operator's doing: sending stops after what is under way.
+    void set_paused(bool paused);
+    /// Look at the link now (an operator, or the system, says so).
+    void check_now();
+
+    report now() const;
+
+private:
+    /// How a connection ended.
+    enum class ending { idle, broken, refused };
+    struct transfer; ///< one connection's requests without an answer
+
+    asio::awaitable<void> watch();
+    asio::awaitable<void> take_news(const link::node_info& info);
+    asio::awaitable<void> send(connection on);
+    asio::awaitable<void> pump(connection on, uplink::session& over);
+    asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state);
+    asio::awaitable<void> take_answers(uplink::session& over, transfer& state);
+    asio::awaitable<void> take_receipt(journal::place at, bytes cms);
+    asio::awaitable<void> take_outcome(journal::place at, uplink::outcome what);
+    asio::awaitable<void> take_refusal(journal::place at, refusal what, std::string note);
+    asio::awaitable<void> settle(journal::place at, uplink::receipt receipt, std::uint64_t size_bytes);
+    asio::awaitable<bool> reconcile();
+    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next. Nothing: it failed;
+    /// else whether there is more to ask.
+    asio::awaitable<std::optional<bool>> reconcile_once(
+        uplink::session& over, std::vector<record_id>& wanted);
+    asio::awaitable<void> take_told(const uplink::reconciled& told, const std::vector<record_id>& wanted);
+    asio::awaitable<void> sweep();
+    asio::awaitable<void> note_outage(bool began, std::string layer, milliseconds lasted);
+
+    void start(asio::awaitable<void> work);
+    std::vector<record_id> unsettled() const;
+    void publish(const link::monitor::decision& decided, std::string detail);
+    /// A transfer found the link wanting; the watch looks again when the monitor says so.
+    void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);
+    void ask_again();
+    bool may_send() const noexcept;
+    void note_delivery(std::uint64_t bytes);
+
+    asio::any_io_executor on_;
+    options opts_;
+    surroundings around_;
+    link::monitor monitor_;
+    link::prober prober_;
+    scheduler scheduler_;
+    bell changed_;      ///< the queue, the link, a reconcile, pause or stop
+    bell link_changed_; ///< wakes watch() early
+    std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
+    std::vector<http::stream*> open_;
+    std::deque<std::pair<instant, std::uint64_t>> deliveries_;
+    std::string detail_;
+    wall_time last_delivery_ {};
+    instant reconciled_at_ {};
+    instant outage_began_ {};
+    std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
+    std::size_t running_ = 0;
+    bool is_reconciled_ = false;
+    bool is_interrupted_ = false; ///< the watch's question was ended by ourselves
+    bool is_paused_ = false;
+    bool is_stopping_ = false;
+};
+
+} // namespace titip::replay

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "base/result.hpp"
+
+namespace titip::trust {
+
+enum class errc {
+    bad_certificate = 1, ///< not PEM, or not a certificate that names a node
+    bad_key = 2,         ///< not PEM, encrypted, not P-256, or not the certificate's key
+    bad_signature = 3,   ///< not CMS SignedData over its content by the certificate in it
+    foreign = 4,         ///< the signer's certificate was not issued by one of our authorities
+    expired = 5,         ///< right but for its dates, at the time to judge by
+    not_yet_valid = 6,   ///< the same: our clock, or theirs, is wrong
+    wrong_role = 7,      ///< this signer may not say this
+    bad_authorities = 8, ///< no certificate of an authority in the file
+};
+
+/// Compares with fault::auth for foreign and wrong_role, with none for the others.
+boost::system::error_code make_error_code(errc) noexcept;
+
+} // namespace titip::trust
+
+template <>
+struct boost::system::is_error_code_enum<titip::trust::errc> : std::true_type {
+};

@@ -1,0 +1,515 @@
+#include "http/support.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <array>
+
+namespace titip::http::test {
+
+namespace {
+
+const wish at_home{.name = "centre", .alternative = "DNS:localhost,IP:127.0.0.1"};
+const wish a_station{.name = "station", .alternative = "URI:titip:station:kab-karimun-03"};
+
+std::shared_ptr<tls_context> server_of(const certificate& own, const authority& trusted,
+                                       verifier verify = {})
+{
+    auto made = tls_context::server(options(own, trusted.store(), std::move(verify)));
+    REQUIRE(made.has_value());
+    return *made;
+}
+
+std::shared_ptr<tls_context> client_of(const certificate& own, const authority& trusted,
+                                       verifier verify = {})
+{
+    auto made = tls_context::client(options(own, trusted.store(), std::move(verify)));
+    REQUIRE(made.has_value());
+    return *made;
+}
+
+struct answered {
+    layer at = layer::done;
+    error_code reason; ///< of connecting, or else of the first answer
+    long verify_result = 0;
+    std::string text;
+    std::string peer; ///< common name
+};
+
+std::string common_name(x509_st* of)
+{
+    std::array<char, 100> text{};
+    if (of)
+        X509_NAME_get_text_by_NID(X509_get_subject_name(of), NID_commonName, text.data(),
+                                  text.size());
+    return text.data();
+}
+
+asio::awaitable<void> ask(endpoint to, std::shared_ptr<tls_context> with, answered& seen)
+{
+    const tcp_options defaults;
+    auto ready = co_await connect_tls(to, with, defaults, 20s);
+    if (!ready) {
+        seen.at = ready.error().at;
+        seen.reason = ready.error().reason;
+        seen.verify_result = ready.error().verify_result;
+        co_return;
+    }
+    seen.peer = common_name((*ready)->peer_certificate());
+    client_connection connection{std::move(*ready), to.host};
+    const bytes body = pattern(1'000'000);
+    const fields none;
+    // Where the server does not accept us, writing may fail before reading tells why.
+    if (co_await connection.write_request("PUT", "/x", none, body.size()))
+        co_await connection.write_body(body);
+    auto answer = co_await connection.read_response(false, 1'000);
+    seen.reason = answer ? error_code{} : answer.error();
+    if (answer)
+        seen.text = as_text(answer->body);
+    co_await connection.transport().shutdown();
+}
+
+struct fixture {
+    asio::io_context io{1};
+    std::shared_ptr<visits> seen = std::make_shared<visits>();
+    authority ours{"ours"};
+    authority foreign{"foreign"};
+
+    std::unique_ptr<listener> listen(std::shared_ptr<tls_context> with)
+    {
+        auto made = listen_tls(io.get_executor(), "127.0.0.1:0", std::move(with), 8);
+        REQUIRE(made.has_value());
+        return std::move(*made);
+    }
+
+    static endpoint endpoint_of(listener& on, std::string host)
+    {
+        const auto address = on.address();
+        return {std::move(host), address.substr(address.rfind(':') + 1)};
+    }
+
+    answered exchange(std::shared_ptr<tls_context> server, std::shared_ptr<tls_context> client,
+                      std::string host = "127.0.0.1")
+    {
+        running_server running{io, listen(std::move(server)), echo(seen)};
+        answered outcome;
+        run(io, running, ask(endpoint_of(running.on(), host), std::move(client), outcome));
+        return outcome;
+    }
+};
+
+} // namespace
+
+TEST_CASE("two ends with certificates of one authority exchange a megabyte", "[http]")
+{
+    fixture f;
+    const auto* host = GENERATE("127.0.0.1", "localhost");
+    const auto outcome = f.exchange(server_of(f.ours.issue(at_home), f.ours),
+                                    client_of(f.ours.issue(a_station), f.ours), host);
+    CHECK(outcome.at == layer::done);
+    CHECK(outcome.text == "PUT 1000000");
+    CHECK(outcome.peer == "centre");
+    REQUIRE(f.seen->all.size() == 1);
+    CHECK((f.seen->all[0].body == pattern(1'000'000)));
+    CHECK(f.seen->end == asio::error::eof);
+}
+
+TEST_CASE("a server of a foreign authority is refused", "[http]")
+{
+    fixture f;
+    const auto outcome = f.exchange(server_of(f.foreign.issue(at_home), f.ours),
+                                    client_of(f.ours.issue(a_station), f.ours));
+    CHECK(outcome.at == layer::tls);
+    CHECK(outcome.verify_result == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+    CHECK(!is_refused_certificate(outcome.reason)); // it is we who refused
+}
+
+TEST_CASE("a client of a foreign authority, or without a certificate, learns that it was refused",
+          "[http]")
+{
+    fixture f;
+    const bool has_one = GENERATE(true, false);
+    const auto own = has_one ? f.foreign.issue(a_station) : certificate{};
+    const auto outcome =
+        f.exchange(server_of(f.ours.issue(at_home), f.ours), client_of(own, f.ours));
+    CHECK(outcome.at == layer::done); // TLS 1.3: the handshake went well here
+    CHECK(is_refused_certificate(outcome.reason));
+    CHECK(f.seen->all.empty());
+}
+
+TEST_CASE("a certificate that names another host is refused", "[http]")
+{
+    fixture f;
+    const wish elsewhere{.name = "localhost", .alternative = "DNS:other.test,IP:127.0.0.2"};
+    const auto* host = GENERATE("127.0.0.1", "localhost");
+    const auto outcome = f.exchange(server_of(f.ours.issue(elsewhere), f.ours),
+                                    client_of(f.ours.issue(a_station), f.ours), host);
+    CHECK(outcome.at == layer::tls);
+    CHECK(outcome.verify_result == (host == std::string_view{"localhost"}
+                                        ? X509_V_ERR_HOSTNAME_MISMATCH
+                                        : X509_V_ERR_IP_ADDRESS_MISMATCH));
+}
+
+namespace {
+
+using std::chrono::hours;
+
+/// Takes note, and accepts what fails by its dates alone.
+verifier but_for_dates(std::vector<int>& reasons)
+{
+    return [&reasons](x509_st* leaf, int reason) {
+        REQUIRE(leaf);
+        reasons.push_back(reason);
+        return reason == X509_V_OK || reason == X509_V_ERR_CERT_HAS_EXPIRED ||
+               reason == X509_V_ERR_CERT_NOT_YET_VALID;
+    };
+}
+
+} // namespace
+
+TEST_CASE("dates are for the caller to judge", "[http]")
+{
+    fixture f;
+    const bool is_late = GENERATE(true, false);
+    wish dated = at_home;
+    dated.since = is_late ? hours{-48} : hours{24};
+    dated.until = is_late ? hours{-24} : hours{48};
+    const auto server = server_of(f.ours.issue(dated), f.ours);
+    const int reason = is_late ? X509_V_ERR_CERT_HAS_EXPIRED : X509_V_ERR_CERT_NOT_YET_VALID;
+
+    const auto strict = f.exchange(server, client_of(f.ours.issue(a_station), f.ours));
+    CHECK(strict.at == layer::tls);
+    CHECK(strict.verify_result == reason);
+
+    std::vector<int> reasons;
+    const auto lenient =
+        f.exchange(server, client_of(f.ours.issue(a_station), f.ours, but_for_dates(reasons)));
+    CHECK(lenient.text == "PUT 1000000");
+    CHECK(reasons == std::vector<int>{reason});
+}
+
+TEST_CASE("the server judges the dates of its clients the same way", "[http]")
+{
+    fixture f;
+    wish old = a_station;
+    old.since = hours{-48};
+    old.until = hours{-24};
+    std::vector<int> reasons;
+    const auto outcome =
+        f.exchange(server_of(f.ours.issue(at_home), f.ours, but_for_dates(reasons)),
+                   client_of(f.ours.issue(old), f.ours));
+    CHECK(outcome.text == "PUT 1000000");
+    CHECK(reasons == std::vector<int>{X509_V_ERR_CERT_HAS_EXPIRED});
+}
+
+TEST_CASE("dates do not hide what is worse", "[http]")
+{
+    fixture f;
+    wish old = at_home;
+    old.since = hours{-48};
+    old.until = hours{-24};
+    std::vector<int> reasons;
+    const auto verify = but_for_dates(reasons);
+
+    SECTION("an expired certificate of another host")
+    {
+        old.alternative = "DNS:other.test";
+        const auto outcome = f.exchange(server_of(f.ours.issue(old), f.ours),
+                                        client_of(f.ours.issue(a_station), f.ours, verify));
+        CHECK(outcome.at == layer::tls);
+        CHECK(outcome.verify_result == X509_V_ERR_IP_ADDRESS_MISMATCH);
+    }
+    SECTION("a forged certificate below an expired authority of the same name")
+    {
+        const authority expired{"twin", hours{-48}, hours{-24}};
+        const authority forger{"twin", hours{-48}, hours{24}};
+        const auto outcome = f.exchange(server_of(forger.issue(at_home), f.ours),
+                                        client_of(f.ours.issue(a_station), expired, verify));
+        CHECK(outcome.at == layer::tls);
+        CHECK(outcome.verify_result == X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    }
+    REQUIRE(reasons.size() == 1);
+    CHECK(reasons[0] != X509_V_ERR_CERT_HAS_EXPIRED);
+}
+
+TEST_CASE("a certificate that is right can still be turned down", "[http]")
+{
+    fixture f;
+    auto verify = [](x509_st*, int) { return false; };
+    const auto outcome = f.exchange(server_of(f.ours.issue(at_home), f.ours),
+                                    client_of(f.ours.issue(a_station), f.ours, verify));
+    CHECK(outcome.at == layer::tls);
+    CHECK(outcome.verify_result == X509_V_ERR_APPLICATION_VERIFICATION);
+}
+
+TEST_CASE("a session is resumed with the same endpoint and no other", "[http]")
+{
+    fixture f;
+    int judged = 0;
+    auto verify = [&judged](x509_st*, int reason) {
+        ++judged;
+        return reason == X509_V_OK;
+    };
+    const auto client = client_of(f.ours.issue(a_station), f.ours, verify);
+    const auto server = server_of(f.ours.issue(at_home), f.ours);
+    running_server running{f.io, f.listen(server), echo(f.seen)};
+    const auto home = fixture::endpoint_of(running.on(), "127.0.0.1");
+    const auto alias = fixture::endpoint_of(running.on(), "localhost");
+    std::vector<answered> outcomes(4);
+    auto all = [](endpoint a, endpoint b, std::shared_ptr<tls_context> with,
+                  std::vector<answered>& out) -> asio::awaitable<void> {
+        co_await ask(a, with, out[0]);
+        co_await ask(a, with, out[1]);
+        co_await ask(b, with, out[2]);
+        co_await ask(b, with, out[3]);
+    };
+    run(f.io, running, all(home, alias, client, outcomes));
+    for (const auto& outcome : outcomes) {
+        CHECK(outcome.text == "PUT 1000000");
+        CHECK(outcome.peer == "centre");
+    }
+    CHECK(judged == 2); // once for each name: a resumed session is not judged again
+}
+
+TEST_CASE("a client does not speak anything older than TLS 1.3", "[http]")
+{
+    const certificate none;
+    const auto made = tls_context::client(options(none, nullptr));
+    REQUIRE(made.has_value());
+    CHECK(SSL_CTX_get_min_proto_version((*made)->native_handle()) == TLS1_3_VERSION);
+}
+
+TEST_CASE("a key that is not the certificate's is refused at once", "[http]")
+{
+    const authority ours{"ours"};
+    auto mixed = ours.issue(at_home);
+    mixed.key = ours.issue(at_home).key;
+    CHECK(!tls_context::server(options(mixed, ours.store())));
+}
+
+namespace {
+
+endpoint closed_port()
+{
+    asio::io_context io{1};
+    asio::ip::tcp::acceptor taken{io, {asio::ip::make_address("127.0.0.1"), 0}};
+    return {"127.0.0.1", std::to_string(taken.local_endpoint().port())};
+}
+
+answered connect_to(endpoint to, milliseconds limit);
+
+asio::awaitable<void> connect_once(endpoint to, milliseconds limit, answered& seen)
+{
+    const auto with = tls_context::client({});
+    const tcp_options defaults;
+    const auto ready = co_await connect_tls(to, *with, defaults, limit);
+    REQUIRE(!ready);
+    seen.at = ready.error().at;
+    seen.reason = ready.error().reason;
+}
+
+answered connect_to(endpoint to, milliseconds limit)
+{
+    asio::io_context io{1};
+    answered seen;
+    run(io, connect_once(std::move(to), limit, seen));
+    return seen;
+}
+
+} // namespace
+
+TEST_CASE("a failed connection tells the layer", "[http]")
+{
+    const auto refused = connect_to(closed_port(), 20s);
+    CHECK(refused.at == layer::tcp);
+    CHECK(refused.reason == boost::system::errc::connection_refused);
+
+    // 2001:db8::/32 is for documentation; without an IPv6 route it fails at once, with one in time.
+    const auto routeless = connect_to({"255.255.255.255", "1"}, 20s);
+    CHECK(routeless.at == layer::route);
+
+    // .invalid never resolves (RFC 2606); whether the resolver says so in time does not matter.
+    const auto unknown = connect_to({"nobody.invalid", "1"}, 100ms);
+    CHECK(unknown.at == layer::resolve);
+
+    const auto no_service = connect_to({"127.0.0.1", "no such port"}, 20s);
+    CHECK(no_service.at == layer::resolve);
+}
+
+TEST_CASE("a peer that accepts and says nothing fails the handshake in time", "[http]")
+{
+    asio::io_context io{1};
+    asio::ip::tcp::acceptor silent{io, {asio::ip::make_address("127.0.0.1"), 0}};
+    const auto seen =
+        connect_to({"127.0.0.1", std::to_string(silent.local_endpoint().port())}, 50ms);
+    CHECK(seen.at == layer::tls);
+    CHECK(seen.reason == boost::system::errc::timed_out);
+}
+
+TEST_CASE("a look-up that nobody waits for any more harms nothing", "[http]")
+{
+    const auto with = tls_context::client({});
+    const tcp_options defaults;
+    const endpoint to{"nobody.invalid", "1"};
+
+    SECTION("cancelled")
+    {
+        asio::io_context io{1};
+        asio::cancellation_signal stop;
+        bool has_ended = false;
+        asio::co_spawn(
+            io, connect_tls(to, *with, defaults, 1h),
+            asio::bind_cancellation_slot(stop.slot(), [&](auto&&...) { has_ended = true; }));
+        io.poll();
+        stop.emit(asio::cancellation_type::terminal);
+        io.run();
+        CHECK(has_ended);
+    }
+    SECTION("its io_context gone")
+    {
+        asio::io_context io{1};
+        asio::co_spawn(io, connect_tls(to, *with, defaults, 1h), asio::detached);
+        io.poll();
+    }
+}
+
+TEST_CASE("a listener takes numeric addresses and tells its own", "[http]")
+{
+    asio::io_context io{1};
+    const auto with = tls_context::server({});
+    const auto* bad = GENERATE("", "127.0.0.1", "localhost:1", "::1:0", "[127.0.0.1]:0",
+                               "127.0.0.1:65536", "127.0.0.1:", "[::1:0");
+    CAPTURE(bad);
+    CHECK(!listen_tls(io.get_executor(), bad, *with, 1));
+    const auto good = listen_tls(io.get_executor(), "127.0.0.1:0", *with, 1);
+    REQUIRE(good.has_value());
+    CHECK((*good)->address().starts_with("127.0.0.1:"));
+    CHECK(!(*good)->address().ends_with(":0"));
+    const auto taken = listen_tls(io.get_executor(), (*good)->address(), *with, 1);
+    REQUIRE(!taken);
+    CHECK(taken.error() == boost::system::errc::address_in_use);
+}
+
+TEST_CASE("a listener takes a new certificate for the connections to come", "[http]")
+{
+    fixture f;
+    wish renewed = at_home;
+    renewed.name = "renewed";
+    const auto client = client_of(f.ours.issue(a_station), f.ours);
+    running_server running{f.io, f.listen(server_of(f.ours.issue(at_home), f.ours)), echo(f.seen)};
+    running.on().replace(server_of(f.ours.issue(renewed), f.ours));
+    answered outcome;
+    run(f.io, running, ask(fixture::endpoint_of(running.on(), "127.0.0.1"), client, outcome));
+    CHECK(outcome.peer == "renewed");
+}
+
+namespace {
+
+asio::awaitable<void> knock_silently(endpoint to, std::unique_ptr<asio::ip::tcp::socket>& open)
+{
+    open = std::make_unique<asio::ip::tcp::socket>(co_await asio::this_coro::executor);
+    const asio::ip::tcp::endpoint address{asio::ip::make_address(to.host),
+                                          static_cast<asio::ip::port_type>(std::stoi(to.port))};
+    co_await open->async_connect(address, asio::use_awaitable);
+}
+
+} // namespace
+
+TEST_CASE("a silent peer holds up neither others nor the end of the listener", "[http]")
+{
+    fixture f;
+    const auto client = client_of(f.ours.issue(a_station), f.ours);
+    running_server running{f.io, f.listen(server_of(f.ours.issue(at_home), f.ours)), echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    std::unique_ptr<asio::ip::tcp::socket> open;
+    answered outcome;
+    auto both = [](endpoint at, std::shared_ptr<tls_context> with, answered& out,
+                   std::unique_ptr<asio::ip::tcp::socket>& silent) -> asio::awaitable<void> {
+        co_await knock_silently(at, silent);
+        co_await ask(at, with, out);
+    };
+    run(f.io, running, both(to, client, outcome, open));
+    CHECK(outcome.text == "PUT 1000000");
+}
+
+namespace {
+
+asio::awaitable<void> write_much(stream& to, std::size_t times, bool& is_done)
+{
+    const bytes piece = pattern(100'000);
+    for (std::size_t i = 0; i < times; ++i) {
+        const auto sent = co_await to.write(piece);
+        REQUIRE(sent.has_value());
+    }
+    is_done = true;
+}
+
+asio::awaitable<void> read_much(stream& from, std::size_t size)
+{
+    bytes piece(30'000);
+    while (size > 0) {
+        const auto got = co_await from.read_some(piece);
+        REQUIRE(got.has_value());
+        REQUIRE(*got <= size);
+        size -= *got;
+    }
+}
+
+/// Both directions at once: neither end could finish if it had to write before it reads.
+asio::awaitable<void> both_ways(stream& with)
+{
+    bool is_written = false;
+    asio::co_spawn(co_await asio::this_coro::executor, write_much(with, 50, is_written),
+                   asio::detached);
+    co_await read_much(with, 5'000'000);
+    asio::steady_timer tick{co_await asio::this_coro::executor};
+    while (!is_written) {
+        tick.expires_after(1ms);
+        co_await tick.async_wait(asio::use_awaitable);
+    }
+}
+
+asio::awaitable<void> take_both_ways(std::unique_ptr<stream> with)
+{
+    co_await both_ways(*with);
+    co_await with->shutdown();
+}
+
+asio::awaitable<void> give_both_ways(endpoint to, std::shared_ptr<tls_context> with, bool& is_done)
+{
+    const tcp_options defaults;
+    const auto ready = co_await connect_tls(to, with, defaults, 20s);
+    REQUIRE(ready.has_value());
+    (*ready)->set_no_progress_limit(20s);
+    co_await both_ways(**ready);
+    co_await (*ready)->shutdown();
+    is_done = true;
+}
+
+} // namespace
+
+TEST_CASE("one may read from a stream while another writes to it", "[http]")
+{
+    fixture f;
+    running_server running{f.io, f.listen(server_of(f.ours.issue(at_home), f.ours)),
+                           take_both_ways};
+    bool is_done = false;
+    run(f.io, running,
+        give_both_ways(fixture::endpoint_of(running.on(), "127.0.0.1"),
+                       client_of(f.ours.issue(a_station), f.ours), is_done));
+    CHECK(is_done);
+}
+
+} // namespace titip::http::test
