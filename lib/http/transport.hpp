@@ -29,19 +29,18 @@ struct credentials {
 };
 result<credentials> peer_credentials(int native_handle);
 
-/// `verify` decides about a peer's certificate during the handshake, after OpenSSL has judged the
-/// chain by itself: it is given the certificate and X509_V_OK or OpenSSL's reason, and says whether
-/// to go on (dates are judged by trust::judge, not by the clock). A reason of dates
+/// `verify` decides about a peer's certificate (the leaf) during the handshake, after OpenSSL has
+/// judged the chain by itself: it is given the certificate and X509_V_OK or OpenSSL's reason, and
+/// says whether to go on (dates are judged by trust::judge, not by the clock). A reason of dates
 /// (X509_V_ERR_CERT_HAS_EXPIRED, _NOT_YET_VALID) is given only where all else is right; the dates
 /// may be those of an authority above the certificate. Without `verify`, only X509_V_OK passes. A
-/// resumed session is not judged again: it is at most two hours old, and made with the same
-/// context.
+/// resumed session is not judged again, as long as the same context goes on resuming it: what must
+/// hold for every connection is to be asked of stream::peer_certificate().
 struct tls_options {
     x509_st* certificate = nullptr; ///< references are taken, the caller keeps its own
     evp_pkey_st* key = nullptr;
     x509_store_st* authorities = nullptr;
-    std::function<bool(x509_st*, int openssl_reason)>
-        verify; ///< leaf certificate only; may be empty
+    std::function<bool(x509_st*, int openssl_reason)> verify;
 };
 
 /// A TLS 1.3 context; shared by all connections made with it, immutable once in use but for a

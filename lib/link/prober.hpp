@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+namespace titip {
+namespace asio = boost::asio;
+}
+
 namespace titip::link {
 
 /// What the upstream says of itself at GET /v1/node.

@@ -31,7 +31,8 @@ namespace {
     }
 
     /// The whole envelope, in slices of one short read transaction each.
-    asio::awaitable<result<bytes>> load(journal::store& store, journal::place at, std::uint64_t offset, std::uint64_t size)
+    asio::awaitable<result<bytes>> read_envelope(
+        journal::store& store, journal::place at, std::uint64_t offset, std::uint64_t size)
     {
         bytes out;
         out.reserve(size - offset);
@@ -252,9 +253,8 @@ asio::awaitable<void> replayer::watch()
         }
         if (is_interrupted_)
             continue;
-        auto& why = info.error();
-        publish(monitor_.on_failure(monotonic::now(), why.verdict, why.retry_after, draw_chance()),
-            std::move(why.detail));
+        const auto why = info.error();
+        publish(monitor_.on_failure(monotonic::now(), why.verdict, why.retry_after, draw_chance()), why.detail);
     }
 }
 
@@ -489,7 +489,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     auto what = co_await around_.store.outgoing_of(pick->place);
     result<bytes> body { what ? error_code {} : what.error() };
     if (what)
-        body = co_await load(around_.store, pick->place, pick->offset, pick->size_bytes);
+        body = co_await read_envelope(around_.store, pick->place, pick->offset, pick->size_bytes);
     if (!body) {
         // Nothing of it was sent: this record is set aside, the connection is as good as before.
         scheduler_.on_failed(pick->place, false);

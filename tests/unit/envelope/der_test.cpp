@@ -55,6 +55,9 @@ TEST_CASE("a length with more than one encoding, or none, is refused", "[envelop
         CHECK(reader.take(der_reader::octet_string).empty());
         CHECK_FALSE(reader.finished());
     }
+    const std::string padded = std::string{"\x04\x82\x00\x80", 4} + std::string(0x80, 'x');
+    der_reader reader{as_bytes(padded)};
+    CHECK(reader.take(der_reader::octet_string).empty());
 }
 
 TEST_CASE("after the first misfit a DER reader gives nothing more", "[envelope]")

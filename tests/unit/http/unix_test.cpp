@@ -254,6 +254,9 @@ TEST_CASE("an io_context that goes with everything under way leaves nothing behi
     CHECK(in.present == 0);
 }
 
+#ifndef __SANITIZE_ADDRESS__ // UBSan opens a pipe to look at memory, and takes EMFILE for a bad
+                             // pointer
+
 namespace {
 
 asio::awaitable<void> dial_without_descriptors(std::filesystem::path at)
@@ -283,6 +286,8 @@ TEST_CASE("a listener without descriptors waits and goes on", "[http]")
     run(io, server, dial_without_descriptors(place / "s"));
     CHECK(in.ended == 1);
 }
+
+#endif
 
 namespace {
 

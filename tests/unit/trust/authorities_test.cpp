@@ -340,7 +340,9 @@ TEST_CASE("another encoding of the same signed statement is refused", "[trust]")
     const auto& f = shared();
     const folder here;
     REQUIRE(write_file(here.path / "content", envelope::encode(some_receipt())).has_value());
-    REQUIRE(write_file(here.path / "ca", f.ca.authorities()).has_value());
+    // Longer than the signer's, so that it comes after it (DER sorts a SET OF).
+    const auto other = f.ca.station(std::string(63, 'z'), short_lived).certificate;
+    REQUIRE(write_file(here.path / "other", other).has_value());
     const auto relay = f.ca.relay("kab-karimun", short_lived);
     REQUIRE(write_file(here.path / "crt", relay.certificate).has_value());
     REQUIRE(write_file(here.path / "key", relay.key).has_value());
@@ -356,7 +358,7 @@ TEST_CASE("another encoding of the same signed statement is refused", "[trust]")
     CHECK(sign_with("-md sha256 -noattr").has_value());
     for (const auto* each : {"-md sha256", "-md sha256 -noattr -stream", "-md sha384 -noattr",
                              "-md sha256 -noattr -keyid", "-md sha256 -noattr -nocerts",
-                             "-md sha256 -noattr -certfile ca"}) {
+                             "-md sha256 -noattr -certfile other"}) {
         CAPTURE(each);
         const auto got = sign_with(each);
         REQUIRE_FALSE(got.has_value());

@@ -1,0 +1,267 @@
+"""The local socket, the configuration, and the command line: bad input loses nothing and says why."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import uuid
+
+import harness
+from harness import BIN, World, run, until
+
+
+def test_bad_local_input_is_refused_with_a_sentence_and_stores_nothing():
+    with World() as world:
+        station = world.station().start()
+        (record, file), = world.records(1)
+        good = file.read_bytes()
+        cases = [
+            ("PUT", f"/v1/records/{record}", b"\xff not protobuf", 400),
+            ("PUT", f"/v1/records/{record}", b"", 400),
+            ("PUT", "/v1/records/not-a-uuid", good, 400),
+            ("PUT", f"/v1/records/{uuid.uuid4()}", good, 400),
+            ("PUT", f"/v1/records/{record}?lane=express", good, 400),
+            ("PUT", f"/v1/records/{record}", bytes(20_000_000), 413),
+            ("GET", f"/v1/records/{uuid.uuid4()}", b"", 404),
+            ("GET", "/v1/records?state=lost", b"", 400),
+            ("POST", "/v1/verdicts", b"{}", 400),
+            ("GET", "/v2/status", b"", 404),
+        ]
+        for method, target, body, expected in cases:
+            status, fields, answer = station.http(method, target, body)
+            assert status == expected, (method, target, status, answer)
+            assert fields["content-type"] == "application/problem+json", fields
+            assert json.loads(answer)["title"], answer
+        assert station.list() == []
+
+
+def test_every_defect_is_reported_in_one_answer():
+    with World() as world:
+        station = world.station().start()
+        record = uuid.uuid4()
+        # An Enrollment that has an id and nothing else.
+        status, _, answer = station.http("PUT", f"/v1/records/{record}", b"\x0a\x10" + record.bytes)
+        assert status == 400
+        defects = json.loads(answer)["defects"]
+        assert len(defects) > 10, defects
+        assert {"code", "field", "sentence"} <= set(defects[0])
+
+
+def test_repeating_a_submission_gives_the_first_answer_and_other_bytes_are_refused():
+    with World() as world:
+        station = world.station().start()
+        (record, file), = world.records(1)
+        body = file.read_bytes()
+        first = station.http("PUT", f"/v1/records/{record}", body)
+        again = station.http("PUT", f"/v1/records/{record}", body)
+        assert (first[0], again[0]) == (201, 200)
+        assert json.loads(first[2]) == json.loads(again[2])
+        # Another device serial under the same id: valid, but not the same record.
+        other = world.records(1, seed=2)[0][1].read_bytes()
+        other_id = uuid.UUID(world.records(1, seed=2)[0][0]).bytes
+        changed = other.replace(other_id, uuid.UUID(record).bytes, 1)
+        status, _, answer = station.http("PUT", f"/v1/records/{record}", changed)
+        assert status == 409, (status, answer)
+        assert len(station.list()) == 1
+
+
+def test_an_answer_that_was_lost_is_given_again():
+    with World() as world:
+        station = world.station().start()
+        (record, file), = world.records(1)
+        body = file.read_bytes()
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(str(station.socket))
+            head = f"PUT /v1/records/{record} HTTP/1.1\r\nHost: t\r\nContent-Length: {len(body)}\r\n\r\n"
+            local.sendall(head.encode() + body)
+        until(lambda: len(station.list()) == 1, "the record whose submitter went away is accepted")
+        status, _, answer = station.http("PUT", f"/v1/records/{record}", body)
+        assert status == 200 and json.loads(answer)["sequence"] == 1
+        assert len(station.list()) == 1
+
+
+def test_who_lacks_the_role_is_refused():
+    with World() as world:
+        world.station()
+        text = (world.path / "station.toml").read_text().replace('submit = "root"', 'submit = "nogroup"')
+        text = text.replace('operate = "root"', 'operate = "no-such-group"')
+        (world.path / "station.toml").write_text(text)
+        station = world.nodes[0].start()
+        (record, file), = world.records(1)
+        done = station.submit(file)
+        assert done.returncode == 4, done
+        assert b"nogroup" in done.stderr, done.stderr
+        assert station.titip("pause").returncode == 4
+        assert station.list() == []
+        status, _, _ = station.http("GET", "/v1/status", headers=[("Origin", "https://evil.example")])
+        assert status == 403
+
+
+def test_exit_codes_say_what_happened():
+    with World() as world:
+        station = world.station().start()
+        assert station.titip("status").returncode == 0
+        assert station.titip("show", str(uuid.uuid4())).returncode == 5
+        assert station.titip("show", "nonsense").returncode == 6
+        assert station.titip("frobnicate").returncode == 2
+        assert station.titip("wait", "--until", "online", "--timeout", "100 ms").returncode == 1
+        assert run(BIN / "titip", "--socket", world.path / "none.sock", "status").returncode == 3
+
+
+def test_an_operator_can_hold_release_pause_and_resume():
+    with World() as world:
+        centre, station = world.centre(), world.station().start()
+        (first, file), (second, other) = world.records(2)
+        assert station.submit(file).returncode == 0 and station.submit(other).returncode == 0
+        assert station.titip("hold", first).returncode == 0
+        assert [r["id"] for r in station.list("--held")] == [first]
+        station.kill()
+        station.start()
+        assert [r["id"] for r in station.list("--held")] == [first], "a hold survives a restart"
+        centre.start()
+        station.titip("wait", "--until", f"delivered={second}", "--timeout", "60 s")
+        assert station.state_of(second) == "delivered"
+        assert station.state_of(first) == "waiting"
+        assert station.titip("pause").returncode == 0
+        assert station.titip("release", first).returncode == 0
+        assert station.show(first)["paused"] is True
+        station.kill()
+        station.start()
+        assert station.status()["paused"] is True, "a pause survives a restart"
+        assert station.titip("resume").returncode == 0
+        assert station.titip("wait", "--until", f"delivered={first}", "--timeout", "60 s").returncode == 0
+        events = [e["event"] for e in station.json("events") if e.get("id") == first]
+        assert events == ["accepted", "hold", "release", "delivered"], events
+
+
+def test_a_verdict_of_the_centre_reaches_the_station_and_the_bytes_are_erased():
+    with World() as world:
+        centre, station = world.centre().start(), world.station(keep="0 s").start()
+        (record, file), (other, second) = world.records(2)
+        station.submit(file)
+        assert station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s").returncode == 0
+        receipt = world.path / "receipt.cms"
+        assert station.titip("receipt", record, "--out", receipt).returncode == 0
+        opened = world.path / "opened"
+        done = centre.titip("open", record, "--key", world.path / "recipient.key", "--certificate",
+                            world.path / "recipient.pem", "--out", opened)
+        assert done.returncode == 0, done.stderr
+        assert opened.read_bytes() == file.read_bytes()
+        until(lambda: station.state_of(record) == "erased", "the station erases what was opened")
+        assert station.titip("receipt", record).stdout == receipt.read_bytes()
+        assert centre.state_of(record) == "opened", "the centre never erases by itself"
+        assert centre.titip("verdict", record, "print-ready").returncode == 0
+        until(lambda: "print-ready" in station.show(record)["verdicts"], "the verdict arrives")
+        # A wrong key says so and gives no verdict.
+        station.submit(second)
+        station.titip("wait", "--until", f"delivered={other}", "--timeout", "60 s")
+        done = centre.titip("open", other, "--key", world.path / "station.key", "--certificate", world.path / "station.pem")
+        assert done.returncode == 1
+        assert centre.show(other)["verdicts"] == []
+
+
+def test_statements_verify_offline_and_with_openssl():
+    with World() as world:
+        centre, station = world.centre().start(), world.station().start()
+        (record, file), = world.records(1)
+        station.submit(file)
+        station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s")
+        receipt = world.path / "receipt.cms"
+        station.titip("receipt", record, "--out", receipt)
+        centre.kill()
+        station.kill()
+        done = run(BIN / "titip", "verify", receipt, "--authorities", world.path / "root.pem", "--json")
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert (said["kind"], said["id"], said["signer"]) == ("receipt", record, "centre")
+        done = run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", receipt, "-CAfile",
+                   world.path / "root.pem", "-purpose", "any", "-out", world.path / "statement")
+        assert done.returncode == 0, done.stderr
+        data = bytearray(receipt.read_bytes())
+        data[len(data) // 2] ^= 1
+        receipt.write_bytes(data)
+        assert run(BIN / "titip", "verify", receipt, "--authorities", world.path / "root.pem").returncode == 1
+
+
+def test_an_envelope_opens_with_openssl_and_gives_the_protobuf_back():
+    with World() as world:
+        centre, station = world.centre().start(), world.station().start()
+        (record, file), = world.records(1)
+        station.submit(file)
+        station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s")
+        status, _, sealed = centre.http("GET", f"/v1/records/{record}/envelope")
+        assert status == 200
+        (world.path / "sealed").write_bytes(sealed)
+        done = run("openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-in", world.path / "sealed", "-recip",
+                   world.path / "escrow.pem", "-inkey", world.path / "escrow.key", "-out", world.path / "plain")
+        assert done.returncode == 0, done.stderr
+        plain = (world.path / "plain").read_bytes()
+        assert plain.endswith(file.read_bytes())
+        assert uuid.UUID(record).bytes in plain[:40] and harness.STATION.encode() in plain[:80]
+
+
+def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
+    with World() as world:
+        world.station()
+        file = world.path / "station.toml"
+        good = file.read_text()
+        cases = [
+            (good.replace("quota =", "qota ="), "[node] qota", "quota"),
+            (good.replace("[upstream]", "[upstraem]"), "[upstraem]", "[upstream]"),
+            (good.replace('quota = "4 GiB"', "quota = 4"), "[node] quota", "in quotes"),
+            (good.replace('quota = "4 GiB"', 'quota = "4 giga"'), "[node] quota", "64 GiB"),
+            (good.replace(f"{world.path}/root.pem", f"{world.path}/none.pem"), "none.pem", "[identity] authorities"),
+            (good.replace(f"{world.path}/station.key", f"{world.path}/centre.key"), "station.pem", "[identity]"),
+            (good.replace(harness.STATION, "another-name"), "another-name", "[node] name"),
+            (good + "\n[listen\n", "line", "titip"),
+            (good.split("[upstream]")[0], "[seal]", "[upstream] url"),
+        ]
+        for text, where, advice in cases:
+            file.write_text(text)
+            for arguments in (["--check"], []):
+                done = run(BIN / "titipd", "--config", file, *arguments, timeout=20)
+                assert done.returncode == 1, (where, done)
+                message = done.stderr.decode()
+                assert message.count("\n") == 1 and where in message and advice in message, message
+            assert not (world.path / "station" / "data.mdb").exists()
+        file.write_text(good)
+        assert run(BIN / "titipd", "--config", file, "--check").returncode == 0
+        done = run(BIN / "titipd", "--config", world.path / "nowhere.toml")
+        assert done.returncode == 1 and b"nowhere.toml" in done.stderr
+
+
+def test_a_state_directory_has_one_daemon():
+    with World() as world:
+        station = world.station().start()
+        text = (world.path / "station.toml").read_text().replace("station.sock", "second.sock")
+        (world.path / "second.toml").write_text(text)
+        done = run(BIN / "titipd", "--config", world.path / "second.toml", timeout=20)
+        assert done.returncode == 1 and b"in use by another titipd" in done.stderr, done.stderr
+        assert station.titip("status").returncode == 0
+
+
+def test_systemd_hears_of_readiness_status_and_a_living_watchdog():
+    with World() as world:
+        heard = world.path / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(heard))
+            notify.settimeout(20)
+            world.station()
+            station = world.nodes[0]
+            # systemd names the process that it watches in WATCHDOG_PID: our child, not us.
+            station.start(environment={"NOTIFY_SOCKET": str(heard), "WATCHDOG_USEC": "300000"})
+            said = set()
+            while not {"READY=1", "WATCHDOG=1"} <= said or not any(s.startswith("STATUS=") for s in said):
+                said.add(notify.recv(4096).decode())
+            assert "STATUS=0 waiting" in " ".join(said), said
+            os.kill(station.process.pid, signal.SIGHUP)
+            while "RELOADING=1" not in said:
+                said.add(notify.recv(4096).decode())
+            assert station.stop() == 0
+            while "STOPPING=1" not in said:
+                said.add(notify.recv(4096).decode())
+
+
+if __name__ == "__main__":
+    harness.tests(sys.modules[__name__])
