@@ -80,18 +80,11 @@ asio::awaitable<result<journal::acceptance, rejection>> acceptor::submit(
     auto authenticate = [plain, key = to_bytes(store_.submission_key())] {
         return hmac_sha256(key, plain->view());
     };
-    const auto mac = co_await run_on(pool_, std::move(authenticate));
-    // A repetition is answered without sealing it again: sealing is randomised, the first one stands.
-    const auto known = co_await store_.accepted(id, mac);
-    if (!known)
-        co_return to_rejection(known.error());
-    if (*known)
-        co_return **known;
-
     auto work = [plain, id, lane, station = station_, sealer = sealer_] {
         return prepare(*plain, id, lane, station, *sealer);
     };
-    auto prepared = co_await run_on(pool_, std::move(work));
+    // A repetition is sealed again in vain; the store finds that it is one, and gives the first answer.
+    auto [mac, prepared] = co_await run_both(pool_, std::move(authenticate), std::move(work));
     if (!prepared)
         co_return prepared.error();
     prepared->mac = mac;

@@ -13,8 +13,10 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace titip {
 
@@ -54,6 +56,31 @@ asio::awaitable<std::invoke_result_t<Job>> run_on(asio::thread_pool& pool, Job j
         });
     };
     co_return co_await elsewhere<T>(std::move(start));
+}
+
+/// Runs two jobs on the pool at the same time and comes back when both are done.
+template <class First, class Second>
+asio::awaitable<std::pair<std::invoke_result_t<First>, std::invoke_result_t<Second>>> run_both(
+    asio::thread_pool& pool, First first, Second second)
+{
+    using A = std::invoke_result_t<First>;
+    using B = std::invoke_result_t<Second>;
+    struct shared {
+        std::optional<A> a;
+        std::optional<B> b;
+        std::atomic<int> left = 2;
+    };
+    auto start = [&pool, &first, &second](auto done) {
+        auto state = std::make_shared<shared>();
+        auto finish = [state, done](auto& slot, auto value) mutable {
+            slot.emplace(std::move(value));
+            if (--state->left == 0)
+                done(std::pair<A, B> { std::move(*state->a), std::move(*state->b) });
+        };
+        asio::post(pool, [state, finish, job = std::move(first)]() mutable { finish(state->a, job()); });
+        asio::post(pool, [state, finish, job = std::move(second)]() mutable { finish(state->b, job()); });
+    };
+    co_return co_await elsewhere<std::pair<A, B>>(std::move(start));
 }
 
 } // namespace titip

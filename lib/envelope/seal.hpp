@@ -28,10 +28,11 @@ struct inner_ids {
 /// Makes sealed envelopes: CMS AuthEnvelopedData (RFC 5083, AES-256-GCM RFC 5084), DER, to every
 /// recipient named at construction. P-256 keys by ECDH with the X9.63 KDF over SHA-256, RSA keys by
 /// OAEP with SHA-256; recipients are named by subject key identifier. `openssl cms -decrypt` opens
-/// it. Threads: seal() from any number at once. No copy of the plaintext is made; the ciphertext is
-/// held
-///          twice for a moment.
-/// Throws:  std::runtime_error if memory or the random generator fails.
+/// it. No copy of the plaintext is made; the ciphertext is held twice for a moment.
+///
+/// Threads: seal() from any number at once.
+///
+/// Throws: std::runtime_error if memory or the random generator fails.
 class sealer {
   public:
     /// From PEM certificates, one or more in each of `pem`. Fewer than two different ones in all:

@@ -66,8 +66,7 @@ class message_parser final : public boost::beast::http::basic_parser<IsRequest> 
     }
     void on_field_impl(field, text name, text value, error_code&) override
     {
-        if (!this->is_header_done()) // trailers mean nothing to us
-            fields.add(std::string{name}, std::string{value});
+        fields.add(std::string{name}, std::string{value});
     }
     void on_header_impl(error_code&) override {}
     void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}

@@ -106,8 +106,7 @@ result<void> tls_context::apply(const tls_options& options)
     if (!options.certificate)
         return {};
     if (SSL_CTX_use_certificate(native_, options.certificate) != 1 ||
-        SSL_CTX_use_PrivateKey(native_, options.key) != 1 ||
-        SSL_CTX_check_private_key(native_) != 1)
+        SSL_CTX_use_PrivateKey(native_, options.key) != 1)
         return openssl_error();
     return {};
 }

@@ -146,29 +146,6 @@ asio::awaitable<result<void>> store::check_intact(place at)
     co_return co_await look<void>(std::move(act));
 }
 
-asio::awaitable<result<std::optional<acceptance>>> store::accepted(record_id record, digest mac)
-{
-    using found = std::optional<acceptance>;
-    auto act = [this, record, mac](const transaction& txn, const tables& t) -> result<found> {
-        const auto at = find_place(txn, t, { parts_->opts.node, record });
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
-            return found {};
-        if (row->submission_mac() != as_text(mac))
-            return ::titip::vault::errc::conflict;
-        auto view = to_view(*at, *row);
-        return found { { .place = *at,
-            .epoch = view.epoch,
-            .sequence = view.sequence,
-            .digest = view.digest,
-            .size_bytes = view.size_bytes,
-            .accepted_at = view.accepted_at,
-            .warnings = std::move(view.warnings),
-            .is_new = false } };
-    };
-    co_return co_await look<found>(std::move(act));
-}
-
 asio::awaitable<result<std::vector<queued>>> store::load_queue()
 {
     auto act = [](const transaction& txn, const tables& t) -> result<std::vector<queued>> {

@@ -100,8 +100,6 @@ public:
     bytes_view submission_key() const noexcept;
     /// The same id and MAC give the first answer again; another MAC is errc::conflict.
     asio::awaitable<result<acceptance>> accept(submission offered);
-    /// What an id was accepted as, to answer a repetition without sealing it again.
-    asio::awaitable<result<std::optional<acceptance>>> accepted(record_id record, digest mac);
 
     // Sending on.
     asio::awaitable<result<std::vector<queued>>> load_queue();

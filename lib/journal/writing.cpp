@@ -138,9 +138,11 @@ bool writing::has_room(std::uint64_t weight_bytes)
         return false;
     if (space_.top_up())
         return true;
-    // The disk is full, but pages freed by erasing lie inside the file.
+    // The disk is full, but pages freed by erasing lie inside the file. LMDB shows its list of them to
+    // readers only; each entry begins with its page count.
     std::uint64_t free_pages = 0;
-    cursor walk { txn_, table { 0 } }; // LMDB's own list of freed pages: page counts come first
+    const transaction reading { mdb_txn_env(txn_.native_handle()), transaction::mode::read };
+    cursor walk { reading, table { 0 } };
     for (auto each = walk.first(); each; each = walk.next()) {
         std::size_t count = 0;
         std::memcpy(&count, each->value.data(), sizeof count);

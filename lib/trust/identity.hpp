@@ -25,8 +25,8 @@ struct peer {
     friend bool operator==(const peer&, const peer&) = default;
 };
 
-/// Nothing if the certificate has no, or more than one, such name, or one that is_node_name()
-/// refuses.
+/// Nothing if the certificate has no such name, a second URI of any kind, or a NAME that
+/// is_node_name() refuses.
 std::optional<peer> peer_of(x509_st* certificate);
 
 /// A node's certificate and P-256 key, for TLS and for signing. Shared, immutable; SIGHUP makes a

@@ -99,7 +99,8 @@ def intercept(world, refuse):
                     client.sendall(answer)
                     time.sleep(0.2)
                     return
-                length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+                announced = re.search(rb"Content-Length: (\d+)", head)
+                length = int(announced[1]) if announced else 0
                 server.sendall(head + b"\r\n\r\n" + rest[:length])
                 sent = len(rest[:length])
                 pending = rest[length:]

@@ -160,7 +160,7 @@ TEST_CASE("fewer than two different recipients are refused", "[envelope]")
     CHECK(refused({f.centre.certificate, to_bytes(as_bytes("no certificate"))}));
     CHECK(refused({f.centre.certificate, {}}));
     CHECK(sealer::load({joined(f.centre.certificate, f.escrow.certificate)}).has_value());
-    auto broken = joined(f.centre.certificate, f.escrow.certificate);
+    auto broken = joined(f.centre.certificate, joined(f.escrow.certificate, f.escrow.certificate));
     broken[broken.size() - 100] = std::byte{'!'};
     CHECK(refused({broken}));
 }

@@ -1,4 +1,4 @@
-#include "http/support.hpp"
+#include "support.hpp"
 
 #include <boost/asio/error.hpp>
 
@@ -120,6 +120,12 @@ TEST_CASE("an answer above the limit is refused, one of exactly the limit is not
     const auto refused = make_of("HTTP/1.1 200 OK\r\n" + text, false, size - 1);
     CHECK(refused.answers.empty());
     CHECK(refused.end == errc::body_too_large);
+}
+
+TEST_CASE("the room for an answer is not what the peer claims", "[http]")
+{
+    CHECK(make_of("HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n").end ==
+          errc::body_too_large);
 }
 
 TEST_CASE("what is no answer is not taken for one", "[http]")

@@ -1,4 +1,4 @@
-#include "http/support.hpp"
+#include "support.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>

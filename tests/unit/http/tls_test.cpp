@@ -1,4 +1,4 @@
-#include "http/support.hpp"
+#include "support.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -244,6 +244,30 @@ TEST_CASE("dates do not hide what is worse", "[http]")
     CHECK(reasons[0] != X509_V_ERR_CERT_HAS_EXPIRED);
 }
 
+namespace {
+
+int note_server_name(SSL* connection, int*, void* names)
+{
+    const char* name = SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
+    static_cast<std::vector<std::string>*>(names)->emplace_back(name ? name : "");
+    return SSL_TLSEXT_ERR_OK;
+}
+
+} // namespace
+
+TEST_CASE("the server is told the name it is called by, but no address", "[http]")
+{
+    fixture f;
+    std::vector<std::string> names;
+    const auto server = server_of(f.ours.issue(at_home), f.ours);
+    SSL_CTX_set_tlsext_servername_callback(server->native_handle(), note_server_name);
+    SSL_CTX_set_tlsext_servername_arg(server->native_handle(), &names);
+    const auto client = client_of(f.ours.issue(a_station), f.ours);
+    f.exchange(server, client, "localhost");
+    f.exchange(server, client, "127.0.0.1");
+    CHECK(names == std::vector<std::string>{"localhost", ""});
+}
+
 TEST_CASE("a certificate that is right can still be turned down", "[http]")
 {
     fixture f;
@@ -252,6 +276,37 @@ TEST_CASE("a certificate that is right can still be turned down", "[http]")
                                     client_of(f.ours.issue(a_station), f.ours, verify));
     CHECK(outcome.at == layer::tls);
     CHECK(outcome.verify_result == X509_V_ERR_APPLICATION_VERIFICATION);
+}
+
+namespace {
+
+asio::awaitable<void> vanish(endpoint to, std::shared_ptr<tls_context> with,
+                             std::shared_ptr<visits> seen)
+{
+    const tcp_options defaults;
+    auto ready = co_await connect_tls(to, with, defaults, 20s);
+    REQUIRE(ready.has_value());
+    co_await send(**ready, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    bytes piece(1'000);
+    const auto got = co_await (*ready)->read_some(piece);
+    CHECK(got.has_value());
+    ready->reset();
+    asio::steady_timer tick{co_await asio::this_coro::executor};
+    while (!seen->end) {
+        tick.expires_after(1ms);
+        co_await tick.async_wait(asio::use_awaitable);
+    }
+}
+
+} // namespace
+
+TEST_CASE("a peer that goes without a goodbye has closed all the same", "[http]")
+{
+    fixture f;
+    running_server running{f.io, f.listen(server_of(f.ours.issue(at_home), f.ours)), echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    run(f.io, running, vanish(to, client_of(f.ours.issue(a_station), f.ours), f.seen));
+    CHECK(f.seen->end == asio::error::eof);
 }
 
 TEST_CASE("a session is resumed with the same endpoint and no other", "[http]")
@@ -336,7 +391,7 @@ TEST_CASE("a failed connection tells the layer", "[http]")
     CHECK(refused.at == layer::tcp);
     CHECK(refused.reason == boost::system::errc::connection_refused);
 
-    // 2001:db8::/32 is for documentation; without an IPv6 route it fails at once, with one in time.
+    // TCP has no way to everybody, whatever routes this machine has.
     const auto routeless = connect_to({"255.255.255.255", "1"}, 20s);
     CHECK(routeless.at == layer::route);
 

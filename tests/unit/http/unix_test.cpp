@@ -1,5 +1,6 @@
-#include "http/support.hpp"
+#include "support.hpp"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
@@ -236,6 +237,45 @@ TEST_CASE("cancelling a listener closes its connections and waits for them to en
     run(io, server, come_and_leave_open(place / "s", open));
     CHECK(in.ended == 3);
     run(io, see_closed(open));
+}
+
+namespace {
+
+/// Has something to finish when it is told to end.
+asio::awaitable<void> leave_slowly(std::unique_ptr<stream> with, census& in)
+{
+    const guest here{in};
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_await send(*with, "!");
+    co_await read_all(*with);
+    asio::steady_timer packing{co_await asio::this_coro::executor, 5ms};
+    co_await packing.async_wait(asio::as_tuple(asio::use_awaitable));
+}
+
+asio::awaitable<void> cancel_when_in(std::filesystem::path at, asio::cancellation_signal& stop)
+{
+    const auto peer = co_await dial(std::move(at));
+    co_await greeted(*peer);
+    stop.emit(asio::cancellation_type::terminal);
+}
+
+} // namespace
+
+TEST_CASE("a listener has ended when the last of its connections has", "[http]")
+{
+    folder place;
+    asio::io_context io{1};
+    census in;
+    const auto on = listen_at(io, place / "s");
+    asio::cancellation_signal stop;
+    int present_at_end = -1;
+    auto take = [&](std::unique_ptr<stream> with) { return leave_slowly(std::move(with), in); };
+    asio::co_spawn(io, on->run(take),
+                   asio::bind_cancellation_slot(
+                       stop.slot(), [&](std::exception_ptr) { present_at_end = in.present; }));
+    run(io, cancel_when_in(place / "s", stop));
+    CHECK(present_at_end == 0);
+    CHECK(in.ended == 1);
 }
 
 TEST_CASE("an io_context that goes with everything under way leaves nothing behind", "[http]")
