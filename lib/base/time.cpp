@@ -2,6 +2,8 @@
 
 #include <fmt/chrono.h>
 
+#include <ctime>
+
 namespace titip {
 
 std::string to_rfc3339(wall_time t)
@@ -11,7 +13,8 @@ std::string to_rfc3339(wall_time t)
     if (t < wall_time {} || t >= last)
         return "(no date)";
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-        fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(t))));
+        fmt::gmtime(static_cast<std::time_t>(
+            std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count())));
 }
 
 } // namespace titip

@@ -180,13 +180,13 @@ bool contains(const validity& dates, wall_time at)
 }
 
 // A signed time, or that of the one who judges. A manifest carries none; what a station says of
-// its own clock in a withdrawal must not make the withdrawal void.
-wall_time time_of(const envelope::statement& statement, wall_time judged_at)
+// its own clock in a withdrawal must not make the withdrawal void. Nothing: as of the station's clock.
+wall_time time_of(const envelope::statement& statement, std::optional<wall_time> judged_at)
 {
     struct visitor {
-        wall_time judged_at;
-        wall_time operator()(const envelope::manifest&) const { return judged_at; }
-        wall_time operator()(const envelope::withdrawal&) const { return judged_at; }
+        std::optional<wall_time> judged_at;
+        wall_time operator()(const envelope::manifest& m) const { return judged_at.value_or(m.taken_at); }
+        wall_time operator()(const envelope::withdrawal& w) const { return judged_at.value_or(w.decided_at); }
         wall_time operator()(const envelope::receipt& r) const { return r.held_at; }
         wall_time operator()(const envelope::custody& c) const { return c.at; }
         wall_time operator()(const envelope::verdict& v) const { return v.at; }
@@ -300,6 +300,13 @@ result<peer> authorities::check(x509_st* certificate, wall_time judged_at) const
 }
 
 result<verified> authorities::verify(bytes_view cms, wall_time judged_at) const
+{
+    return verify_at(cms, judged_at);
+}
+
+result<verified> authorities::verify_as_taken(bytes_view cms) const { return verify_at(cms, std::nullopt); }
+
+result<verified> authorities::verify_at(bytes_view cms, std::optional<wall_time> judged_at) const
 {
     const envelope::quiet_errors quiet;
     const auto parts = take_apart(cms);

@@ -6,6 +6,7 @@
 #include "trust/identity.hpp"
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 struct x509_store_st;
@@ -41,6 +42,11 @@ class authorities {
     /// envelope::errc::bad_statement, then those of check(), errc::wrong_role.
     result<verified> verify(bytes_view cms, wall_time judged_at) const;
 
+    /// The same, but a manifest is judged as of the time when its record was taken. For one that is
+    /// only expired, from a bearer who has just proved otherwise to be this station, or a relay: after
+    /// an outage of weeks, records come that were numbered under a certificate renewed since.
+    result<verified> verify_as_taken(bytes_view cms) const;
+
     /// Whether `certificate` leads to one of these authorities at `judged_at`: for TLS, where
     /// dates alone are told apart from foreignness. Errors, the first that holds: errc::foreign,
     /// errc::expired or errc::not_yet_valid, errc::bad_certificate (ours, but names no node).
@@ -54,6 +60,7 @@ class authorities {
     authorities() = default;
     result<peer> judge_certificate(x509_st* certificate, const digest& fingerprint,
                                    wall_time judged_at) const;
+    result<verified> verify_at(bytes_view cms, std::optional<wall_time> judged_at) const;
 
     std::shared_ptr<x509_store_st> store_;
     std::shared_ptr<known_certificates> known_;

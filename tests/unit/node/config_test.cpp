@@ -1,0 +1,223 @@
+#include "node/config.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace titip;
+using namespace titip::node;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+
+namespace {
+
+const std::string least = R"([node]
+name = "kab-karimun-03"
+[identity]
+certificate = "node.pem"
+key = "node.key"
+authorities = "authorities.pem"
+)";
+const std::string upstream = "[upstream]\nurl = \"https://titip.example:9443\"\n";
+const std::string listen = "[listen]\naddress = \"0.0.0.0:8443\"\n";
+
+config good(const std::string& text)
+{
+    auto parsed = parse_config(text, "titip.toml");
+    INFO((parsed ? std::string {} : parsed.error().sentence));
+    REQUIRE(parsed.has_value());
+    return *std::move(parsed);
+}
+
+std::string error_of(const std::string& text)
+{
+    const auto parsed = parse_config(text, "titip.toml");
+    REQUIRE_FALSE(parsed.has_value());
+    CHECK_THAT(parsed.error().sentence, StartsWith("titip.toml: "));
+    CHECK_THAT(parsed.error().sentence, !Contains("\n"));
+    return parsed.error().sentence;
+}
+
+std::string replaced(std::string text, std::string_view what, std::string_view by)
+{
+    const auto at = text.find(what);
+    REQUIRE(at != std::string::npos);
+    return text.replace(at, what.size(), by);
+}
+
+} // namespace
+
+TEST_CASE("what is not said has its default", "[node]")
+{
+    const auto got = good(least + upstream);
+    CHECK(got.name == "kab-karimun-03");
+    CHECK(got.state == "/var/lib/titip");
+    CHECK(got.quota_bytes == 64ull << 30);
+    CHECK(got.identity.certificate == "node.pem");
+    CHECK(got.identity.key == "node.key");
+    CHECK(got.identity.authorities == "authorities.pem");
+    CHECK(got.control.socket == "/run/titip/titip.sock");
+    CHECK(got.control.submit == "titip-submit");
+    CHECK(got.control.read == "titip");
+    CHECK(got.control.operate == "titip-operate");
+    CHECK(got.control.consume == "titip-consume");
+    CHECK_FALSE(got.seal.has_value());
+    CHECK_FALSE(got.listen.has_value());
+    CHECK_FALSE(got.retention.has_value());
+    REQUIRE(got.upstream.has_value());
+    CHECK(got.upstream->host == "titip.example");
+    CHECK(got.upstream->port == "9443");
+    CHECK(got.upstream->connections == 2);
+}
+
+TEST_CASE("everything that can be said is understood", "[node]")
+{
+    const auto got = good(R"(
+[node]
+name = "hub-1"
+state = "/srv/titip"
+quota = "2 TiB"
+[identity]
+certificate = "/a"
+key = "/b"
+authorities = "/c"
+[control]
+socket = "/tmp/sock"
+submit = "g1"
+read = "g2"
+operate = "g3"
+consume = "g4"
+[seal]
+recipients = ["/x.pem", "/y.pem", "/z.pem"]
+[listen]
+address = "[::]:8443"
+spread = "90 s"
+[upstream]
+url = "https://[2001:db8::1]/"
+connections = 16
+[retention]
+keep = "30 days"
+after = "opened"
+)");
+    CHECK(got.state == "/srv/titip");
+    CHECK(got.quota_bytes == 2ull << 40);
+    CHECK(got.control.socket == "/tmp/sock");
+    CHECK(got.control.submit == "g1");
+    CHECK(got.control.read == "g2");
+    CHECK(got.control.operate == "g3");
+    CHECK(got.control.consume == "g4");
+    CHECK(got.seal->recipients.size() == 3);
+    CHECK(got.listen->address == "[::]:8443");
+    CHECK(got.listen->spread == 90s);
+    CHECK(got.upstream->host == "2001:db8::1");
+    CHECK(got.upstream->port == "8443");
+    CHECK(got.upstream->connections == 16);
+    CHECK(got.retention->keep == 30 * 24h);
+}
+
+TEST_CASE("a centre listens and hands nothing on", "[node]")
+{
+    const auto got = good(least + listen);
+    CHECK_FALSE(got.upstream.has_value());
+    CHECK(got.listen->spread == 0s);
+}
+
+TEST_CASE("every error names the table, the key and what to do", "[node]")
+{
+    struct row {
+        std::string text;
+        std::vector<std::string> said;
+    };
+    const auto all = least + upstream;
+    const row table[] {
+        { replaced(all, "name = \"kab-karimun-03\"\n", ""), { "[node] name", "missing", "add name =" } },
+        { replaced(all, "\"kab-karimun-03\"", "\"\""), { "[node] name", "missing" } },
+        { replaced(all, "\"kab-karimun-03\"", "3"), { "[node] name", "quotes" } },
+        { replaced(all, "\"kab-karimun-03\"", "\"Kab.Karimun\""), { "[node] name", "a-z, 0-9 and '-'" } },
+        { replaced(all, "[identity]", "quota = 5\n[identity]"), { "[node] quota", "quotes" } },
+        { replaced(all, "[identity]", "quota = \"64\"\n[identity]"), { "[node] quota", "\"64\"", "64 GiB" } },
+        { replaced(all, "[identity]", "quota = \"5 kB\"\n[identity]"), { "[node] quota", "at least 1 MiB" } },
+        { replaced(all, "key = \"node.key\"\n", ""), { "[identity] key", "add key =" } },
+        { replaced(all, "certificate = \"node.pem\"\n", ""), { "[identity] certificate", "add certificate =" } },
+        { replaced(all, "authorities = \"authorities.pem\"\n", ""), { "[identity] authorities", "add" } },
+        { all + "[seal]\n", { "[seal] recipients", "two files or more" } },
+        { all + "[seal]\nrecipients = [\"one.pem\"]\n", { "[seal] recipients", "two files or more" } },
+        { all + "[seal]\nrecipients = \"one.pem\"\n", { "[seal] recipients", "list" } },
+        { all + "[seal]\nrecipients = [1, 2]\n", { "[seal] recipients", "list" } },
+        { all + "[listen]\n", { "[listen] address", "add address =" } },
+        { all + listen + "spread = \"soon\"\n", { "[listen] spread", "\"soon\"", "30 days" } },
+        { least + "[upstream]\n", { "[upstream] url", "add url =" } },
+        { least + "[upstream]\nurl = \"http://titip.example\"\n", { "[upstream] url", "https://HOST:PORT" } },
+        { least + "[upstream]\nurl = \"titip.example:8443\"\n", { "[upstream] url", "https://HOST:PORT" } },
+        { least + "[upstream]\nurl = \"https://titip.example/v1\"\n", { "[upstream] url", "https://HOST:PORT" } },
+        { least + "[upstream]\nurl = \"https://\"\n", { "[upstream] url", "https://HOST:PORT" } },
+        { all + "connections = 0\n", { "[upstream] connections", "1 to 16" } },
+        { all + "connections = 17\n", { "[upstream] connections", "1 to 16" } },
+        { all + "connections = -1\n", { "[upstream] connections", "1 to 16" } },
+        { all + "connections = \"2\"\n", { "[upstream] connections", "whole number" } },
+        { all + "[retention]\n", { "[retention] keep", "add keep =" } },
+        { all + "[retention]\nkeep = \"a while\"\n", { "[retention] keep", "30 days" } },
+        { all + "[retention]\nkeep = \"1 h\"\nafter = \"delivered\"\n", { "[retention] after", "opened" } },
+        { "node = 5\n" + replaced(all, "[node]\nname = \"kab-karimun-03\"\n", ""), { "node", "[node]" } },
+    };
+    for (const auto& [text, said] : table) {
+        CAPTURE(text);
+        const auto sentence = error_of(text);
+        for (const auto& each : said)
+            CHECK_THAT(sentence, Contains(each));
+    }
+}
+
+TEST_CASE("an unknown key is an error that names the nearest known one", "[node]")
+{
+    const auto all = least + upstream;
+    CHECK_THAT(error_of(replaced(all, "name =", "nmae = \"x\"\nname =")),
+        Contains("[node] nmae") && Contains("\"name\""));
+    CHECK_THAT(error_of(replaced(all, "[identity]", "qouta = \"1 GB\"\n[identity]")), Contains("\"quota\""));
+    CHECK_THAT(error_of(all + "conections = 3\n"), Contains("\"connections\""));
+    CHECK_THAT(error_of(all + "[control]\nsockt = \"/x\"\n"), Contains("\"socket\""));
+    CHECK_THAT(error_of(all + "[retention]\nkeep = \"1 h\"\nkep = \"1 h\"\n"), Contains("\"keep\""));
+    CHECK_THAT(error_of(all + "[retentoin]\nkeep = \"1 h\"\n"),
+        Contains("[retentoin]") && Contains("[retention]"));
+    CHECK_THAT(error_of("name = \"x\"\n" + all), Contains("name"));
+}
+
+TEST_CASE("tables that do not go together are refused with what to change", "[node]")
+{
+    const std::string seal = "[seal]\nrecipients = [\"a\", \"b\"]\n";
+    const std::string retention = "[retention]\nkeep = \"1 h\"\n";
+    CHECK_THAT(error_of(least), Contains("[upstream]") && Contains("[listen]"));
+    CHECK_THAT(error_of(least + listen + seal), Contains("[seal]") && Contains("add [upstream]"));
+    CHECK_THAT(error_of(least + listen + retention), Contains("[retention]") && Contains("remove"));
+    good(least + upstream + listen + seal + retention);
+}
+
+TEST_CASE("what is no TOML is refused with its line", "[node]")
+{
+    CHECK_THAT(error_of(least + "[upstream\n"), Contains("line 7"));
+    CHECK_THAT(error_of(least + upstream + upstream), Contains("line"));
+    CHECK_THAT(error_of("\xff\xfe"), Contains("line 1"));
+    error_of("");
+}
+
+TEST_CASE("a port that is not given has its default, however the address ends", "[node]")
+{
+    CHECK(good(least + "[upstream]\nurl = \"https://titip.example\"\n").upstream->port == "8443");
+    CHECK(good(least + "[upstream]\nurl = \"https://titip.example/\"\n").upstream->port == "8443");
+}
+
+TEST_CASE("an address with an empty port, a query or a user's name is refused", "[node][!mayfail]")
+{
+    for (const std::string url : { "https://titip.example:", "https://titip.example:8443?x=1",
+             "https://titip.example:8443#x", "https://user:secret@titip.example:8443",
+             "https://titip.example:0", "https://titip.example:99999" }) {
+        CAPTURE(url);
+        const auto parsed = parse_config(least + "[upstream]\nurl = \"" + url + "\"\n", "titip.toml");
+        CHECK_FALSE(parsed.has_value());
+    }
+}
+
+TEST_CASE("a file that cannot be read is named", "[node]")
+{
+    const auto got = load_config("/nowhere/titip.toml");
+    REQUIRE_FALSE(got.has_value());
+    CHECK_THAT(got.error().sentence, StartsWith("/nowhere/titip.toml: "));
+}

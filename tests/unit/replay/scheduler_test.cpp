@@ -1,0 +1,434 @@
+#include "replay/scheduler.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <random>
+
+using namespace titip;
+using namespace titip::replay;
+using envelope::lane;
+using journal::place;
+
+namespace {
+
+constexpr connection first { 0 };
+constexpr connection second { 1 };
+
+place at(std::uint64_t n) { return place { n }; }
+
+/// The places of all that goes out, one by one, each answered at once.
+std::vector<std::uint64_t> drain(scheduler& s)
+{
+    std::vector<std::uint64_t> out;
+    while (const auto picked = s.next(first)) {
+        out.push_back(static_cast<std::uint64_t>(picked->place));
+        s.on_settled(picked->place);
+    }
+    return out;
+}
+
+} // namespace
+
+TEST_CASE("nothing goes where nothing waits", "[replay]")
+{
+    scheduler s;
+    CHECK_FALSE(s.next(first).has_value());
+    CHECK(s.waiting() == 0);
+    CHECK(s.in_flight() == 0);
+    CHECK_FALSE(s.has_unknown());
+}
+
+TEST_CASE("lanes go in their order, and within a lane the older place first", "[replay]")
+{
+    scheduler s { { .oldest_every = 100 } };
+    s.add(at(1), lane::bulk, 10);
+    s.add(at(2), lane::ordinary, 10);
+    s.add(at(3), lane::urgent, 10);
+    s.add(at(5), lane::urgent, 10);
+    s.add(at(4), lane::ordinary, 10);
+    CHECK(drain(s) == std::vector<std::uint64_t> { 3, 5, 2, 4, 1 });
+}
+
+TEST_CASE("the oldest of all lanes has its turn in a stream of urgent records", "[replay]")
+{
+    scheduler s { { .oldest_every = 4 } };
+    s.add(at(1), lane::bulk, 10);
+    s.add(at(2), lane::ordinary, 10);
+    for (std::uint64_t n = 10; n < 30; ++n)
+        s.add(at(n), lane::urgent, 10);
+    const auto order = drain(s);
+    CHECK(order[3] == 1);
+    CHECK(order[7] == 2);
+    CHECK(order.size() == 22);
+}
+
+TEST_CASE("a connection has so many requests unanswered and no more", "[replay]")
+{
+    scheduler s { { .most_unanswered = 3 } };
+    for (std::uint64_t n = 1; n <= 10; ++n)
+        s.add(at(n), lane::ordinary, 10);
+    for (int i = 0; i < 3; ++i)
+        REQUIRE(s.next(first).has_value());
+    CHECK_FALSE(s.next(first).has_value());
+    CHECK(s.next(second)->place == at(4)); // each connection by itself
+    s.on_settled(at(1));
+    CHECK(s.next(first)->place == at(5));
+    CHECK_FALSE(s.next(first).has_value());
+    CHECK(s.in_flight() == 4);
+    CHECK(s.waiting() == 5);
+}
+
+TEST_CASE("a connection has so many bytes unanswered, but always one record", "[replay]")
+{
+    scheduler s { { .most_unanswered_bytes = 100 } };
+    s.add(at(1), lane::ordinary, 500);
+    s.add(at(2), lane::ordinary, 60);
+    s.add(at(3), lane::ordinary, 40);
+    s.add(at(4), lane::ordinary, 1);
+    CHECK(s.next(first)->place == at(1)); // too large for the limit, and yet it goes
+    CHECK_FALSE(s.next(first).has_value());
+    s.on_settled(at(1));
+    CHECK(s.next(first)->place == at(2));
+    CHECK(s.next(first)->place == at(3)); // exactly the limit
+    CHECK_FALSE(s.next(first).has_value());
+}
+
+TEST_CASE("what was in flight on a broken connection goes again only after a reconcile", "[replay]")
+{
+    scheduler s;
+    for (std::uint64_t n = 1; n <= 4; ++n)
+        s.add(at(n), lane::ordinary, 100);
+    REQUIRE(s.next(first)->place == at(1));
+    REQUIRE(s.next(second)->place == at(2));
+    REQUIRE(s.next(first)->place == at(3));
+    s.on_broken(first);
+    CHECK(s.unknown(64) == std::vector { at(1), at(3) });
+    CHECK(s.unknown(1) == std::vector { at(1) });
+    CHECK(s.is_in_flight(at(2)));
+    CHECK_FALSE(s.is_in_flight(at(1)));
+    CHECK(s.next(first)->place == at(4));
+    CHECK_FALSE(s.next(first).has_value());
+
+    s.on_reconciled(at(3), 40);
+    s.on_settled(at(1)); // the reconcile brought its receipt
+    CHECK_FALSE(s.has_unknown());
+    const auto again = s.next(first);
+    REQUIRE(again.has_value());
+    CHECK(again->place == at(3));
+    CHECK(again->offset == 40);
+    CHECK(again->size_bytes == 100);
+    CHECK_FALSE(s.next(first).has_value());
+}
+
+TEST_CASE("an answer that leaves it open makes one record unknown and no other", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    s.add(at(2), lane::ordinary, 100);
+    REQUIRE(s.next(first));
+    REQUIRE(s.next(first));
+    s.on_unknown(at(1));
+    CHECK(s.unknown(64) == std::vector { at(1) });
+    CHECK(s.is_in_flight(at(2)));
+    s.on_unknown(at(7)); // never heard of
+    CHECK(s.unknown(64).size() == 1);
+}
+
+TEST_CASE("an answer with an offset lets the record go on from there", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    REQUIRE(s.next(first)->offset == 0);
+    s.on_position(at(1), 64);
+    CHECK(s.next(first)->offset == 64);
+    s.on_position(at(1), 1'000); // more than there is: a peer's mistake
+    CHECK(s.next(first)->offset == 100);
+}
+
+TEST_CASE("a refused record goes once more from its beginning, or not at all", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    REQUIRE(s.next(first));
+    s.on_position(at(1), 50);
+    REQUIRE(s.next(first)->offset == 50);
+    s.on_failed(at(1), true);
+    CHECK(s.next(first)->offset == 0);
+    s.on_failed(at(1), false);
+    CHECK_FALSE(s.next(first).has_value());
+    CHECK(s.waiting() == 0);
+    CHECK(s.in_flight() == 0);
+}
+
+TEST_CASE("what is held does not go; what is in flight then gets its answer and does not come back",
+    "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    s.add(at(2), lane::ordinary, 100);
+    s.remove(at(2));
+    REQUIRE(s.next(first)->place == at(1));
+    CHECK_FALSE(s.next(first).has_value());
+    s.remove(at(1));
+    CHECK(s.is_in_flight(at(1)));
+
+    SECTION("refused")
+    {
+        s.on_failed(at(1), true);
+        CHECK(s.waiting() == 0);
+    }
+    SECTION("cut off")
+    {
+        s.on_broken(first);
+        CHECK(s.unknown(64) == std::vector { at(1) }); // what became of it is still asked for
+        s.on_reconciled(at(1), 10);
+        CHECK(s.waiting() == 0);
+        CHECK_FALSE(s.has_unknown());
+    }
+    SECTION("released in time")
+    {
+        s.add(at(1), lane::ordinary, 100);
+        s.on_position(at(1), 10);
+        CHECK(s.next(first)->offset == 10);
+    }
+    SECTION("released while unknown")
+    {
+        s.on_broken(first);
+        s.add(at(1), lane::ordinary, 100);
+        CHECK(s.waiting() == 0); // never twice
+        s.on_reconciled(at(1), 10);
+        CHECK(s.next(first)->offset == 10);
+    }
+}
+
+TEST_CASE("a record that is known already is not queued twice", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    s.add(at(1), lane::urgent, 100);
+    CHECK(s.waiting() == 1);
+    CHECK(drain(s) == std::vector<std::uint64_t> { 1 });
+    CHECK(s.waiting() == 0);
+}
+
+TEST_CASE("a reconcile tells the offset of a record that has not been tried here", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    s.on_reconciled(at(1), 30); // begun before a restart
+    CHECK(s.next(first)->offset == 30);
+}
+
+namespace {
+
+/// The same rules over one list, with nothing indexed.
+class naive_scheduler {
+public:
+    explicit naive_scheduler(scheduler::options opts)
+        : opts_(opts)
+    {
+    }
+
+    void add(place p, lane l, std::uint64_t size_bytes)
+    {
+        if (auto* known = find(p))
+            known->withdrawn = false;
+        else
+            all_.push_back({ p, l, size_bytes });
+    }
+    void remove(place p)
+    {
+        if (auto* known = find(p)) {
+            known->withdrawn = true;
+            if (known->is == where::waiting)
+                drop(p);
+        }
+    }
+    std::optional<scheduler::pick> next(connection on)
+    {
+        std::size_t requests = 0;
+        std::uint64_t unanswered_bytes = 0;
+        for (const auto& each : all_)
+            if (each.is == where::flying && each.on == on) {
+                ++requests;
+                unanswered_bytes += each.size_bytes;
+            }
+        const bool oldest = picks_ % opts_.oldest_every == opts_.oldest_every - 1;
+        record* best = nullptr;
+        for (auto& each : all_)
+            if (each.is == where::waiting && (!best || goes_before(each, *best, oldest)))
+                best = &each;
+        if (!best || requests >= opts_.most_unanswered)
+            return std::nullopt;
+        if (requests > 0 && unanswered_bytes + best->size_bytes > opts_.most_unanswered_bytes)
+            return std::nullopt;
+        ++picks_;
+        best->is = where::flying;
+        best->on = on;
+        return scheduler::pick { best->at, best->size_bytes, best->offset };
+    }
+    void on_settled(place p) { drop(p); }
+    void on_failed(place p, bool again) { land(p, again, 0); }
+    void on_position(place p, std::uint64_t offset) { land(p, true, offset); }
+    void on_unknown(place p)
+    {
+        if (auto* known = find(p); known && known->is == where::flying)
+            known->is = where::unknown;
+    }
+    void on_broken(connection on)
+    {
+        for (auto& each : all_)
+            if (each.is == where::flying && each.on == on)
+                each.is = where::unknown;
+    }
+    void on_reconciled(place p, std::uint64_t offset)
+    {
+        auto* known = find(p);
+        if (!known || known->is == where::flying)
+            return;
+        if (known->withdrawn) {
+            drop(p);
+            return;
+        }
+        known->is = where::waiting;
+        known->offset = offset;
+    }
+    std::vector<place> unknown() const { return places(where::unknown); }
+    std::vector<place> flying() const { return places(where::flying); }
+    std::size_t waiting() const { return places(where::waiting).size(); }
+
+private:
+    enum class where { waiting, flying, unknown };
+    struct record {
+        place at {};
+        envelope::lane lane {};
+        std::uint64_t size_bytes = 0;
+        std::uint64_t offset = 0;
+        where is = where::waiting;
+        connection on {};
+        bool withdrawn = false;
+    };
+
+    static bool goes_before(const record& a, const record& b, bool by_age)
+    {
+        if (!by_age && a.lane != b.lane)
+            return a.lane < b.lane;
+        return a.at < b.at;
+    }
+    void land(place p, bool again, std::uint64_t offset)
+    {
+        auto* known = find(p);
+        if (!known || known->is != where::flying)
+            return;
+        if (!again || known->withdrawn) {
+            drop(p);
+            return;
+        }
+        known->is = where::waiting;
+        known->offset = offset;
+    }
+    record* find(place p)
+    {
+        for (auto& each : all_)
+            if (each.at == p)
+                return &each;
+        return nullptr;
+    }
+    void drop(place p)
+    {
+        std::erase_if(all_, [p](const record& each) { return each.at == p; });
+    }
+    std::vector<place> places(where wanted) const
+    {
+        std::vector<place> out;
+        for (const auto& each : all_)
+            if (each.is == wanted)
+                out.push_back(each.at);
+        std::ranges::sort(out);
+        return out;
+    }
+
+    scheduler::options opts_;
+    std::vector<record> all_;
+    std::uint64_t picks_ = 0;
+};
+
+} // namespace
+
+TEST_CASE("any course of events goes as the rules say, one by one", "[replay]")
+{
+    const auto seed = GENERATE(range(1u, 6u));
+    CAPTURE(seed);
+    std::mt19937 random { seed };
+    const scheduler::options opts { .most_unanswered = 3, .most_unanswered_bytes = 250, .oldest_every = 5 };
+    scheduler s { opts };
+    naive_scheduler model { opts };
+    for (int step = 0; step < 10'000; ++step) {
+        CAPTURE(step);
+        const auto p = at(1 + random() % 30);
+        const auto on = connection { static_cast<std::uint32_t>(random() % 3) };
+        const std::uint64_t size_bytes = 1 + static_cast<std::uint64_t>(p) * 37 % 120;
+        const auto offset = random() % size_bytes;
+        switch (random() % 12) {
+        case 0:
+        case 1: {
+            const auto l = static_cast<lane>(1 + static_cast<std::uint64_t>(p) % 3);
+            s.add(p, l, size_bytes);
+            model.add(p, l, size_bytes);
+            break;
+        }
+        case 2:
+            s.remove(p);
+            model.remove(p);
+            break;
+        case 3:
+        case 4:
+        case 5: {
+            const auto got = s.next(on);
+            const auto expected = model.next(on);
+            REQUIRE(got.has_value() == expected.has_value());
+            if (got) {
+                REQUIRE(got->place == expected->place);
+                REQUIRE(got->size_bytes == expected->size_bytes);
+                REQUIRE(got->offset == expected->offset);
+            }
+            break;
+        }
+        case 6:
+            s.on_settled(p);
+            model.on_settled(p);
+            break;
+        case 7: {
+            const bool again = random() % 2 == 0;
+            s.on_failed(p, again);
+            model.on_failed(p, again);
+            break;
+        }
+        case 8:
+            s.on_position(p, offset);
+            model.on_position(p, offset);
+            break;
+        case 9:
+            s.on_unknown(p);
+            model.on_unknown(p);
+            break;
+        case 10:
+            if (random() % 4 == 0) {
+                s.on_broken(on);
+                model.on_broken(on);
+            }
+            break;
+        default:
+            s.on_reconciled(p, offset);
+            model.on_reconciled(p, offset);
+            break;
+        }
+        REQUIRE(s.waiting() == model.waiting());
+        REQUIRE(s.unknown(64) == model.unknown());
+        REQUIRE(s.has_unknown() == !model.unknown().empty());
+        const auto flying = model.flying();
+        REQUIRE(s.in_flight() == flying.size());
+        REQUIRE(std::ranges::all_of(flying, [&s](place each) { return s.is_in_flight(each); }));
+    }
+}
