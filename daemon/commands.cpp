@@ -55,7 +55,7 @@ namespace {
         case 201: return done;
         case 403: return not_allowed;
         case 404: return no_such_record;
-        case 400: return refused;
+        case 400: return usage;
         case 503: return untrusted;
         default: return refused;
         }
@@ -143,7 +143,8 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
             return unreached(with, answer.error());
         if (answer->status != 200 && answer->status != 201) {
             fmt::print(stderr, "titip: {}:\n", file);
-            worst = std::max(worst, complain(with, *answer));
+            const int code = complain(with, *answer);
+            worst = std::max<int>(worst, code == usage ? refused : code);
             continue;
         }
         if (with.json)
@@ -272,6 +273,10 @@ namespace {
         if (answer->status != 200)
             return answer_is { boost::system::in_place_error, complain(with, *answer) };
         const auto body = to_object(answer->body);
+        if (body.contains("safe_mode")) {
+            print(words::status(body));
+            return answer_is { boost::system::in_place_error, untrusted };
+        }
         bool out = false;
         if (is_about_record) {
             const auto state = text_of(body, "state");

@@ -88,7 +88,9 @@ int main(int argc, char** argv)
     std::string kind;
     auto* verdict = app.add_subcommand("verdict", "at the centre: what was found about a record");
     verdict->add_option("id", id, "the record")->required();
-    verdict->add_option("kind", kind, "opened, print-ready, duplicate, enrollment-failure, open-failed")->required();
+    verdict->add_option("kind", kind, "opened, print-ready, duplicate, enrollment-failure, open-failed")
+        ->required()
+        ->check(CLI::IsMember({ "opened", "print-ready", "duplicate", "enrollment-failure", "open-failed" }));
 
     try {
         app.parse(argc, argv);

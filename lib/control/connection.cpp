@@ -183,7 +183,7 @@ server::connection::answer server::connection::submit(
 {
     constexpr std::size_t most_in_memory = 3 * accept::most_enrollment_bytes;
     if (!owner_.parts_.acceptor)
-        co_return http::problem(404, "records are not submitted at this node", "its configuration has no [seal]");
+        co_return http::problem(409, "records are not submitted at this node", "its configuration has no [seal]");
     if (owner_.is_stopping_)
         co_return http::problem(503, "the daemon is stopping: nothing was stored", "submit it again in a moment");
     std::optional<envelope::lane> lane;
@@ -370,7 +370,7 @@ server::connection::answer server::connection::operate_link(std::string_view act
 {
     auto* replayer = owner_.parts_.replayer;
     if (!replayer)
-        co_return http::problem(404, "this node has no upstream");
+        co_return http::problem(409, "this node has no upstream");
     if (action == "pause" || action == "resume") {
         const auto done = co_await owner_.parts_.store->set_paused(action == "pause");
         if (!done)

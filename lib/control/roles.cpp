@@ -1,5 +1,7 @@
 #include "control/roles.hpp"
 
+#include "base/log.hpp"
+
 #include <algorithm>
 #include <vector>
 
@@ -14,8 +16,10 @@ namespace {
         std::vector<char> buffer(16u << 10);
         ::group storage {};
         ::group* found = nullptr;
-        if (::getgrnam_r(name.c_str(), &storage, buffer.data(), buffer.size(), &found) != 0 || !found)
+        if (::getgrnam_r(name.c_str(), &storage, buffer.data(), buffer.size(), &found) != 0 || !found) {
+            log::warn("unknown-group name={}: nobody has its role", name);
             return std::nullopt;
+        }
         return found->gr_gid;
     }
 

@@ -30,7 +30,7 @@ result<local::endpoint> to_endpoint(const std::filesystem::path& socket)
 }
 
 class unix_stream final : public timed_stream<local::socket> {
-  public:
+public:
     explicit unix_stream(local::socket socket) : timed_stream(std::move(socket)) {}
 
     asio::awaitable<void> shutdown() override
@@ -48,7 +48,7 @@ asio::awaitable<void> serve(local::socket socket, std::shared_ptr<const taker> t
 }
 
 class unix_listener final : public accepting_listener {
-  public:
+public:
     unix_listener(local::acceptor acceptor, std::filesystem::path path, std::size_t most)
         : accepting_listener(most), acceptor_(std::move(acceptor)), path_(std::move(path))
     {
@@ -57,7 +57,7 @@ class unix_listener final : public accepting_listener {
 
     std::string address() const override { return path_.string(); }
 
-  private:
+private:
     asio::awaitable<result<asio::awaitable<void>>>
     accept(std::shared_ptr<const taker> take) override
     {
@@ -86,8 +86,9 @@ error_code remove_stale(const asio::any_io_executor& on, const local::endpoint& 
         dial.non_blocking(true, ec); // its queue may be full, and that is an answer too
     if (ec)
         return ec;
-    dial.connect(at, ec);
-    if (ec != asio::error::connection_refused)
+    // Not dial.connect(), which would wait for room in a full queue.
+    const auto size = static_cast<::socklen_t>(at.size());
+    if (::connect(dial.native_handle(), at.data(), size) == 0 || errno != ECONNREFUSED)
         return asio::error::address_in_use;
     return ::unlink(at.path().c_str()) == 0 ? error_code{} : last_error();
 }

@@ -104,7 +104,7 @@ namespace {
         if (meta.transaction() != newest_transaction)
             refuse(kind::untrusted,
                 fmt::format("the newest commit is {} but the store was last written by {}: a commit "
-                            "was lost; do not delete anything, run \"titip verify\"",
+                            "was lost; delete nothing, leave the machine as it is and call the centre",
                     newest_transaction, meta.transaction()));
     }
 
@@ -189,8 +189,8 @@ void check_meta_pages(const std::filesystem::path& data_file)
     if (got != static_cast<ssize_t>(pages.size()) || !first.is_good || !second.is_good
         || !(neighbours || fresh))
         refuse(kind::untrusted,
-            fmt::format("{}: the two meta pages do not belong together: do not delete anything, run "
-                        "\"titip verify\"",
+            fmt::format("{}: the two meta pages do not belong together: delete nothing, leave "
+                        "the machine as it is and call the centre",
                 data_file.string()));
 }
 
@@ -241,7 +241,7 @@ result<std::unique_ptr<store>, open_failure> store::open(
                 open_row(seed::meta, key, *stored, meta);
                 check_meta(meta, p->opts.node, newest);
             } else if (newest > 0)
-                refuse(kind::untrusted, "the store has commits but no meta row: run \"titip verify\"");
+                refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, leave the machine as it is and call the centre");
             else
                 meta = new_meta(p->opts.node);
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
@@ -269,7 +269,7 @@ result<std::unique_ptr<store>, open_failure> store::open(
         return std::move(failure);
     } catch (const rotten_row& rotten) {
         return open_failure { kind::untrusted,
-            fmt::format("{}: do not delete anything, run \"titip verify\"", rotten.what()) };
+            fmt::format("{}: delete nothing, leave the machine as it is and call the centre", rotten.what()) };
     } catch (const boost::system::system_error& failure) {
         const bool bad = failure.code().category() == lmdb_category() && failure.code().value() < 0;
         return open_failure { bad ? kind::untrusted : kind::unreadable,

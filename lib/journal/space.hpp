@@ -25,6 +25,11 @@ public:
     /// even the bare reserve could be had.
     bool top_up();
 
+    /// The size of the record that was refused last; 0: the last one found room. What status calls full
+    /// is that a record was turned away and still would be, not that the last byte is gone.
+    void note_refusal(std::uint64_t weight_bytes) noexcept { refused_bytes_ = weight_bytes; }
+    std::uint64_t refused_bytes() const noexcept { return refused_bytes_; }
+
     std::uint64_t file_bytes() const;
     std::uint64_t quota_bytes() const noexcept { return opts_.quota_bytes; }
     std::uint64_t reserve_bytes() const noexcept { return opts_.reserve_bytes; }
@@ -37,6 +42,7 @@ private:
     options opts_;
     int file_;
     std::uint64_t allocated_end_ = 0;
+    std::uint64_t refused_bytes_ = 0;
 };
 
 } // namespace titip::journal

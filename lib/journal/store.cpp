@@ -254,7 +254,11 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
                 if (!at)
                     break;
                 const auto row = find_row(txn, parts_->t, place { read_u64(*at) });
-                if (row && to_state(row->state()) != state::waiting && !row->receipt().empty())
+                if (!row || row->state() == v1::WAITING || row->receipt().empty())
+                    continue;
+                if (!out.second.empty() && out.second.back().last + 1 == n)
+                    out.second.back().last = n;
+                else
                     out.second.push_back({ .what = ::titip::vault::finding::kind::not_held,
                         .station = said.station,
                         .epoch = parts_->epoch,

@@ -103,7 +103,7 @@ error_code writer::commit(const batch& group)
         w.finish();
         txn.commit();
         meta_ = std::move(meta);
-        const bool has_room = space_.top_up() && live_bytes(meta_) < space_.quota_bytes();
+        const bool has_room = space_.top_up() && live_bytes(meta_) + stored_size(space_.refused_bytes()) < space_.quota_bytes();
         committed_({ .meta = meta_,
             .changes = w.take_changes(),
             .new_verdicts = w.new_verdicts(),

@@ -134,6 +134,13 @@ writing::writing(transaction& txn, const tables& t, v1::Meta& meta, const surrou
 
 bool writing::has_room(std::uint64_t weight_bytes)
 {
+    const bool has = finds_room(weight_bytes);
+    space_.note_refusal(has ? 0 : weight_bytes);
+    return has;
+}
+
+bool writing::finds_room(std::uint64_t weight_bytes)
+{
     if (live_bytes(meta_) + stored_size(weight_bytes) > space_.quota_bytes())
         return false;
     if (space_.top_up())
@@ -442,7 +449,7 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
         store_row(at, row);
         count(row, 1);
     }
-    enter(v1::Entry::ACCEPTED, at, row, m.station);
+    enter(v1::Entry::ACCEPTED, at, row);
     return cms;
 }
 
@@ -564,7 +571,8 @@ result<void> writing::retry(const vault::key& which)
     if (!found)
         return found.error();
     const auto& [at, before] = *found;
-    if (before.state() != v1::STATE_QUARANTINED)
+    // What the centre could not open is there already: sending it again would only hide the verdict.
+    if (before.state() != v1::STATE_QUARANTINED || before.quarantine() == v1::QUARANTINE_OPEN_FAILED)
         return vault::errc::wrong_state;
     auto after = before;
     after.set_state(v1::WAITING);

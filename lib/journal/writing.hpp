@@ -55,6 +55,7 @@ public:
     const std::vector<std::pair<std::string, std::uint64_t>>& new_verdicts() const { return new_verdicts_; }
 
 private:
+    bool finds_room(std::uint64_t weight_bytes);
     v1::Row row_at(place at) const;
     result<std::pair<place, v1::Row>> row_of(const vault::key& which) const;
     void store_row(place at, const v1::Row& row);

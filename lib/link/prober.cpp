@@ -88,7 +88,10 @@ probe_failure explain(const http::connect_failure& failure)
     case http::layer::done: break;
     }
     const auto reason = failure.verify_result;
-    if (reason == X509_V_ERR_CERT_HAS_EXPIRED || reason == X509_V_ERR_CERT_NOT_YET_VALID)
+    // Dates that only our clock finds wrong have been forgiven by the judge before they come here.
+    if (reason == X509_V_ERR_CERT_HAS_EXPIRED)
+        return failed(verdict::expired, X509_verify_cert_error_string(reason));
+    if (reason == X509_V_ERR_CERT_NOT_YET_VALID)
         return failed(verdict::clock, X509_verify_cert_error_string(reason));
     if (reason != X509_V_OK)
         return failed(verdict::tls, X509_verify_cert_error_string(reason));

@@ -33,7 +33,7 @@ struct probe_failure {
     std::string detail;          ///< for the log and `titip status`
 };
 
-/// What a failed connection says about the link. Dates alone are `clock`; a certificate of somebody
+/// What a failed connection says about the link. Dates alone are `clock` or `expired`; a certificate of somebody
 /// else is `tls`; that ours is refused shows only at the first read, as `auth`.
 probe_failure explain(const http::connect_failure& failure);
 probe_failure explain_read(const error_code& failed);

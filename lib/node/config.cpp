@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <numeric>
 
 namespace titip::node {
@@ -147,6 +148,13 @@ namespace {
         std::vector<std::string_view> asked_;
     };
 
+    bool is_port(std::string_view text)
+    {
+        std::uint16_t port = 0;
+        const auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), port);
+        return failed == std::errc {} && rest == text.data() + text.size();
+    }
+
     constexpr std::array<std::string_view, 7> sections { "node", "identity", "control", "seal", "listen",
         "upstream", "retention" };
 
@@ -215,6 +223,10 @@ namespace {
         section listen { root, "listen", file };
         if (listen.exists()) {
             out.listen.emplace().address = listen.required("address", "0.0.0.0:8443");
+            const auto colon = out.listen->address.rfind(':');
+            if (colon == std::string::npos || !is_port(std::string_view { out.listen->address }.substr(colon + 1)))
+                listen.wrong("address", fmt::format("\"{}\" must be ADDRESS:PORT, as in \"0.0.0.0:8443\"",
+                    out.listen->address));
             out.listen->spread = std::chrono::duration_cast<std::chrono::seconds>(
                 listen.duration("spread").value_or(0ms));
         }

@@ -502,9 +502,8 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     state.sent.push_back(pick->place);
     state.changed.ring();
     uplink::parcel parcel { what->view.key, std::move(what->manifest_cms), pick->size_bytes };
+    // If it fails, why is what the answers tell: a refusal closes the connection while we still write.
     const auto handed = co_await over.send(std::move(parcel), pick->offset, *body);
-    if (!handed && state.how == ending::idle)
-        state.how = ending::broken;
     co_return handed.has_value();
 }
 

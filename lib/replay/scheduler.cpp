@@ -66,10 +66,14 @@ void scheduler::on_settled(journal::place at)
 
 void scheduler::on_failed(journal::place at, bool again)
 {
-    const auto flying = in_flight_.extract(at);
-    if (flying.empty() || !again || flying.mapped().is_withdrawn)
+    auto taken = in_flight_.extract(at);
+    if (taken.empty())
+        taken = unknown_.extract(at);
+    if (!again)
+        remove(at);
+    if (taken.empty() || !again || taken.mapped().is_withdrawn)
         return;
-    auto what = flying.mapped().what;
+    auto what = taken.mapped().what;
     what.offset = 0; // an upload that was refused begins anew
     make_waiting(at, what);
 }

@@ -51,7 +51,7 @@ def main():
     arguments.add_argument("--kills", type=int, default=200)
     arguments.add_argument("--seconds", type=float, default=0, help="go on for so long, however many kills")
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    arguments.add_argument("--records", type=int, default=400)
+    arguments.add_argument("--records", type=int, default=1500)
     options = arguments.parse_args()
     print(f"seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
@@ -83,7 +83,7 @@ def main():
         here = {r["id"]: r for r in station.list()}
         there = {r["id"]: r for r in centre.list()}
         lost = set(acknowledged) - set(here)
-        undelivered = {i for i in acknowledged if here[i]["state"] != "delivered" or i not in there}
+        undelivered = {i for i in acknowledged if i in here and (here[i]["state"] != "delivered" or i not in there)}
         different = {i for i in here if i in there and here[i]["digest"] != there[i]["digest"]}
         half = [i for i, r in there.items() if r["state"] == "arriving"]
         accepted = [e["id"] for e in centre.json("events") if e["event"] == "accepted"]

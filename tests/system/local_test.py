@@ -103,7 +103,7 @@ def test_exit_codes_say_what_happened():
         station = world.station().start()
         assert station.titip("status").returncode == 0
         assert station.titip("show", str(uuid.uuid4())).returncode == 5
-        assert station.titip("show", "nonsense").returncode == 6
+        assert station.titip("show", "nonsense").returncode == 2
         assert station.titip("frobnicate").returncode == 2
         assert station.titip("wait", "--until", "online", "--timeout", "100 ms").returncode == 1
         assert run(BIN / "titip", "--socket", world.path / "none.sock", "status").returncode == 3

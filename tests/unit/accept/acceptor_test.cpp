@@ -42,6 +42,13 @@ public:
     {
         return finish(door.submit(id, lane, body));
     }
+    journal::acceptance accepted(
+        record_id id, const bytes& body, std::optional<envelope::lane> lane = std::nullopt)
+    {
+        const auto got = submit(id, body, lane);
+        REQUIRE(got.has_value());
+        return *got;
+    }
     accept::rejection refusal_of(record_id id, const bytes& body)
     {
         const auto got = submit(id, body);
@@ -75,7 +82,7 @@ TEST_CASE("what was submitted is what a recipient opens", "[accept]")
     acceptor_fixture f;
     const auto id = record_id::random();
     const auto body = f.enrollment(id);
-    const auto got = f.submit(id, body).value();
+    const auto got = f.accepted(id, body);
     CHECK(got.is_new);
     CHECK(got.sequence == 1);
     const auto sealed = finish(f.store->read_at(got.place, 0, envelope::limit_bytes)).value();
@@ -110,8 +117,8 @@ TEST_CASE("the same body again gets the first answer, another one a conflict", "
     acceptor_fixture f;
     const auto id = record_id::random();
     const auto body = f.enrollment(id);
-    const auto first = f.submit(id, body).value();
-    const auto again = f.submit(id, body).value();
+    const auto first = f.accepted(id, body);
+    const auto again = f.accepted(id, body);
     CHECK_FALSE(again.is_new);
     CHECK(again.place == first.place);
     CHECK(again.sequence == first.sequence);
@@ -119,7 +126,7 @@ TEST_CASE("the same body again gets the first answer, another one a conflict", "
     CHECK(again.accepted_at == first.accepted_at);
     f.stored_before = 1;
     CHECK(f.refusal_of(id, f.enrollment(id)).what == kind::conflict);
-    CHECK(f.submit(id, body).value().digest == first.digest);
+    CHECK(f.accepted(id, body).digest == first.digest);
     CHECK(f.store->now().of(journal::state::waiting).records == 1);
 }
 
@@ -162,7 +169,7 @@ TEST_CASE("every defect is reported at once, and nothing is stored", "[accept]")
     CHECK(f.store->now().of(journal::state::waiting).records == 0);
     CHECK(f.refusal_of(id, to_bytes(as_bytes("hello"))).what == kind::defective);
     CHECK(f.refusal_of(id, {}).what == kind::defective);
-    CHECK(f.submit(id, f.enrollment(id)).value().sequence == 1); // no number was used
+    CHECK(f.accepted(id, f.enrollment(id)).sequence == 1); // no number was used
 }
 
 TEST_CASE("a record under another id than its own is refused with both", "[accept]")
@@ -211,7 +218,7 @@ TEST_CASE("the lane is the submitter's, else the record's, else ordinary", "[acc
         const auto id = record_id::random();
         const auto body
             = support::enrollment(f.random, { .id = id, .size_bytes = 30'000, .lane = recorded, .is_plain = true });
-        const auto got = f.submit(id, body, asked).value();
+        const auto got = f.accepted(id, body, asked);
         return finish(f.store->outgoing_of(got.place)).value().view.lane;
     };
     CHECK(lane_of(std::nullopt, std::nullopt) == envelope::lane::ordinary);
@@ -227,9 +234,9 @@ TEST_CASE("what is odd about a record warns and does not refuse", "[accept]")
         auto& biodata = *e.mutable_biodata();
         biodata.set_sex(biodata.sex() == v1::SEX_MALE ? v1::SEX_FEMALE : v1::SEX_MALE);
     });
-    const auto got = f.submit(id, body).value();
+    const auto got = f.accepted(id, body);
     CHECK(got.warnings == std::vector<std::string> { "nik-sex-differs" });
-    CHECK(f.submit(id, body).value().warnings == got.warnings);
+    CHECK(f.accepted(id, body).warnings == got.warnings);
 }
 
 TEST_CASE("a full store refuses as full", "[accept]")

@@ -17,6 +17,8 @@
 
 #include <array>
 
+#include <sys/socket.h>
+
 namespace titip::http::test {
 
 namespace {
@@ -401,6 +403,25 @@ TEST_CASE("a failed connection tells the layer", "[http]")
 
     const auto no_service = connect_to({"127.0.0.1", "no such port"}, 20s);
     CHECK(no_service.at == layer::resolve);
+}
+
+TEST_CASE("a peer that does not accept fails the connection in time", "[http]")
+{
+    asio::io_context io{1};
+    asio::ip::tcp::acceptor full{io, asio::ip::tcp::v4()};
+    full.bind({asio::ip::make_address("127.0.0.1"), 0});
+    full.listen(0);
+    // What does not fit in its queue gets no answer at all.
+    std::vector<asio::ip::tcp::socket> queued;
+    for (int i = 0; i < 4; ++i) {
+        auto& one = queued.emplace_back(io, asio::ip::tcp::v4());
+        one.non_blocking(true);
+        const auto to = full.local_endpoint();
+        ::connect(one.native_handle(), to.data(), static_cast<::socklen_t>(to.size()));
+    }
+    const auto seen = connect_to({"127.0.0.1", std::to_string(full.local_endpoint().port())}, 50ms);
+    CHECK(seen.at == layer::tcp);
+    CHECK(seen.reason == boost::system::errc::timed_out);
 }
 
 TEST_CASE("a peer that accepts and says nothing fails the handshake in time", "[http]")

@@ -2,7 +2,9 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -64,6 +66,21 @@ TEST_CASE("a socket file that nobody listens on is replaced, a live one is not",
     REQUIRE(!third);
     CHECK(third.error() == boost::system::errc::address_in_use);
     CHECK(second->address() == (place / "stale").string());
+}
+
+TEST_CASE("a listener that is too busy to answer is alive", "[http]")
+{
+    folder place;
+    asio::io_context io{1};
+    const asio::local::stream_protocol::endpoint at{(place / "s").string()};
+    asio::local::stream_protocol::acceptor busy{io, at.protocol()};
+    busy.bind(at);
+    busy.listen(0);
+    asio::local::stream_protocol::socket queued{io};
+    queued.connect(at);
+    const auto made = listen_unix(io.get_executor(), place / "s", 1);
+    REQUIRE(!made);
+    CHECK(made.error() == boost::system::errc::address_in_use);
 }
 
 TEST_CASE("a file that is no socket is left alone", "[http]")
@@ -294,8 +311,8 @@ TEST_CASE("an io_context that goes with everything under way leaves nothing behi
     CHECK(in.present == 0);
 }
 
-#ifndef __SANITIZE_ADDRESS__ // UBSan opens a pipe to look at memory, and takes EMFILE for a bad
-                             // pointer
+// UBSan opens a pipe to look at memory, and takes EMFILE for a bad pointer.
+#ifndef __SANITIZE_ADDRESS__
 
 namespace {
 
@@ -373,6 +390,54 @@ TEST_CASE("a stream on which nothing moves is given up", "[http]")
     running_server server{io, listen_at(io, place / "s"), take};
     run(io, server, stand_by(place / "s", end));
     CHECK(end == boost::system::errc::timed_out);
+}
+
+namespace {
+
+/// Answers when all has come.
+asio::awaitable<void> answer_at_the_end(std::unique_ptr<stream> with, std::size_t size)
+{
+    bytes piece(1'000);
+    while (size > 0) {
+        const auto got = co_await with->read_some(piece);
+        REQUIRE(got.has_value());
+        size -= *got;
+    }
+    co_await send(*with, "!");
+}
+
+asio::awaitable<void> write_slowly(std::shared_ptr<stream> to, std::size_t size)
+{
+    asio::steady_timer tick{co_await asio::this_coro::executor};
+    for (; size > 0; --size) {
+        tick.expires_after(1ms);
+        co_await tick.async_wait(asio::use_awaitable);
+        co_await send(*to, "a");
+    }
+}
+
+asio::awaitable<void> wait_for_answer(std::filesystem::path at, std::size_t size,
+                                      milliseconds limit)
+{
+    const auto executor = co_await asio::this_coro::executor;
+    const std::shared_ptr<stream> peer = co_await dial(std::move(at));
+    peer->set_no_progress_limit(limit);
+    asio::co_spawn(executor, write_slowly(peer, size), asio::detached);
+    co_await greeted(*peer);
+}
+
+} // namespace
+
+TEST_CASE("an answer may take as long as its request takes to go out", "[http]")
+{
+    folder place;
+    asio::io_context io{1};
+    const std::size_t size = 300; // as many milliseconds, at least
+    auto take = [](std::unique_ptr<stream> with) {
+        return answer_at_the_end(std::move(with), size);
+    };
+    running_server server{io, listen_at(io, place / "s"), take};
+    run(io, server, wait_for_answer(place / "s", size, 200ms));
 }
 
 } // namespace titip::http::test

@@ -4,6 +4,7 @@
 #include "vault/support.hpp"
 
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 
 namespace titip::tests {
@@ -45,7 +46,10 @@ public:
     }
     journal::store& open()
     {
-        store = try_open().value();
+        auto opened = try_open();
+        if (!opened)
+            throw std::runtime_error { opened.error().sentence };
+        store = std::move(*opened);
         return *store;
     }
     void close() { store.reset(); }
