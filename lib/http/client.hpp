@@ -14,7 +14,7 @@ namespace titip::http {
 /// answers are read: answers come in the same order (pipelining). One coroutine may write while
 /// another reads.
 class client_connection {
-  public:
+public:
     client_connection(std::unique_ptr<stream> transport, std::string host);
     ~client_connection();
 
@@ -32,7 +32,7 @@ class client_connection {
 
     stream& transport() noexcept;
 
-  private:
+private:
     struct parts;
     std::unique_ptr<parts> parts_;
 };

@@ -6,7 +6,7 @@ namespace titip::http {
 namespace {
 
 class http_category final : public boost::system::error_category {
-  public:
+public:
     const char* name() const noexcept override { return "titip.http"; }
 
     std::string message(int value) const override

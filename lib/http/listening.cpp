@@ -36,7 +36,7 @@ void report(const std::exception_ptr& thrown)
 
 /// The connections of one listener.
 class crowd : public std::enable_shared_from_this<crowd> {
-  public:
+public:
     explicit crowd(asio::any_io_executor on) : change_(std::move(on), instant::max()) {}
 
     std::size_t size() const noexcept { return signals_.size(); }
@@ -65,7 +65,7 @@ class crowd : public std::enable_shared_from_this<crowd> {
         co_await change_.async_wait(asio::as_tuple(asio::use_awaitable));
     }
 
-  private:
+private:
     using signals = std::list<asio::cancellation_signal>;
 
     void remove(signals::iterator mine)

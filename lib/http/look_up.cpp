@@ -90,7 +90,7 @@ void on_answer(const std::shared_ptr<question>& about, result<addresses> found)
 }
 
 class waiter {
-  public:
+public:
     waiter(std::shared_ptr<question> about, asio::steady_timer& alarm) : about_(std::move(about))
     {
         about_->home = alarm.get_executor();
@@ -111,7 +111,7 @@ class waiter {
         return about_->answer;
     }
 
-  private:
+private:
     std::shared_ptr<question> about_;
 };
 

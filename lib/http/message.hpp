@@ -23,7 +23,7 @@ boost::system::error_code make_error_code(errc) noexcept;
 
 /// Header fields in order of arrival; names compare without case.
 class fields {
-  public:
+public:
     void add(std::string name, std::string value)
     {
         all_.emplace_back(std::move(name), std::move(value));
@@ -33,7 +33,7 @@ class fields {
     bool has(std::string_view name) const noexcept { return find(name).has_value(); }
     const std::vector<std::pair<std::string, std::string>>& all() const noexcept { return all_; }
 
-  private:
+private:
     std::vector<std::pair<std::string, std::string>> all_;
 };
 

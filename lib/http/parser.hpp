@@ -16,7 +16,7 @@ namespace titip::http {
 /// that were read into that very place are only counted.
 template <bool IsRequest>
 class message_parser final : public boost::beast::http::basic_parser<IsRequest> {
-  public:
+public:
     std::string method;
     std::string target;
     int version = 0; ///< 10 or 11
@@ -36,7 +36,7 @@ class message_parser final : public boost::beast::http::basic_parser<IsRequest> 
     }
     std::size_t taken() const noexcept { return taken_; }
 
-  private:
+private:
     using text = boost::beast::string_view;
     using verb = boost::beast::http::verb;
     using field = boost::beast::http::field;

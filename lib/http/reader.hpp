@@ -11,7 +11,7 @@ namespace titip::http {
 /// Reads one HTTP/1.1 message after the other from a stream, which must outlive it.
 template <bool IsRequest>
 class message_reader {
-  public:
+public:
     message_reader(stream& from, std::size_t header_limit_bytes);
 
     /// The next message; only after the last one is_done(). `without_body`: it answers a HEAD.
@@ -30,7 +30,7 @@ class message_reader {
     /// The next bytes of the body, 0 at its end. An error comes after what was read before it.
     asio::awaitable<result<std::size_t>> read_body(std::span<std::byte> into);
 
-  private:
+private:
     error_code parse_buffered();
     asio::awaitable<result<void>> read_in_place(std::span<std::byte> into);
     asio::awaitable<result<void>> read_more(std::span<std::byte> into);

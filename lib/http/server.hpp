@@ -22,7 +22,7 @@ struct server_limits {
 /// its body as far as the caller wants it; responses are written in order by whoever calls write().
 /// Reading the next request before the last response was written is allowed: that is pipelining.
 class server_connection {
-  public:
+public:
     server_connection(std::unique_ptr<stream> transport, server_limits limits);
     ~server_connection();
 
@@ -46,7 +46,7 @@ class server_connection {
 
     stream& transport() noexcept;
 
-  private:
+private:
     struct parts;
     std::unique_ptr<parts> parts_;
 };

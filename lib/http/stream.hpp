@@ -19,7 +19,7 @@ namespace asio = boost::asio;
 /// writes. Errors are values; nothing throws but cancellation of the calling coroutine.
 /// Threads: the socket thread only.
 class stream {
-  public:
+public:
     virtual ~stream() = default;
 
     /// At least one byte, or an error: asio::error::eof when the peer has closed its side (over TLS

@@ -17,7 +17,7 @@ namespace titip::http {
 /// What the kinds of stream have in common. `Next` is a socket, or TLS over one.
 template <class Next>
 class timed_stream : public stream {
-  public:
+public:
     template <class... Args>
     explicit timed_stream(Args&&... args)
         : next_(std::forward<Args>(args)...),
@@ -66,7 +66,7 @@ class timed_stream : public stream {
 
     int native_handle() noexcept override { return next_.lowest_layer().native_handle(); }
 
-  protected:
+protected:
     /// A word for `ec` that means the same for every kind of stream.
     virtual error_code plain(const error_code& ec) const noexcept { return ec; }
 

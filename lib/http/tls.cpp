@@ -131,7 +131,7 @@ asio::awaitable<void> serve(tcp::socket socket, std::shared_ptr<tls_context> con
 }
 
 class tls_listener final : public accepting_listener {
-  public:
+public:
     tls_listener(tcp::acceptor acceptor, std::shared_ptr<tls_context> context, std::size_t most)
         : accepting_listener(most), acceptor_(std::move(acceptor)), context_(std::move(context))
     {
@@ -148,7 +148,7 @@ class tls_listener final : public accepting_listener {
 
     void replace(std::shared_ptr<tls_context> context) override { context_ = std::move(context); }
 
-  private:
+private:
     asio::awaitable<result<asio::awaitable<void>>>
     accept(std::shared_ptr<const taker> take) override
     {

@@ -10,7 +10,7 @@ namespace titip::http {
 
 /// A socket with TLS on it. Nothing but the handshake may be done before the handshake.
 class tls_stream final : public timed_stream<asio::ssl::stream<asio::ip::tcp::socket>> {
-  public:
+public:
     /// As the server.
     tls_stream(asio::ip::tcp::socket socket, std::shared_ptr<tls_context> context);
     /// As the client of `to`, whose host the certificate must name.
@@ -24,7 +24,7 @@ class tls_stream final : public timed_stream<asio::ssl::stream<asio::ip::tcp::so
     asio::awaitable<void> shutdown() override;
     x509_st* peer_certificate() const noexcept override;
 
-  private:
+private:
     using base = timed_stream<asio::ssl::stream<asio::ip::tcp::socket>>;
     error_code plain(const error_code& ec) const noexcept override;
     ssl_st* native() const noexcept;

@@ -47,7 +47,7 @@ struct tls_options {
 /// client's newest session, which the next connection to the same endpoint resumes.
 /// Threads: the socket thread only.
 class tls_context {
-  public:
+public:
     static result<std::shared_ptr<tls_context>> server(const tls_options& options);
     static result<std::shared_ptr<tls_context>> client(const tls_options& options);
     ssl_ctx_st* native_handle() const noexcept { return native_; }
@@ -61,7 +61,7 @@ class tls_context {
     void resume(ssl_st* connection, const std::string& peer);
     void keep(const std::string& peer, ssl_session_st* session) noexcept; ///< takes ownership
 
-  private:
+private:
     tls_context(ssl_ctx_st* native, std::function<bool(x509_st*, int)> verify_with);
     result<void> apply(const tls_options& options);
 
@@ -108,7 +108,7 @@ asio::awaitable<result<std::unique_ptr<stream>>> connect_unix(std::filesystem::p
 /// most `most` at a time: further ones wait in the kernel's queue. Cancellation ends accepting and
 /// all of them.
 class listener {
-  public:
+public:
     virtual ~listener() = default;
     /// Runs until cancelled. The handshake of TLS happens inside, with a limit of 30 s, one
     /// coroutine a connection, so that a silent peer holds up nobody.

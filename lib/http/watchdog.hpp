@@ -15,7 +15,7 @@ namespace titip::http {
 /// Rationale: a transfer is thousands of short steps. Beginning and ending one only notes a time;
 /// the timer below sleeps on and looks at the note when it wakes.
 class watchdog {
-  public:
+public:
     /// From here on a limit means none: adding it to the present would overflow.
     static constexpr milliseconds unlimited = 24h * 365 * 10;
 
@@ -33,17 +33,17 @@ class watchdog {
 
     /// A step that ends with its scope, also when cancellation throws.
     class step {
-      public:
+    public:
         step(watchdog& by, milliseconds limit) : by_(by) { by_.begin(limit); }
         ~step() { by_.end(); }
         step(const step&) = delete;
         step& operator=(const step&) = delete;
 
-      private:
+    private:
         watchdog& by_;
     };
 
-  private:
+private:
     struct watch;
     std::shared_ptr<watch> watch_;
 };

@@ -46,13 +46,10 @@ private:
 class world {
 public:
     explicit world(unsigned seed)
-        : random_(seed)
-        , opts_ { .most_unanswered = 1 + below(8),
-            .most_unanswered_bytes = 200 + below(2'000),
-            .oldest_every = static_cast<unsigned>(1 + below(8)) }
-        , scheduler_(opts_)
-        , pipes_(1 + below(4))
-        , breaks_one_in_(2 + below(60))
+        : random_(seed), opts_{.most_unanswered = 1 + below(8),
+                               .most_unanswered_bytes = 200 + below(2'000),
+                               .oldest_every = static_cast<unsigned>(1 + below(8))},
+          scheduler_(opts_), pipes_(1 + below(4)), breaks_one_in_(2 + below(60))
     {
     }
 
@@ -85,7 +82,7 @@ private:
 
     void add()
     {
-        const place p { added_.size() + 1 };
+        const place p{added_.size() + 1};
         const std::uint64_t size_bytes = 1 + below(900);
         scheduler_.add(p, static_cast<lane>(1 + below(3)), size_bytes);
         added_[p] = size_bytes;
@@ -95,7 +92,7 @@ private:
     void send(std::size_t on)
     {
         auto& pipe = pipes_[on];
-        const auto picked = scheduler_.next(connection { static_cast<std::uint32_t>(on) });
+        const auto picked = scheduler_.next(connection{static_cast<std::uint32_t>(on)});
         if (!picked)
             return;
         const auto p = picked->place;
@@ -161,7 +158,7 @@ private:
                 server_.take(p, offset, count, size_bytes);
         }
         pipe.clear();
-        scheduler_.on_broken(connection { static_cast<std::uint32_t>(on) });
+        scheduler_.on_broken(connection{static_cast<std::uint32_t>(on)});
     }
 
     void reconcile()
@@ -195,12 +192,13 @@ private:
 
 } // namespace
 
-TEST_CASE("over connections that break at any moment every record is delivered exactly once", "[replay]")
+TEST_CASE("over connections that break at any moment every record is delivered exactly once",
+          "[replay]")
 {
     const auto block = GENERATE(range(0u, 30u));
     for (unsigned i = 0; i < 100; ++i) {
         const unsigned seed = block * 100 + i + 1;
         CAPTURE(seed);
-        world { seed }.run(30);
+        world{seed}.run(30);
     }
 }

@@ -13,19 +13,19 @@ namespace {
 
 accept::gate make_gate()
 {
-    return { std::make_shared<const trust::authorities>(everyone().believed),
-        std::make_shared<trust::judge>(trust::judge::build_time()) };
+    return {std::make_shared<const trust::authorities>(everyone().believed),
+            std::make_shared<trust::judge>(trust::judge::build_time())};
 }
 
 envelope::manifest a_manifest(std::string station)
 {
-    return { .record = record_id::random(),
-        .station = std::move(station),
-        .epoch = epoch_id::random(),
-        .at = envelope::sequence { 1 },
-        .taken_at = from_ms(1'764'000'000'000),
-        .size_bytes = 1'000,
-        .digest = sha256(as_bytes("sealed")) };
+    return {.record = record_id::random(),
+            .station = std::move(station),
+            .epoch = epoch_id::random(),
+            .at = envelope::sequence{1},
+            .taken_at = from_ms(1'764'000'000'000),
+            .size_bytes = 1'000,
+            .digest = sha256(as_bytes("sealed"))};
 }
 
 bytes signed_by(const trust::identity& who, const envelope::statement& what)
@@ -41,9 +41,18 @@ kind refusal_of(const bytes& cms, const trust::peer& from, std::string_view stat
     return got.error().what;
 }
 
-const trust::peer& station() { return everyone().station->self(); }
-const trust::peer& neighbour() { return everyone().neighbour->self(); }
-const trust::peer& relay() { return everyone().relay->self(); }
+const trust::peer& station()
+{
+    return everyone().station->self();
+}
+const trust::peer& neighbour()
+{
+    return everyone().neighbour->self();
+}
+const trust::peer& relay()
+{
+    return everyone().relay->self();
+}
 
 } // namespace
 
@@ -56,14 +65,14 @@ TEST_CASE("a station offers its own records, a relay anyone's, the centre none",
     CHECK(gate::may_offer(relay(), "office-1"));
     CHECK(gate::may_offer(relay(), "office-2"));
     CHECK_FALSE(gate::may_offer(everyone().centre->self(), "office-1"));
-    CHECK_FALSE(gate::may_offer({ trust::role::centre, "office-1" }, "office-1"));
+    CHECK_FALSE(gate::may_offer({trust::role::centre, "office-1"}, "office-1"));
 }
 
 TEST_CASE("a manifest that its station signed passes, by itself or through a relay", "[accept]")
 {
     const auto said = a_manifest("office-1");
     const auto cms = signed_by(*everyone().station, said);
-    for (const auto& from : { station(), relay() }) {
+    for (const auto& from : {station(), relay()}) {
         const auto got = make_gate().examine(cms, from, "office-1");
         REQUIRE(got.has_value());
         CHECK(got->manifest == said);
@@ -84,14 +93,17 @@ TEST_CASE("who may not offer a station's records is told so before anything else
 TEST_CASE("a manifest signed by anyone but its station is not believed", "[accept]")
 {
     const auto said = a_manifest("office-1");
-    CHECK(refusal_of(signed_by(*everyone().neighbour, said), relay(), "office-1") == kind::not_believed);
-    CHECK(refusal_of(signed_by(*everyone().relay, said), relay(), "office-1") == kind::not_believed);
-    CHECK(refusal_of(signed_by(*everyone().centre, said), relay(), "office-1") == kind::not_believed);
-    const support::pki foreign { "Another Authority" };
+    CHECK(refusal_of(signed_by(*everyone().neighbour, said), relay(), "office-1") ==
+          kind::not_believed);
+    CHECK(refusal_of(signed_by(*everyone().relay, said), relay(), "office-1") ==
+          kind::not_believed);
+    CHECK(refusal_of(signed_by(*everyone().centre, said), relay(), "office-1") ==
+          kind::not_believed);
+    const support::pki foreign{"Another Authority"};
     const auto stranger = identity_of(foreign.station("office-1"));
     CHECK(refusal_of(signed_by(*stranger, said), station(), "office-1") == kind::not_believed);
-    const auto expired = identity_of(
-        everyone().authority.station("office-1", { wall_now() - 48h, wall_now() - 24h }));
+    const auto expired =
+        identity_of(everyone().authority.station("office-1", {wall_now() - 48h, wall_now() - 24h}));
     CHECK(refusal_of(signed_by(*expired, said), station(), "office-1") == kind::not_believed);
 }
 
@@ -100,7 +112,7 @@ TEST_CASE("a changed byte anywhere is not believed", "[accept]")
     const auto cms = signed_by(*everyone().station, a_manifest("office-1"));
     for (std::size_t i = 0; i < cms.size(); i += 7) {
         auto bad = cms;
-        bad[i] ^= std::byte { 1 };
+        bad[i] ^= std::byte{1};
         CHECK_FALSE(make_gate().examine(bad, station(), "office-1").has_value());
     }
     CHECK_FALSE(make_gate().examine({}, station(), "office-1").has_value());
@@ -108,17 +120,18 @@ TEST_CASE("a changed byte anywhere is not believed", "[accept]")
 
 TEST_CASE("a signed statement that is no manifest is none", "[accept]")
 {
-    const envelope::withdrawal other { .record = record_id::random(),
-        .station = "office-1",
-        .epoch = epoch_id::random(),
-        .at = envelope::sequence { 1 },
-        .digest = sha256(as_bytes("sealed")),
-        .reason = "why",
-        .operator_id = "op",
-        .decided_at = wall_now() };
-    CHECK(refusal_of(signed_by(*everyone().station, other), station(), "office-1") == kind::not_a_manifest);
-    CHECK(refusal_of(everyone().station->sign(as_bytes("hello")), station(), "office-1")
-        == kind::not_a_manifest);
+    const envelope::withdrawal other{.record = record_id::random(),
+                                     .station = "office-1",
+                                     .epoch = epoch_id::random(),
+                                     .at = envelope::sequence{1},
+                                     .digest = sha256(as_bytes("sealed")),
+                                     .reason = "why",
+                                     .operator_id = "op",
+                                     .decided_at = wall_now()};
+    CHECK(refusal_of(signed_by(*everyone().station, other), station(), "office-1") ==
+          kind::not_a_manifest);
+    CHECK(refusal_of(everyone().station->sign(as_bytes("hello")), station(), "office-1") ==
+          kind::not_a_manifest);
 }
 
 // envelope::decode() refuses such a size first, so that the sender hears 400 (defect) and not 413.
@@ -126,12 +139,15 @@ TEST_CASE("an envelope over the limit is too large", "[accept][!mayfail]")
 {
     auto said = a_manifest("office-1");
     said.size_bytes = envelope::limit_bytes + 1;
-    CHECK(refusal_of(signed_by(*everyone().station, said), station(), "office-1") == kind::too_large);
+    CHECK(refusal_of(signed_by(*everyone().station, said), station(), "office-1") ==
+          kind::too_large);
 }
 
 TEST_CASE("an envelope at the limit passes", "[accept]")
 {
     auto said = a_manifest("office-1");
     said.size_bytes = envelope::limit_bytes;
-    CHECK(make_gate().examine(signed_by(*everyone().station, said), station(), "office-1").has_value());
+    CHECK(make_gate()
+              .examine(signed_by(*everyone().station, said), station(), "office-1")
+              .has_value());
 }

@@ -20,8 +20,9 @@ TEST_CASE("sizes are read with their units", "[base]")
     CHECK(parse_size_bytes("1 TB") == 1'000'000'000'000);
     CHECK(parse_size_bytes("1 TiB") == 1ull << 40);
     CHECK(parse_size_bytes("0 B") == 0);
-    for (const std::string_view bad : { "", "64", "GiB", "64 gib", "64 GB ", " 64 GB", "64  GB", "-1 GB",
-             "+1 GB", "1.5 GB", "1e3 B", "64 GBs", "99999999999999999999 B", "9999999999 TB", "0x10 B" }) {
+    for (const std::string_view bad :
+         {"", "64", "GiB", "64 gib", "64 GB ", " 64 GB", "64  GB", "-1 GB", "+1 GB", "1.5 GB",
+          "1e3 B", "64 GBs", "99999999999999999999 B", "9999999999 TB", "0x10 B"}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_size_bytes(bad).has_value());
     }
@@ -38,8 +39,8 @@ TEST_CASE("durations are read with their units", "[base]")
     CHECK(parse_duration("1 hour") == 1h);
     CHECK(parse_duration("30 days") == 30 * 24h);
     CHECK(parse_duration("1d") == 24h);
-    for (const std::string_view bad : { "", "30", "days", "-1 s", "1.5 h", "1 week", "1 month", "1 m",
-             "99999999999999999 days" }) {
+    for (const std::string_view bad : {"", "30", "days", "-1 s", "1.5 h", "1 week", "1 month",
+                                       "1 m", "99999999999999999 days"}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_duration(bad).has_value());
     }
@@ -74,10 +75,11 @@ TEST_CASE("durations are shown in the units that matter", "[base]")
 TEST_CASE("times are shown in UTC, to the second, and never fail", "[base]")
 {
     CHECK(to_rfc3339(from_ms(0)) == "1970-01-01T00:00:00Z");
-    CHECK(to_rfc3339(from_ms(1'795'500'000'999)) == "2026-11-24T06:40:00Z");
+    CHECK(to_rfc3339(from_ms(1'795'500'000'999)) == "2026-11-24T06:00:00Z");
     CHECK(to_rfc3339(from_ms(951'782'400'000)) == "2000-02-29T00:00:00Z");
-    for (const auto odd : { std::numeric_limits<std::int64_t>::min(), std::int64_t { -1 },
-             std::int64_t { 253'402'300'800'000 }, std::numeric_limits<std::int64_t>::max() })
+    for (const auto odd :
+         {std::numeric_limits<std::int64_t>::min(), std::int64_t{-1},
+          std::int64_t{253'402'300'800'000}, std::numeric_limits<std::int64_t>::max()})
         CHECK(to_rfc3339(from_ms(odd)) == "(no date)");
     CHECK(to_ms(from_ms(1'234)) == 1'234);
     CHECK(wall_now() > from_ms(1'700'000'000'000));

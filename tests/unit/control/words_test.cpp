@@ -13,7 +13,7 @@ namespace {
 
 boost::json::object json(std::string_view text)
 {
-    auto plain = std::string { text };
+    auto plain = std::string{text};
     for (auto& each : plain) // as JSON's quotes are tedious here
         if (each == '\'')
             each = '"';
@@ -60,25 +60,28 @@ boost::json::object station(std::string_view more)
 TEST_CASE("for each state a record says where it is", "[control]")
 {
     CHECK_THAT(told(a_record, "{'state': 'arriving'}"), Contains("not complete here yet"));
-    CHECK_THAT(told(a_record, "{'state': 'waiting'}"), Contains("Safe on this machine, not yet handed on"));
+    CHECK_THAT(told(a_record, "{'state': 'waiting'}"),
+               Contains("Safe on this machine, not yet handed on"));
     CHECK_THAT(told(a_record, "{'state': 'relayed', 'receipt_by': 'hub-1'}"),
-        Contains("Handed on to hub-1") && Contains("has not confirmed"));
+               Contains("Handed on to hub-1") && Contains("has not confirmed"));
     CHECK_THAT(told(a_record, "{'state': 'delivered', 'receipt_by': 'centre'}"),
-        Contains("At the centre, which signed a receipt"));
+               Contains("At the centre, which signed a receipt"));
     CHECK_THAT(told(a_record, "{'state': 'delivered'}"), Contains("Received here, not yet opened"));
     CHECK_THAT(told(a_record, "{'state': 'opened'}"), Contains("opened there"));
     CHECK_THAT(told(a_record, "{'state': 'erased'}"), Contains("the copy here has been erased"));
-    CHECK_THAT(told(a_record, "{'state': 'quarantined', 'reason': 'refused', 'note': 'bad manifest'}"),
+    CHECK_THAT(
+        told(a_record, "{'state': 'quarantined', 'reason': 'refused', 'note': 'bad manifest'}"),
         Contains("Set aside (refused: bad manifest)") && Contains("titip retry"));
-    CHECK_THAT(told(a_record, "{'state': 'quarantined', 'reason': 'rotten'}"), Contains("Set aside (rotten)"));
+    CHECK_THAT(told(a_record, "{'state': 'quarantined', 'reason': 'rotten'}"),
+               Contains("Set aside (rotten)"));
     CHECK_THAT(told(a_record, "{'state': 'withdrawn'}"), Contains("will not be sent"));
 }
 
 TEST_CASE("every state says something of its own", "[control]")
 {
     std::set<std::string> said;
-    for (const auto* state : { "arriving", "waiting", "relayed", "delivered", "opened", "erased",
-             "quarantined", "withdrawn" })
+    for (const auto* state : {"arriving", "waiting", "relayed", "delivered", "opened", "erased",
+                              "quarantined", "withdrawn"})
         said.insert(words::record([state] {
             auto out = a_record;
             out["state"] = state;
@@ -90,12 +93,13 @@ TEST_CASE("every state says something of its own", "[control]")
 TEST_CASE("a record that waits says why it has not gone and what comes next", "[control]")
 {
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'held': true, 'link_up': true}"),
-        Contains("an operator holds it") && Contains("titip release"));
+               Contains("an operator holds it") && Contains("titip release"));
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'paused': true}"),
-        Contains("paused") && Contains("titip resume"));
+               Contains("paused") && Contains("titip resume"));
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'link_up': false, 'link_verdict': 'no-route'}"),
-        Contains("this machine has no network") && Contains("Next check"));
-    CHECK_THAT(told(a_record, "{'state': 'waiting', 'link_up': true}"), Contains("sent in its turn"));
+               Contains("this machine has no network") && Contains("Next check"));
+    CHECK_THAT(told(a_record, "{'state': 'waiting', 'link_up': true}"),
+               Contains("sent in its turn"));
     CHECK_THAT(told(a_record, "{'state': 'opened'}"), !Contains("Next"));
 }
 
@@ -104,71 +108,81 @@ TEST_CASE("a record's figures and its story are told", "[control]")
     const auto all = told(a_record, R"({'state': 'waiting', 'link_up': true, 'story': [
         {'number': 1, 'at_ms': 1795500000000, 'event': 'accepted'},
         {'number': 9, 'at_ms': 1795500060000, 'event': 'outage-ended', 'detail': 'dns', 'duration_ms': 90000}]})");
-    CHECK_THAT(all, Contains("0198f2c1-7f3a-7abc-9def-0123456789ab") && Contains("station office-1")
-            && Contains("number 4711") && Contains("812 kB"));
+    CHECK_THAT(all, Contains("0198f2c1-7f3a-7abc-9def-0123456789ab") &&
+                        Contains("station office-1") && Contains("number 4711") &&
+                        Contains("812 kB"));
     CHECK_THAT(all, Contains("2026-11-24T06:00:00Z  accepted"));
     CHECK_THAT(all, Contains("outage-ended") && Contains("dns after 1 min"));
 }
 
-TEST_CASE("in an outage the status says first that nothing is lost, then why and what comes", "[control]")
+TEST_CASE("in an outage the status says first that nothing is lost, then why and what comes",
+          "[control]")
 {
     const auto lines = words::status(a_station);
     REQUIRE(lines.size() > 3);
     CHECK(lines[0] == "office-1 (station)");
-    CHECK_THAT(lines[1], Contains("12 records (9.60 MB) safe on this machine") && Contains("Nothing is lost")
-            && Contains("do not record anyone again"));
-    CHECK_THAT(lines[2], Contains("Not connected since") && Contains("(3 days 0 h)")
-            && Contains("name of the upstream cannot be resolved") && Contains("in 2 min")
-            && Contains("goes on by itself"));
+    CHECK_THAT(lines[1], Contains("12 records (9.60 MB) safe on this machine") &&
+                             Contains("Nothing is lost") && Contains("do not record anyone again"));
+    CHECK_THAT(lines[2], Contains("Not connected since") && Contains("(3 days 0 h)") &&
+                             Contains("name of the upstream cannot be resolved") &&
+                             Contains("in 2 min") && Contains("goes on by itself"));
     CHECK_THAT(joined(lines), !Contains("ALARM") && !Contains("Warning"));
 }
 
 TEST_CASE("the status speaks of one record in the singular", "[control]")
 {
-    const auto lines
-        = words::status(station("{'records': {'waiting': {'records': 1, 'bytes': 800000}, "
-                                "'quarantined': {'records': 1, 'bytes': 1}}, 'held': 1}"));
+    const auto lines =
+        words::status(station("{'records': {'waiting': {'records': 1, 'bytes': 800000}, "
+                              "'quarantined': {'records': 1, 'bytes': 1}}, 'held': 1}"));
     const auto all = joined(lines);
-    CHECK_THAT(all, Contains("1 record (800 kB)") && Contains("1 record set aside and needs a decision")
-            && Contains("1 record held"));
+    CHECK_THAT(all, Contains("1 record (800 kB)") &&
+                        Contains("1 record set aside and needs a decision") &&
+                        Contains("1 record held"));
 }
 
 TEST_CASE("connected, paused and idle are told apart", "[control]")
 {
     const auto up = [](std::string_view rate) {
-        return std::string { "{'link': {'up': true, 'verdict': 'ok', 'since_ms': 1795499000000, "
-                             "'goodput_bytes_per_s': " }
-            + std::string { rate } + "}}";
+        return std::string{"{'link': {'up': true, 'verdict': 'ok', 'since_ms': 1795499000000, "
+                           "'goodput_bytes_per_s': "} +
+               std::string{rate} + "}}";
     };
     CHECK_THAT(joined(words::status(station(up("0")))), Contains("Connected; sending now."));
-    CHECK_THAT(joined(words::status(station(up("80000")))), Contains("80.0 kB a second, about 2 min to go"));
+    CHECK_THAT(joined(words::status(station(up("80000")))),
+               Contains("80.0 kB a second, about 2 min to go"));
     auto idle = station(up("0"));
     idle["records"] = json("{}");
-    CHECK_THAT(joined(words::status(idle)), Contains("Nothing waits") && Contains("Connected since"));
+    CHECK_THAT(joined(words::status(idle)),
+               Contains("Nothing waits") && Contains("Connected since"));
     CHECK_THAT(joined(words::status(station("{'paused': true}"))),
-        Contains("paused by an operator") && Contains("titip resume"));
+               Contains("paused by an operator") && Contains("titip resume"));
 }
 
 TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
 {
     const auto with = [](std::string_view more) { return joined(words::status(station(more))); };
     CHECK_THAT(with("{'disk': {'quota_bytes': 100, 'live_bytes': 80, 'has_room': true}}"),
-        Contains("Warning: 80 %"));
+               Contains("Warning: 80 %"));
     CHECK_THAT(with("{'disk': {'quota_bytes': 100, 'live_bytes': 90, 'has_room': true}}"),
-        Contains("ALARM: 90 %"));
+               Contains("ALARM: 90 %"));
     CHECK_THAT(with("{'disk': {'quota_bytes': 100, 'live_bytes': 100, 'has_room': false}}"),
-        Contains("ALARM: no space") && Contains("raise [node] quota"));
-    CHECK_THAT(with("{'findings': [{'kind': 'gap', 'station': 'office-2', 'first': 3, 'last': 5}]}"),
+               Contains("ALARM: no space") && Contains("raise [node] quota"));
+    CHECK_THAT(
+        with("{'findings': [{'kind': 'gap', 'station': 'office-2', 'first': 3, 'last': 5}]}"),
         Contains("ALARM") && Contains("gap at 3..5") && Contains("office-2"));
-    CHECK_THAT(with("{'certificate_expires_ms': 1795413600000}"), Contains("ALARM: this node's certificate has expired"));
-    CHECK_THAT(with("{'recipient_expires_ms': 1796000000000}"), Contains("Warning: a certificate that records are sealed to"));
+    CHECK_THAT(with("{'certificate_expires_ms': 1795413600000}"),
+               Contains("ALARM: this node's certificate has expired"));
+    CHECK_THAT(with("{'recipient_expires_ms': 1796000000000}"),
+               Contains("Warning: a certificate that records are sealed to"));
     CHECK_THAT(with("{'recipient_expires_ms': 1898000000000}"), !Contains("Warning"));
 }
 
 TEST_CASE("safe mode says why, and that nothing may be deleted", "[control]")
 {
-    const auto all = joined(words::status(json("{'node': 'office-1', 'safe_mode': 'two commits were lost'}")));
-    CHECK_THAT(all, Contains("SAFE MODE") && Contains("two commits were lost") && Contains("Do not delete"));
+    const auto all =
+        joined(words::status(json("{'node': 'office-1', 'safe_mode': 'two commits were lost'}")));
+    CHECK_THAT(all, Contains("SAFE MODE") && Contains("two commits were lost") &&
+                        Contains("Do not delete"));
 }
 
 TEST_CASE("a centre says what it has received and opened", "[control]")
@@ -181,8 +195,8 @@ TEST_CASE("a centre says what it has received and opened", "[control]")
 TEST_CASE("every verdict of the link has words for people", "[control]")
 {
     std::set<std::string_view> said;
-    for (const auto* each : { "unknown", "no-route", "dns", "tcp", "tls", "clock", "expired", "portal", "auth",
-             "application", "maintenance", "ok" }) {
+    for (const auto* each : {"unknown", "no-route", "dns", "tcp", "tls", "clock", "expired",
+                             "portal", "auth", "application", "maintenance", "ok"}) {
         CHECK(words::link_verdict(each) != each);
         said.insert(words::link_verdict(each));
     }
@@ -192,15 +206,15 @@ TEST_CASE("every verdict of the link has words for people", "[control]")
 
 TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
 {
-    CHECK(words::accepted(json("{'id': 'X', 'sequence': 7, 'warnings': ['nik-sex-differs']}"))
-        == "X is safe on this machine as number 7. Warning: nik-sex-differs.");
+    CHECK(words::accepted(json("{'id': 'X', 'sequence': 7, 'warnings': ['nik-sex-differs']}")) ==
+          "X is safe on this machine as number 7. Warning: nik-sex-differs.");
     const auto refused = words::problem(json(R"({'title': 'the record has defects', 'detail': 'd',
         'defects': [{'code': 'missing', 'field': 'biodata.nik', 'sentence': 'It is empty.'}]})"));
     REQUIRE(refused.size() == 2);
     CHECK(refused[0] == "the record has defects (d)");
     CHECK(refused[1] == "  biodata.nik: It is empty. [missing]");
     CHECK_THAT(words::not_reachable("/run/x.sock", "refused"),
-        Contains("/run/x.sock") && Contains("systemctl status titipd"));
+               Contains("/run/x.sock") && Contains("systemctl status titipd"));
 }
 
 TEST_CASE("a list's lines stand under its header", "[control]")
@@ -220,8 +234,10 @@ TEST_CASE("a list's lines stand under its header", "[control]")
 
 TEST_CASE("answers of a newer or broken daemon are told as far as they go", "[control]")
 {
-    for (const auto* odd : { "{}", "{'records': 5, 'link': 'up', 'disk': [], 'findings': {}, 'story': 1}",
-             "{'time_ms': -1, 'link': {'up': 'yes', 'since_ms': 1e300}}", "{'records': {'waiting': 3}}" }) {
+    for (const auto* odd :
+         {"{}", "{'records': 5, 'link': 'up', 'disk': [], 'findings': {}, 'story': 1}",
+          "{'time_ms': -1, 'link': {'up': 'yes', 'since_ms': 1e300}}",
+          "{'records': {'waiting': 3}}"}) {
         CAPTURE(odd);
         CHECK_FALSE(words::status(json(odd)).empty());
         CHECK_FALSE(words::record(json(odd)).empty());

@@ -29,14 +29,14 @@ namespace titip::http::test {
 
 /// A folder that goes with its owner.
 class folder {
-  public:
+public:
     folder();
     ~folder();
     folder(const folder&) = delete;
     folder& operator=(const folder&) = delete;
     std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
 
-  private:
+private:
     std::filesystem::path path_;
 };
 
@@ -55,20 +55,20 @@ struct wish {
 
 /// An authority made for one test.
 class authority {
-  public:
+public:
     explicit authority(std::string name);
     authority(std::string name, std::chrono::hours since, std::chrono::hours until);
     certificate issue(const wish& wanted) const;
     std::shared_ptr<x509_store_st> store() const;
 
-  private:
+private:
     certificate own_;
 };
 
 using verifier = std::function<bool(x509_st*, int)>;
 /// A server that runs beside the test in one io_context, and ends with finish().
 class running_server {
-  public:
+public:
     running_server(asio::io_context& io, std::unique_ptr<listener> on,
                    std::function<asio::awaitable<void>(std::unique_ptr<stream>)> take);
     ~running_server();
@@ -77,7 +77,7 @@ class running_server {
     bool has_ended() const noexcept;
     listener& on() noexcept;
 
-  private:
+private:
     struct state;
     std::shared_ptr<state> state_;
 };

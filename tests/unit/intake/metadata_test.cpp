@@ -10,7 +10,7 @@ namespace {
 std::optional<std::string> found(std::string_view header, std::string_view key = "manifest")
 {
     const auto value = find_metadata(header, key);
-    return value ? std::optional<std::string> { as_text(*value) } : std::nullopt;
+    return value ? std::optional<std::string>{as_text(*value)} : std::nullopt;
 }
 
 } // namespace

@@ -15,14 +15,14 @@ void check_chain(journal::store& store, std::uint64_t expected)
 {
     const auto all = finish(store.list({}, std::nullopt, 100'000)).value();
     REQUIRE(all.size() == expected);
-    digest previous {};
+    digest previous{};
     std::uint64_t number = 0;
     for (const auto& each : all) {
         const auto what = finish(store.outgoing_of(each.place)).value();
         const auto checked = everyone().believed.verify(what.manifest_cms, wall_now());
         REQUIRE(checked.has_value());
         const auto& said = std::get<envelope::manifest>(checked->statement);
-        CHECK(said.at == envelope::sequence { ++number });
+        CHECK(said.at == envelope::sequence{++number});
         CHECK(said.previous == previous);
         CHECK(said.record == each.key.record);
         CHECK(said.digest == each.digest);
@@ -43,7 +43,7 @@ TEST_CASE("accepted records are numbered 1, 2, 3 and wait", "[journal]")
         const auto data = noise(1'000 * n, at.random);
         const auto got = finish(store.accept(submission_of(data))).value();
         CHECK(got.sequence == n);
-        CHECK(got.place == journal::place { n });
+        CHECK(got.place == journal::place{n});
         CHECK(got.epoch == store.epoch());
         CHECK(got.digest == sha256(data));
         CHECK(got.size_bytes == data.size());
@@ -62,7 +62,7 @@ TEST_CASE("a submission that is repeated gets the first answer again", "[journal
     journal_fixture at;
     auto& store = at.open();
     auto offered = submission_of(noise(1'000, at.random));
-    offered.warnings = { "odd-reason" };
+    offered.warnings = {"odd-reason"};
     const auto first = finish(store.accept(offered)).value();
     auto resealed = offered; // sealing is randomised: the mac alone tells that it is the same
     resealed.sealed = noise(1'000, at.random);
@@ -148,7 +148,8 @@ TEST_CASE("each acceptance is told once, after the commit, in order", "[journal]
     auto& store = at.open();
     asio::io_context context;
     std::vector<journal::change> told;
-    store.on_change(context.get_executor(), [&told](const journal::change& each) { told.push_back(each); });
+    store.on_change(context.get_executor(),
+                    [&told](const journal::change& each) { told.push_back(each); });
     std::vector<asio::awaitable<result<journal::acceptance>>> work;
     for (int i = 0; i < 10; ++i)
         work.push_back(store.accept(submission_of(noise(100, at.random))));
@@ -156,7 +157,7 @@ TEST_CASE("each acceptance is told once, after the commit, in order", "[journal]
     context.run();
     REQUIRE(told.size() == 10);
     for (std::size_t i = 0; i < told.size(); ++i) {
-        CHECK(told[i].place == journal::place { i + 1 });
+        CHECK(told[i].place == journal::place{i + 1});
         CHECK(told[i].state == journal::state::waiting);
         CHECK(told[i].event == "accepted");
     }
@@ -167,7 +168,8 @@ TEST_CASE("the lanes are queued urgent first, and by place within", "[journal]")
     journal_fixture at;
     auto& store = at.open();
     using envelope::lane;
-    for (const auto each : { lane::bulk, lane::ordinary, lane::urgent, lane::ordinary, lane::urgent }) {
+    for (const auto each :
+         {lane::bulk, lane::ordinary, lane::urgent, lane::ordinary, lane::urgent}) {
         auto offered = submission_of(noise(100, at.random));
         offered.lane = each;
         REQUIRE(finish(store.accept(offered)).has_value());
@@ -175,13 +177,13 @@ TEST_CASE("the lanes are queued urgent first, and by place within", "[journal]")
     std::vector<std::uint64_t> places;
     for (const auto& each : finish(store.load_queue()).value())
         places.push_back(static_cast<std::uint64_t>(each.place));
-    CHECK(places == std::vector<std::uint64_t> { 3, 5, 2, 4, 1 });
+    CHECK(places == std::vector<std::uint64_t>{3, 5, 2, 4, 1});
     const auto first = finish(store.list({}, std::nullopt, 1)).value().at(0);
     CHECK(finish(store.oldest_waiting()).value() == first.accepted_at);
 }
 
 TEST_CASE("a store over its quota refuses new records, harms nothing and lets receipts through",
-    "[journal]")
+          "[journal]")
 {
     journal_fixture at;
     at.options.quota_bytes = 1u << 20;
@@ -198,15 +200,16 @@ TEST_CASE("a store over its quota refuses new records, harms nothing and lets re
     CHECK(refused == errc::full);
     CHECK(accepted >= 10);
     CHECK(accepted <= 20);
-    sender below { everyone().neighbour };
+    sender below{everyone().neighbour};
     const auto more = noise(50'000, at.random);
     CHECK(finish(store.keep(below.next(more), 0, more)).error() == errc::full);
     CHECK(finish(store.complete(below.next(more), 0, more)).error() == errc::full);
 
     for (std::uint64_t n = 1; n <= accepted; ++n)
-        CHECK(finish(store.check_intact(journal::place { n })).has_value());
-    const auto what = finish(store.outgoing_of(journal::place { 1 })).value();
-    CHECK(finish(store.settle(what.view.place, receipt_for(what), bytes(3), everyone().centre->self()))
+        CHECK(finish(store.check_intact(journal::place{n})).has_value());
+    const auto what = finish(store.outgoing_of(journal::place{1})).value();
+    CHECK(finish(
+              store.settle(what.view.place, receipt_for(what), bytes(3), everyone().centre->self()))
               .has_value());
     check_chain(store, accepted);
     at.close();

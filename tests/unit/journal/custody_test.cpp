@@ -44,7 +44,7 @@ struct naive_custody {
             if (!out.empty() && out.back().last + 1 == n && !broken.contains(n))
                 out.back().last = n;
             else
-                out.push_back({ n, n });
+                out.push_back({n, n});
         return out;
     }
 
@@ -57,7 +57,7 @@ struct naive_custody {
             if (!out.empty() && out.back().last + 1 == n)
                 out.back().last = n;
             else
-                out.push_back({ n, n });
+                out.push_back({n, n});
         }
         return out;
     }
@@ -67,7 +67,7 @@ struct naive_custody {
         std::vector<span> out;
         for (const auto n : broken)
             if (held.contains(n) && held.contains(n - 1))
-                out.push_back({ n, n });
+                out.push_back({n, n});
         return out;
     }
 };
@@ -77,7 +77,7 @@ std::vector<span> of_kind(const std::vector<finding>& all, finding::kind wanted)
     std::vector<span> out;
     for (const auto& each : all)
         if (each.what == wanted)
-            out.push_back({ each.first, each.last });
+            out.push_back({each.first, each.last});
     return out;
 }
 
@@ -88,16 +88,17 @@ std::vector<span> ranges_of(const vault::answer& answer, const epoch_id& epoch)
     for (const auto& each : said.epochs)
         if (each.epoch == epoch)
             for (const auto& range : each.ranges)
-                out.push_back({ envelope::number(range.first), envelope::number(range.last) });
+                out.push_back({envelope::number(range.first), envelope::number(range.last)});
     return out;
 }
 
 /// A station's numbering of which some manifests name a wrong one before them.
 std::vector<vault::offer> make_chain(const sender& from, std::size_t length,
-    const std::vector<bytes>& data, naive_custody& model, std::mt19937_64& random)
+                                     const std::vector<bytes>& data, naive_custody& model,
+                                     std::mt19937_64& random)
 {
     std::vector<vault::offer> out;
-    digest previous {};
+    digest previous{};
     for (std::size_t i = 0; i < length; ++i) {
         auto named = previous;
         if (i > 0 && random() % 6 == 0) {
@@ -119,7 +120,7 @@ TEST_CASE("whatever order records arrive in, custody names exactly what is held"
     centre_fixture at;
     at.random.seed(seed);
     constexpr std::size_t length = 40;
-    const sender from { everyone().station };
+    const sender from{everyone().station};
     naive_custody model;
     std::vector<bytes> data;
     for (std::size_t i = 0; i < length; ++i)
@@ -130,7 +131,7 @@ TEST_CASE("whatever order records arrive in, custody names exactly what is held"
     for (std::uint64_t n = 1; n <= length; ++n)
         if (at.random() % 10 == 0) {
             model.kept.insert(n);
-            asked.kept.push_back({ .epoch = from.epoch(), .first = n, .last = n });
+            asked.kept.push_back({.epoch = from.epoch(), .first = n, .last = n});
         }
     std::vector<std::size_t> order(length);
     for (std::size_t i = 0; i < length; ++i)
@@ -144,7 +145,8 @@ TEST_CASE("whatever order records arrive in, custody names exactly what is held"
         REQUIRE(ranges_of(answer, from.epoch()) == model.ranges());
         REQUIRE(of_kind(answer.findings, finding::kind::gap) == model.gaps());
         REQUIRE(of_kind(answer.findings, finding::kind::broken_chain) == model.broken_chains());
-        for (const auto& range : said_in<envelope::custody>(answer.custody_cms).epochs[0].ranges)
+        const auto said = said_in<envelope::custody>(answer.custody_cms);
+        for (const auto& range : said.epochs.at(0).ranges)
             REQUIRE(range.last_hash == chain[envelope::number(range.last) - 1].hash);
     }
     at.reopen();
@@ -154,19 +156,19 @@ TEST_CASE("whatever order records arrive in, custody names exactly what is held"
 
 TEST_CASE("what a custody statement covers and leaves out is every number once", "[journal]")
 {
-    std::mt19937_64 random { 11 };
+    std::mt19937_64 random{11};
     const auto epoch = epoch_id::random();
     for (int round = 0; round < 200; ++round) {
         naive_custody model;
         for (std::uint64_t n = 1; n <= 30; ++n)
             if (random() % 2 == 0)
                 model.held.insert(n);
-        envelope::epoch_custody said { .epoch = epoch, .ranges = {} };
+        envelope::epoch_custody said{.epoch = epoch, .ranges = {}};
         for (const auto& each : model.ranges())
             said.ranges.push_back(
-                { envelope::sequence { each.first }, envelope::sequence { each.last }, digest {} });
-        const journal::epoch_custody_view view { { .station = "office-1", .at = {}, .epochs = { said } },
-            epoch };
+                {envelope::sequence{each.first}, envelope::sequence{each.last}, digest{}});
+        const journal::epoch_custody_view view{{.station = "office-1", .at = {}, .epochs = {said}},
+                                               epoch};
         const auto gaps = view.gaps();
         for (std::uint64_t n = 1; n <= 32; ++n) {
             const bool missing = std::ranges::any_of(
@@ -174,8 +176,8 @@ TEST_CASE("what a custody statement covers and leaves out is every number once",
             REQUIRE(view.covers(n) == model.held.contains(n));
             REQUIRE(missing == !model.held.contains(n));
         }
-        const journal::epoch_custody_view other { { .station = "office-1", .at = {}, .epochs = { said } },
-            epoch_id::random() };
+        const journal::epoch_custody_view other{{.station = "office-1", .at = {}, .epochs = {said}},
+                                                epoch_id::random()};
         CHECK_FALSE(other.covers(1));
     }
 }
@@ -183,7 +185,7 @@ TEST_CASE("what a custody statement covers and leaves out is every number once",
 TEST_CASE("a station whose head is behind what is here has lost its newest records", "[journal]")
 {
     centre_fixture at;
-    sender from { everyone().station };
+    sender from{everyone().station};
     vault::offer second;
     for (int i = 1; i <= 3; ++i) {
         const auto data = noise(10, at.random);
@@ -193,8 +195,9 @@ TEST_CASE("a station whose head is behind what is here has lost its newest recor
         REQUIRE(finish(at.store->complete(what, 0, data)).has_value());
     }
     const auto ask = [&](std::uint64_t head, const digest& hash) {
-        return finish(at.store->reconcile("office-1",
-                          { .heads = { { .epoch = from.epoch(), .sequence = head, .hash = hash } } }))
+        return finish(at.store->reconcile(
+                          "office-1",
+                          {.heads = {{.epoch = from.epoch(), .sequence = head, .hash = hash}}}))
             .value()
             .findings;
     };
@@ -205,19 +208,19 @@ TEST_CASE("a station whose head is behind what is here has lost its newest recor
     CHECK(rolled_back[0].epoch == from.epoch());
     CHECK(rolled_back[0].first == 2);
     CHECK(rolled_back[0].last == 3);
-    CHECK(of_kind(ask(0, {}), finding::kind::later_head) == std::vector<span> { { 0, 3 } });
+    CHECK(of_kind(ask(0, {}), finding::kind::later_head) == std::vector<span>{{0, 3}});
 
     const auto forked = ask(2, sha256(as_bytes("another")));
-    CHECK(of_kind(forked, finding::kind::fork) == std::vector<span> { { 2, 2 } });
-    CHECK(of_kind(ask(3, sha256(as_bytes("another"))), finding::kind::fork)
-        == std::vector<span> { { 3, 3 } });
+    CHECK(of_kind(forked, finding::kind::fork) == std::vector<span>{{2, 2}});
+    CHECK(of_kind(ask(3, sha256(as_bytes("another"))), finding::kind::fork) ==
+          std::vector<span>{{3, 3}});
     CHECK(ask(4, {}).empty()); // more is there than has come: that is what a backlog is
 }
 
 TEST_CASE("two records under one number are both kept, and the fork is a finding", "[journal]")
 {
     centre_fixture at;
-    const sender from { everyone().station };
+    const sender from{everyone().station};
     const auto first = noise(10, at.random);
     const auto second = noise(10, at.random);
     const auto one = from.offer_at(1, {}, first);
@@ -226,43 +229,43 @@ TEST_CASE("two records under one number are both kept, and the fork is a finding
     REQUIRE(finish(at.store->complete(other, 0, second)).has_value());
     CHECK((finish(at.store->read(one.key(), 0, 99)).value() == first));
     CHECK((finish(at.store->read(other.key(), 0, 99)).value() == second));
-    CHECK(of_kind(at.store->now().findings, finding::kind::fork) == std::vector<span> { { 1, 1 } });
+    CHECK(of_kind(at.store->now().findings, finding::kind::fork) == std::vector<span>{{1, 1}});
 }
 
 TEST_CASE("each epoch of a station is numbered by itself", "[journal]")
 {
     centre_fixture at;
-    sender before { everyone().station };
-    sender after { everyone().station };
-    for (auto* from : { &before, &after, &before }) {
+    sender before{everyone().station};
+    sender after{everyone().station};
+    for (auto* from : {&before, &after, &before}) {
         const auto data = noise(10, at.random);
         REQUIRE(finish(at.store->complete(from->next(data), 0, data)).has_value());
     }
     const auto answer = finish(at.store->reconcile("office-1", {})).value();
-    CHECK(ranges_of(answer, before.epoch()) == std::vector<span> { { 1, 2 } });
-    CHECK(ranges_of(answer, after.epoch()) == std::vector<span> { { 1, 1 } });
+    CHECK(ranges_of(answer, before.epoch()) == std::vector<span>{{1, 2}});
+    CHECK(ranges_of(answer, after.epoch()) == std::vector<span>{{1, 1}});
 }
 
 TEST_CASE("verdicts are numbered for each station, and a cursor goes on from the one it names",
-    "[journal]")
+          "[journal]")
 {
     centre_fixture at;
-    sender from { everyone().station };
+    sender from{everyone().station};
     const auto data = noise(10, at.random);
     const auto what = from.next(data);
     REQUIRE(finish(at.store->complete(what, 0, data)).has_value());
     using envelope::verdict_kind;
     CHECK(at.store->newest_verdict("office-1") == 0);
-    const auto opened
-        = finish(at.store->judge(what.key(), what.manifest.digest, verdict_kind::opened)).value();
+    const auto opened =
+        finish(at.store->judge(what.key(), what.manifest.digest, verdict_kind::opened)).value();
     REQUIRE(finish(at.store->judge(what.key(), what.manifest.digest, verdict_kind::print_ready))
                 .has_value());
     CHECK(at.store->newest_verdict("office-1") == 2);
     CHECK(at.store->newest_verdict("office-2") == 0);
 
     const auto ask = [&at](std::optional<epoch_id> epoch, std::uint64_t after) {
-        return finish(at.store->reconcile(
-                          "office-1", { .cursor_epoch = epoch, .cursor_number = after }))
+        return finish(
+                   at.store->reconcile("office-1", {.cursor_epoch = epoch, .cursor_number = after}))
             .value();
     };
     const auto all = ask(std::nullopt, 0);
@@ -277,7 +280,8 @@ TEST_CASE("verdicts are numbered for each station, and a cursor goes on from the
     const auto rest = ask(all.store_epoch, 1).verdicts;
     REQUIRE(rest.size() == 1);
     CHECK(rest[0].number == 2);
-    CHECK(ask(epoch_id::random(), 2).verdicts.size() == 2); // another store's count says nothing here
+    CHECK(ask(epoch_id::random(), 2).verdicts.size() ==
+          2); // another store's count says nothing here
     CHECK(ask(std::nullopt, 2).verdicts.size() == 2);
     at.reopen();
     CHECK(at.store->newest_verdict("office-1") == 2);
@@ -287,19 +291,19 @@ TEST_CASE("verdicts are numbered for each station, and a cursor goes on from the
 TEST_CASE("more verdicts than fit one answer come in pages, each once", "[journal]")
 {
     centre_fixture at;
-    sender from { everyone().station };
-    sender neighbour { everyone().neighbour };
+    sender from{everyone().station};
+    sender neighbour{everyone().neighbour};
     using envelope::verdict_kind;
     std::vector<asio::awaitable<result<bytes>>> received;
     std::vector<asio::awaitable<result<bytes>>> judged;
     constexpr std::size_t records = 140;
     for (std::size_t i = 0; i < records; ++i)
-        for (auto* each : { &from, &neighbour }) {
+        for (auto* each : {&from, &neighbour}) {
             const auto data = noise(10, at.random);
             const auto what = each->next(data);
             received.push_back(at.store->complete(what, 0, data));
-            for (const auto kind : { verdict_kind::opened, verdict_kind::print_ready,
-                     verdict_kind::duplicate, verdict_kind::enrollment_failure })
+            for (const auto kind : {verdict_kind::opened, verdict_kind::print_ready,
+                                    verdict_kind::duplicate, verdict_kind::enrollment_failure})
                 judged.push_back(at.store->judge(what.key(), what.manifest.digest, kind));
         }
     finish_all(std::move(received));
@@ -310,7 +314,7 @@ TEST_CASE("more verdicts than fit one answer come in pages, each once", "[journa
 
     std::vector<std::size_t> pages;
     std::uint64_t expected = 1;
-    vault::question asked { .cursor_epoch = at.store->epoch() };
+    vault::question asked{.cursor_epoch = at.store->epoch()};
     for (bool more = true; more;) {
         const auto answer = finish(at.store->reconcile("office-1", asked)).value();
         pages.push_back(answer.verdicts.size());
@@ -319,13 +323,13 @@ TEST_CASE("more verdicts than fit one answer come in pages, each once", "[journa
         asked.cursor_number = expected - 1;
         more = answer.more;
     }
-    CHECK(pages == std::vector<std::size_t> { 256, 256, 48 });
+    CHECK(pages == std::vector<std::size_t>{256, 256, 48});
 }
 
 TEST_CASE("only a digest that is held, of a record that is whole, can be judged", "[journal]")
 {
     centre_fixture at;
-    sender from { everyone().station };
+    sender from{everyone().station};
     const auto data = noise(100, at.random);
     const auto what = from.next(data);
     using envelope::verdict_kind;
@@ -333,9 +337,10 @@ TEST_CASE("only a digest that is held, of a record that is whole, can be judged"
         return finish(at.store->judge(what.key(), of, verdict_kind::opened));
     };
     CHECK(judge(what.manifest.digest).error() == vault::errc::unknown);
-    REQUIRE(finish(at.store->keep(what, 0, to_bytes(bytes_view { data }.first(50)))).has_value());
+    REQUIRE(finish(at.store->keep(what, 0, to_bytes(bytes_view{data}.first(50)))).has_value());
     CHECK(judge(what.manifest.digest).error() == vault::errc::wrong_state);
-    REQUIRE(finish(at.store->complete(what, 50, to_bytes(bytes_view { data }.subspan(50)))).has_value());
+    REQUIRE(
+        finish(at.store->complete(what, 50, to_bytes(bytes_view{data}.subspan(50)))).has_value());
     CHECK(judge(sha256(as_bytes("other"))).error() == vault::errc::conflict);
     CHECK(at.store->newest_verdict("office-1") == 0);
     CHECK(judge(what.manifest.digest).has_value());
@@ -350,23 +355,25 @@ TEST_CASE("erasing a record never shrinks what custody says", "[journal]")
     at.options.node = "hub-1";
     at.options.identity = everyone().relay;
     auto& store = at.open();
-    sender from { everyone().station };
+    sender from{everyone().station};
     const auto data = noise(5'000, at.random);
     const auto what = from.next(data);
     REQUIRE(finish(store.complete(what, 0, data)).has_value());
     const auto here = finish(store.manifest_of(what.key())).value();
-    REQUIRE(finish(store.settle(here.view.place, receipt_for(here), bytes(3), everyone().centre->self()))
+    REQUIRE(finish(store.settle(here.view.place, receipt_for(here), bytes(3),
+                                everyone().centre->self()))
                 .has_value());
-    REQUIRE(finish(store.take_verdicts({ verdict_on(here.view, envelope::verdict_kind::opened) },
-                store.epoch(), 1))
+    REQUIRE(finish(store.take_verdicts({verdict_on(here.view, envelope::verdict_kind::opened)},
+                                       store.epoch(), 1))
                 .has_value());
     const auto later = wall_now() + 1h;
-    REQUIRE(finish(store.take_custody({ .station = "office-1", .at = later, .epochs = {} }, bytes(3), {}))
-                .has_value());
+    REQUIRE(
+        finish(store.take_custody({.station = "office-1", .at = later, .epochs = {}}, bytes(3), {}))
+            .has_value());
     REQUIRE(finish(store.erase_due(0ms)).value() == 1);
     CHECK(finish(store.read(what.key(), 0, 10)).error() == vault::errc::erased);
-    CHECK(ranges_of(finish(store.reconcile("office-1", {})).value(), from.epoch())
-        == std::vector<span> { { 1, 1 } });
+    CHECK(ranges_of(finish(store.reconcile("office-1", {})).value(), from.epoch()) ==
+          std::vector<span>{{1, 1}});
     CHECK(finish(store.find(what.key())).value()->complete);
     CHECK_FALSE(finish(store.find(what.key())).value()->receipt.empty());
 }

@@ -13,8 +13,14 @@ using vault::errc;
 
 namespace {
 
-const trust::peer& centre() { return everyone().centre->self(); }
-const trust::peer& relay() { return everyone().relay->self(); }
+const trust::peer& centre()
+{
+    return everyone().centre->self();
+}
+const trust::peer& relay()
+{
+    return everyone().relay->self();
+}
 
 class station_fixture : public journal_fixture {
 public:
@@ -28,17 +34,19 @@ public:
     result<void> settle(journal::place p, const trust::peer& by, wall_time held_at = wall_now())
     {
         const auto what = finish(store->outgoing_of(p)).value();
-        return finish(store->settle(p, receipt_for(what, held_at), to_bytes(as_bytes("receipt")), by));
+        return finish(
+            store->settle(p, receipt_for(what, held_at), to_bytes(as_bytes("receipt")), by));
     }
     void take(journal::place p, verdict_kind kind, wall_time at_time = wall_now())
     {
-        REQUIRE(finish(store->take_verdicts({ verdict_on(at(p), kind, at_time) }, store->epoch(), 1))
+        REQUIRE(finish(store->take_verdicts({verdict_on(at(p), kind, at_time)}, store->epoch(), 1))
                     .has_value());
     }
     /// The upstream's clock, as it signs it.
     void upstream_says(wall_time now)
     {
-        REQUIRE(finish(store->take_custody({ .station = "office-1", .at = now, .epochs = {} }, bytes(1), {}))
+        REQUIRE(finish(store->take_custody({.station = "office-1", .at = now, .epochs = {}},
+                                           bytes(1), {}))
                     .has_value());
     }
 };
@@ -54,6 +62,9 @@ TEST_CASE("a relay's receipt makes a record relayed, the centre's makes it deliv
     CHECK(f.at(p).state == state::relayed);
     CHECK(f.at(p).receipt_by == "hub-1");
     CHECK(finish(f.store->load_queue()).value().empty());
+    const auto relayed_at = f.at(p).delivered_at;
+    REQUIRE(f.settle(p, relay(), held_at + 1h).has_value()); // the first receipt stands
+    CHECK(f.at(p).delivered_at == relayed_at);
     REQUIRE(f.settle(p, centre(), held_at).has_value());
     CHECK(f.at(p).state == state::delivered);
     CHECK(f.at(p).receipt_by == "centre");
@@ -104,7 +115,7 @@ TEST_CASE("hold, release and retry are allowed where they mean something", "[jou
     const auto p = f.accept();
     const auto key = f.at(p).key;
     const auto in_queue = [&] { return finish(f.store->load_queue()).value().size() == 1; };
-    const vault::key stranger { "office-1", record_id::random() };
+    const vault::key stranger{"office-1", record_id::random()};
     CHECK(finish(f.store->hold(stranger)).error() == errc::unknown);
     CHECK(finish(f.store->release(stranger)).error() == errc::unknown);
     CHECK(finish(f.store->retry(stranger)).error() == errc::unknown);
@@ -124,14 +135,16 @@ TEST_CASE("hold, release and retry are allowed where they mean something", "[jou
 
     CHECK(finish(f.store->count_failure(p)).value() == 1);
     CHECK(finish(f.store->count_failure(p)).value() == 2);
-    REQUIRE(finish(f.store->quarantine(p, journal::reason::mismatch, std::string(500, 'x'))).has_value());
+    REQUIRE(finish(f.store->quarantine(p, journal::reason::mismatch, std::string(500, 'x')))
+                .has_value());
     CHECK(f.at(p).state == state::quarantined);
     CHECK(f.at(p).reason == journal::reason::mismatch);
     CHECK(f.at(p).note.size() == 200);
     CHECK_FALSE(in_queue());
     CHECK(finish(f.store->hold(key)).error() == errc::wrong_state);
     CHECK(finish(f.store->release(key)).error() == errc::wrong_state);
-    CHECK(finish(f.store->quarantine(p, journal::reason::refused, "")).error() == errc::wrong_state);
+    CHECK(finish(f.store->quarantine(p, journal::reason::refused, "")).error() ==
+          errc::wrong_state);
     REQUIRE(finish(f.store->retry(key)).has_value());
     CHECK(f.at(p).state == state::waiting);
     CHECK(f.at(p).reason == journal::reason::none);
@@ -139,8 +152,8 @@ TEST_CASE("hold, release and retry are allowed where they mean something", "[jou
     CHECK(in_queue());
 
     REQUIRE(f.settle(p, centre()).has_value());
-    for (const auto& refused : { finish(f.store->hold(key)), finish(f.store->release(key)),
-             finish(f.store->retry(key)) })
+    for (const auto& refused :
+         {finish(f.store->hold(key)), finish(f.store->release(key)), finish(f.store->retry(key))})
         CHECK(refused.error() == errc::wrong_state);
 }
 
@@ -149,15 +162,17 @@ TEST_CASE("the upstream hears which numbers are held or set aside here", "[journ
     station_fixture f;
     for (int i = 0; i < 6; ++i)
         f.accept();
-    for (const std::uint64_t n : { 2u, 3u })
-        REQUIRE(finish(f.store->hold(f.at(journal::place { n }).key)).has_value());
-    for (const std::uint64_t n : { 4u, 6u })
-        REQUIRE(finish(f.store->quarantine(journal::place { n }, journal::reason::refused, "")).has_value());
+    for (const std::uint64_t n : {2u, 3u})
+        REQUIRE(finish(f.store->hold(f.at(journal::place{n}).key)).has_value());
+    for (const std::uint64_t n : {4u, 6u})
+        REQUIRE(finish(f.store->quarantine(journal::place{n}, journal::reason::refused, ""))
+                    .has_value());
     const auto said = finish(f.store->upstream()).value();
     REQUIRE(said.heads.size() == 1);
     CHECK(said.heads[0].epoch == f.store->epoch());
     CHECK(said.heads[0].sequence == 6);
-    CHECK(said.heads[0].hash == finish(f.store->outgoing_of(journal::place { 6 })).value().manifest_hash);
+    CHECK(said.heads[0].hash ==
+          finish(f.store->outgoing_of(journal::place{6})).value().manifest_hash);
     REQUIRE(said.kept.size() == 3);
     CHECK(said.kept[0].first == 2);
     CHECK(said.kept[0].last == 3);
@@ -176,10 +191,10 @@ TEST_CASE("the verdict opened makes a delivered record opened, and the cursor is
     const auto opened_at = wall_now() + 1h;
     const auto upstream_epoch = epoch_id::random();
     const auto verdict = verdict_on(f.at(p), verdict_kind::opened, opened_at);
-    REQUIRE(finish(f.store->take_verdicts({ verdict, verdict }, upstream_epoch, 17)).has_value());
+    REQUIRE(finish(f.store->take_verdicts({verdict, verdict}, upstream_epoch, 17)).has_value());
     CHECK(f.at(p).state == state::opened);
     CHECK(f.at(p).opened_at == opened_at);
-    CHECK(f.at(p).verdicts == std::vector { verdict_kind::opened });
+    CHECK(f.at(p).verdicts == std::vector{verdict_kind::opened});
     f.reopen();
     const auto said = finish(f.store->upstream()).value();
     CHECK(said.cursor_epoch == upstream_epoch);
@@ -200,7 +215,8 @@ TEST_CASE("opened before the receipt is remembered until the receipt comes", "[j
     CHECK(f.at(p).state == state::opened);
 }
 
-TEST_CASE("a verdict for other bytes, or for a record that is not here, changes no record", "[journal]")
+TEST_CASE("a verdict for other bytes, or for a record that is not here, changes no record",
+          "[journal]")
 {
     station_fixture f;
     const auto p = f.accept();
@@ -209,7 +225,7 @@ TEST_CASE("a verdict for other bytes, or for a record that is not here, changes 
     other.digest = sha256(as_bytes("other"));
     auto stranger = verdict_on(f.at(p), verdict_kind::opened);
     stranger.record = record_id::random();
-    REQUIRE(finish(f.store->take_verdicts({ other, stranger }, f.store->epoch(), 2)).has_value());
+    REQUIRE(finish(f.store->take_verdicts({other, stranger}, f.store->epoch(), 2)).has_value());
     CHECK(f.at(p).state == state::delivered);
     CHECK(f.at(p).verdicts.empty());
     CHECK(finish(f.store->upstream()).value().cursor_number == 2);
@@ -228,7 +244,8 @@ TEST_CASE("a record that the centre could not open is set aside, its bytes kept"
     CHECK(finish(f.store->erase_due(0ms)).value() == 0);
 }
 
-TEST_CASE("bytes are erased only after the upstream's own clock has passed the retention", "[journal]")
+TEST_CASE("bytes are erased only after the upstream's own clock has passed the retention",
+          "[journal]")
 {
     station_fixture f;
     const auto p = f.accept();
@@ -239,7 +256,8 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
     f.take(p, verdict_kind::opened, opened_at);
     const auto key = f.at(p).key;
 
-    CHECK(finish(f.store->erase_due(24h)).value() == 0); // the upstream has not said what time it is
+    CHECK(finish(f.store->erase_due(24h)).value() ==
+          0); // the upstream has not said what time it is
     f.upstream_says(opened_at + 24h - 1ms);
     CHECK(finish(f.store->erase_due(24h)).value() == 0);
     f.upstream_says(opened_at + 24h);
@@ -248,7 +266,7 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
     CHECK(finish(f.store->erase_due(24h)).value() == 0);
 
     CHECK(f.at(p).state == state::erased);
-    CHECK(f.at(p).erased_at != wall_time {});
+    CHECK(f.at(p).erased_at != wall_time{});
     CHECK(f.at(never_opened).state == state::delivered);
     CHECK(finish(f.store->read(key, 0, 10)).error() == errc::erased);
     CHECK(finish(f.store->read_at(p, 0, 10)).error() == errc::erased);
@@ -260,7 +278,7 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
 }
 
 TEST_CASE("a custody statement shows which receipts were lost and which records upstream has lost",
-    "[journal]")
+          "[journal]")
 {
     station_fixture f;
     std::vector<journal::place> all;
@@ -268,12 +286,13 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
         all.push_back(f.accept());
     REQUIRE(f.settle(all[0], centre()).has_value());
     REQUIRE(f.settle(all[3], centre()).has_value());
-    const envelope::custody said { .station = "office-1",
+    const envelope::custody said{
+        .station = "office-1",
         .at = wall_now(),
-        .epochs = { { .epoch = f.store->epoch(),
-            .ranges = { { envelope::sequence { 1 }, envelope::sequence { 2 }, digest {} } } } } };
+        .epochs = {{.epoch = f.store->epoch(),
+                    .ranges = {{envelope::sequence{1}, envelope::sequence{2}, digest{}}}}}};
     const auto covered = finish(f.store->take_custody(said, bytes(1), {})).value();
-    CHECK(covered == std::vector { f.at(all[1]).key.record });
+    CHECK(covered == std::vector{f.at(all[1]).key.record});
     const auto findings = f.store->now().findings;
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].what == vault::finding::kind::not_held);
@@ -299,9 +318,8 @@ TEST_CASE("the ledger tells a record's story in order", "[journal]")
     std::vector<std::string> events;
     for (const auto& each : finish(f.store->story(key.record)).value())
         events.emplace_back(each.event);
-    CHECK(events
-        == std::vector<std::string> { "accepted", "hold", "release", "quarantine", "retry", "relayed",
-            "delivered", "verdict" });
+    CHECK(events == std::vector<std::string>{"accepted", "hold", "release", "quarantine", "retry",
+                                             "relayed", "delivered", "verdict"});
     REQUIRE(finish(f.store->note_outage(false, "dns", 90s)).has_value());
     const auto all = finish(f.store->ledger(0, 100)).value();
     for (std::size_t i = 0; i < all.size(); ++i)
@@ -379,14 +397,14 @@ struct naive_record {
 /// The totals, counted row by row.
 void check_totals(journal::store& store)
 {
-    std::array<journal::tally, journal::state_count> counted {};
+    std::array<journal::tally, journal::state_count> counted{};
     for (const auto& each : finish(store.list({}, std::nullopt, 100'000)).value()) {
         auto& one = counted[static_cast<std::size_t>(each.state)];
         ++one.records;
         one.held += each.held ? 1 : 0;
-        one.bytes += each.state == state::erased ? 0
-            : each.state == state::arriving      ? each.stored_bytes
-                                                 : each.size_bytes;
+        one.bytes += each.state == state::erased     ? 0
+                     : each.state == state::arriving ? each.stored_bytes
+                                                     : each.size_bytes;
     }
     const auto now = store.now();
     for (std::size_t i = 1; i < journal::state_count; ++i) {
@@ -419,7 +437,7 @@ TEST_CASE("after any course of events states, queue and totals are those of a re
     station_fixture f;
     f.random.seed(seed);
     std::map<journal::place, naive_record> model;
-    sender below { everyone().neighbour };
+    sender below{everyone().neighbour};
     std::optional<vault::offer> arriving;
     std::uint64_t arrived = 0;
     auto upstream_clock = from_ms(1'800'000'000'000);
@@ -427,20 +445,26 @@ TEST_CASE("after any course of events states, queue and totals are those of a re
         CAPTURE(step);
         const auto one = f.random() % 12;
         if (model.empty() || one == 0) {
-            model.emplace(f.accept(1 + f.random() % 9'000), naive_record {});
+            model.emplace(f.accept(1 + f.random() % 9'000), naive_record{});
             continue;
         }
-        auto& [p, expected] = *std::next(
-            model.begin(), static_cast<std::ptrdiff_t>(f.random() % model.size()));
+        auto& [p, expected] =
+            *std::next(model.begin(), static_cast<std::ptrdiff_t>(f.random() % model.size()));
         const auto key = f.at(p).key;
         switch (one) {
-        case 1: REQUIRE(finish(f.store->hold(key)).has_value() == expected.hold()); break;
-        case 2: REQUIRE(finish(f.store->release(key)).has_value() == expected.release()); break;
-        case 3:
-            REQUIRE(finish(f.store->quarantine(p, journal::reason::refused, "")).has_value()
-                == expected.quarantine());
+        case 1:
+            REQUIRE(finish(f.store->hold(key)).has_value() == expected.hold());
             break;
-        case 4: REQUIRE(finish(f.store->retry(key)).has_value() == expected.retry()); break;
+        case 2:
+            REQUIRE(finish(f.store->release(key)).has_value() == expected.release());
+            break;
+        case 3:
+            REQUIRE(finish(f.store->quarantine(p, journal::reason::refused, "")).has_value() ==
+                    expected.quarantine());
+            break;
+        case 4:
+            REQUIRE(finish(f.store->retry(key)).has_value() == expected.retry());
+            break;
         case 5:
         case 6:
         case 7: {
@@ -457,7 +481,8 @@ TEST_CASE("after any course of events states, queue and totals are those of a re
             if (f.random() % 4 == 0) {
                 upstream_clock += 1h;
                 f.upstream_says(upstream_clock);
-                while (finish(f.store->erase_due(0ms)).value() > 0) { }
+                while (finish(f.store->erase_due(0ms)).value() > 0) {
+                }
                 for (auto& [where, each] : model)
                     if (each.state == state::opened)
                         each.state = state::erased;

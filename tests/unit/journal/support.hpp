@@ -13,7 +13,8 @@ namespace titip::tests {
 class temporary_folder {
 public:
     temporary_folder()
-        : path_(std::filesystem::temp_directory_path() / ("titip-" + record_id::random().to_string()))
+        : path_(std::filesystem::temp_directory_path() /
+                ("titip-" + record_id::random().to_string()))
     {
         std::filesystem::create_directories(path_);
     }
@@ -41,14 +42,14 @@ public:
 
     result<std::unique_ptr<journal::store>, journal::open_failure> try_open()
     {
-        return journal::store::open(
-            options, pool, [this](const std::string& why) { failures.push_back(why); });
+        return journal::store::open(options, pool,
+                                    [this](const std::string& why) { failures.push_back(why); });
     }
     journal::store& open()
     {
         auto opened = try_open();
         if (!opened)
-            throw std::runtime_error { opened.error().sentence };
+            throw std::runtime_error{opened.error().sentence};
         store = std::move(*opened);
         return *store;
     }
@@ -61,16 +62,17 @@ public:
     std::filesystem::path data_file() const { return options.directory / "data.mdb"; }
 
     temporary_folder folder;
-    asio::thread_pool pool { 2 };
+    asio::thread_pool pool{2};
     std::vector<std::string> failures; ///< told on the writer thread: look after close()
     journal::store::options options;
     std::unique_ptr<journal::store> store;
-    std::mt19937_64 random { 7 };
+    std::mt19937_64 random{7};
 };
 
 inline journal::submission submission_of(bytes sealed, record_id id = record_id::random())
 {
-    journal::submission out { .record = id, .mac = sha256(sealed), .taken_at = from_ms(1'764'000'000'000) };
+    journal::submission out{
+        .record = id, .mac = sha256(sealed), .taken_at = from_ms(1'764'000'000'000)};
     out.digest = sha256(sealed);
     out.sealed = std::move(sealed);
     return out;
@@ -79,24 +81,24 @@ inline journal::submission submission_of(bytes sealed, record_id id = record_id:
 /// What a custodian above would sign about a record here.
 inline envelope::receipt receipt_for(const journal::outgoing& what, wall_time held_at = wall_now())
 {
-    return { .record = what.view.key.record,
-        .station = what.view.key.station,
-        .epoch = what.view.epoch,
-        .at = envelope::sequence { what.view.sequence },
-        .digest = what.view.digest,
-        .size_bytes = what.view.size_bytes,
-        .manifest_hash = what.manifest_hash,
-        .held_at = held_at };
+    return {.record = what.view.key.record,
+            .station = what.view.key.station,
+            .epoch = what.view.epoch,
+            .at = envelope::sequence{what.view.sequence},
+            .digest = what.view.digest,
+            .size_bytes = what.view.size_bytes,
+            .manifest_hash = what.manifest_hash,
+            .held_at = held_at};
 }
 
 inline envelope::verdict verdict_on(const journal::record_view& record, envelope::verdict_kind kind,
-    wall_time at = wall_now())
+                                    wall_time at = wall_now())
 {
-    return { .record = record.key.record,
-        .station = record.key.station,
-        .digest = record.digest,
-        .kind = kind,
-        .at = at };
+    return {.record = record.key.record,
+            .station = record.key.station,
+            .digest = record.digest,
+            .kind = kind,
+            .at = at};
 }
 
 } // namespace titip::tests

@@ -39,25 +39,25 @@ std::uint64_t& transaction_of(bytes& pages, std::size_t page)
 template <class Change>
 void meddle(const journal_fixture& at, Change change)
 {
-    journal::environment env { at.options.directory, 2ull << 30 };
-    journal::transaction txn { env.get(), journal::transaction::mode::write };
+    journal::environment env{at.options.directory, 2ull << 30};
+    journal::transaction txn{env.get(), journal::transaction::mode::write};
     const auto open = [&txn](const char* name) {
         journal::table out;
         journal::check(mdb_dbi_open(txn.native_handle(), name, 0, &out.handle));
         return out;
     };
-    const journal::tables t { .meta = open("meta"),
-        .rows = open("rows"),
-        .chunks = open("chunks"),
-        .by_id = open("by_id"),
-        .by_sequence = open("by_sequence"),
-        .queue = open("queue"),
-        .numbering = open("numbering"),
-        .verdicts = open("verdicts"),
-        .ledger = open("ledger"),
-        .opened = open("opened") };
+    const journal::tables t{.meta = open("meta"),
+                            .rows = open("rows"),
+                            .chunks = open("chunks"),
+                            .by_id = open("by_id"),
+                            .by_sequence = open("by_sequence"),
+                            .queue = open("queue"),
+                            .numbering = open("numbering"),
+                            .verdicts = open("verdicts"),
+                            .ledger = open("ledger"),
+                            .opened = open("opened")};
     v1::Meta meta;
-    const auto key = journal::key_builder {}.text("meta");
+    const auto key = journal::key_builder{}.text("meta");
     journal::open_row(journal::seed::meta, key, txn.get(t.meta, key).value(), meta);
     change(txn, t, meta);
     meta.set_transaction(txn.id());
@@ -68,14 +68,14 @@ void meddle(const journal_fixture& at, Change change)
 void rot(journal::transaction& txn, journal::table in, bytes_view key)
 {
     auto value = to_bytes(txn.get(in, key).value());
-    value.back() ^= std::byte { 1 };
+    value.back() ^= std::byte{1};
     txn.put(in, key, value);
 }
 
 void rot_row(const journal_fixture& at, std::uint64_t place)
 {
     meddle(at, [place](auto& txn, const auto& t, auto&) {
-        rot(txn, t.rows, journal::place_key(journal::place { place }));
+        rot(txn, t.rows, journal::place_key(journal::place{place}));
     });
 }
 
@@ -91,7 +91,8 @@ bool survives(Work work)
 {
     const auto child = ::fork();
     if (child == 0) {
-        ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO); // what std::terminate() says is no news
+        ::dup2(::open("/dev/null", O_WRONLY),
+               STDERR_FILENO);         // what std::terminate() says is no news
         std::signal(SIGABRT, SIG_DFL); // Catch's handler would report it as this process's
         work();
         ::_exit(0);
@@ -109,7 +110,7 @@ TEST_CASE("a store that is open cannot be opened again, here or in another proce
     at.open();
     CHECK(failure_of(at) == kind::in_use);
     CHECK(survives([&at] {
-        asio::thread_pool pool { 1 };
+        asio::thread_pool pool{1};
         const auto second = journal::store::open(at.options, pool, [](const std::string&) {});
         if (second || second.error().what != kind::in_use)
             ::_exit(1);
@@ -173,7 +174,7 @@ TEST_CASE("a meta page whose transaction id was changed is noticed", "[journal]"
 
     SECTION("of the newer page, by one or by much")
     {
-        for (const std::int64_t by : { -4, -3, -1, 1, 2, 1'000 }) {
+        for (const std::int64_t by : {-4, -3, -1, 1, 2, 1'000}) {
             CAPTURE(by);
             bad = good;
             transaction_of(bad, newer) += static_cast<std::uint64_t>(by);
@@ -183,7 +184,7 @@ TEST_CASE("a meta page whose transaction id was changed is noticed", "[journal]"
     }
     SECTION("of the older page")
     {
-        for (const std::int64_t by : { -2, -1, 1, 2 }) {
+        for (const std::int64_t by : {-2, -1, 1, 2}) {
             CAPTURE(by);
             bad = good;
             transaction_of(bad, 1 - newer) += static_cast<std::uint64_t>(by);
@@ -193,11 +194,11 @@ TEST_CASE("a meta page whose transaction id was changed is noticed", "[journal]"
     }
     SECTION("of a page that lost its mark")
     {
-        for (const std::size_t page : { 0u, 1u })
-            for (const std::size_t offset : { 10u, 16u, 20u }) {
+        for (const std::size_t page : {0u, 1u})
+            for (const std::size_t offset : {10u, 16u, 20u}) {
                 CAPTURE(page, offset);
                 bad = good;
-                bad[page * 4096 + offset] ^= std::byte { 8 };
+                bad[page * 4096 + offset] ^= std::byte{8};
                 REQUIRE(write_file(at.data_file(), bad).has_value());
                 CHECK(failure_of(at) == kind::untrusted);
             }
@@ -237,20 +238,21 @@ TEST_CASE("a rotten byte of an envelope costs its record and no other", "[journa
     }
     at.close();
     auto file = read_file(at.data_file()).value();
-    const auto part = bytes_view { all[1] }.subspan(9'000, 32); // within its third chunk
+    const auto part = bytes_view{all[1]}.subspan(9'000, 32); // within its third chunk
     auto found = std::ranges::search(file, part);
     REQUIRE_FALSE(found.empty());
-    found.front() ^= std::byte { 4 };
+    found.front() ^= std::byte{4};
     REQUIRE(write_file(at.data_file(), file).has_value());
 
     auto& store = at.open();
-    const journal::place rotten { 2 };
+    const journal::place rotten{2};
     CHECK(finish(store.read_at(rotten, 0, 99'999)).error() == errc::rotten);
     CHECK(finish(store.read_at(rotten, 9'100, 1)).error() == errc::rotten);
     CHECK(finish(store.check_intact(rotten)).error() == errc::rotten);
-    CHECK((finish(store.read_at(rotten, 0, 8'000)).value() == bytes(all[1].begin(), all[1].begin() + 8'000)));
-    for (const std::uint64_t other : { 1u, 3u })
-        CHECK((finish(store.read_at(journal::place { other }, 0, 99'999)).value() == all[other - 1]));
+    CHECK((finish(store.read_at(rotten, 0, 8'000)).value() ==
+           bytes(all[1].begin(), all[1].begin() + 8'000)));
+    for (const std::uint64_t other : {1u, 3u})
+        CHECK((finish(store.read_at(journal::place{other}, 0, 99'999)).value() == all[other - 1]));
     REQUIRE(finish(store.quarantine(rotten, journal::reason::rotten, "")).has_value());
     accept_some(at, 1);
     at.close();
@@ -265,25 +267,29 @@ TEST_CASE("a rotten row costs its record; the others are read, queued and number
     at.close();
     rot_row(at, 2);
     auto& store = at.open();
-    CHECK(finish(store.read_at(journal::place { 2 }, 0, 10)).error() == errc::rotten);
-    CHECK(finish(store.outgoing_of(journal::place { 2 })).error() == errc::rotten);
-    CHECK(finish(store.check_intact(journal::place { 3 })).has_value());
+    CHECK(finish(store.read_at(journal::place{2}, 0, 10)).error() == errc::rotten);
+    CHECK(finish(store.outgoing_of(journal::place{2})).error() == errc::rotten);
+    CHECK(finish(store.check_intact(journal::place{3})).has_value());
     CHECK(finish(store.load_queue()).value().size() == 3);
     CHECK(finish(store.accept(submission_of(noise(10, at.random)))).value().sequence == 4);
-    const auto what = finish(store.outgoing_of(journal::place { 1 })).value();
-    CHECK(finish(store.settle(what.view.place, receipt_for(what), bytes(1), everyone().centre->self()))
+    const auto what = finish(store.outgoing_of(journal::place{1})).value();
+    CHECK(finish(
+              store.settle(what.view.place, receipt_for(what), bytes(1), everyone().centre->self()))
               .has_value());
     at.close();
     CHECK(at.failures.empty());
 }
 
+// upstream() walks all rows as soon as one is held or set aside, and gives up at the first rotten one:
+// no reconcile ever again.
 TEST_CASE("one rotten row does not keep a station from asking upstream while another is set aside",
-    "[journal][!mayfail]")
+          "[journal][!mayfail]")
 {
     journal_fixture at;
     at.open();
     accept_some(at, 3);
-    REQUIRE(finish(at.store->quarantine(journal::place { 1 }, journal::reason::refused, "")).has_value());
+    REQUIRE(
+        finish(at.store->quarantine(journal::place{1}, journal::reason::refused, "")).has_value());
     at.close();
     rot_row(at, 2);
     at.open();
@@ -303,6 +309,8 @@ TEST_CASE("one rotten row does not hide all the others from a list", "[journal][
     CHECK(listed->size() >= 2);
 }
 
+// load_queue() keeps a rotten row in the queue, so that its attempt finds it out; but then neither
+// quarantine() nor anything else can take it from there.
 TEST_CASE("a rotten row can be set aside, so that the queue is rid of it", "[journal][!mayfail]")
 {
     journal_fixture at;
@@ -311,26 +319,31 @@ TEST_CASE("a rotten row can be set aside, so that the queue is rid of it", "[jou
     at.close();
     rot_row(at, 2);
     at.open();
-    CHECK(finish(at.store->quarantine(journal::place { 2 }, journal::reason::rotten, "")).has_value());
+    CHECK(finish(at.store->quarantine(journal::place{2}, journal::reason::rotten, "")).has_value());
     CHECK(finish(at.store->load_queue()).value().size() == 2);
 }
 
+// What take_custody() and erase_due() run on the pool is not guarded: what is thrown there ends us.
 TEST_CASE("a custody statement over a rotten row does not end the process", "[journal][!mayfail]")
 {
     journal_fixture at;
     at.open();
     accept_some(at, 3);
     at.close();
-    rot_row(at, 2);
-    CHECK(survives([&at] {
-        asio::thread_pool pool { 2 };
+    const auto take_custody = [&at] {
+        asio::thread_pool pool{2};
         const auto opened = journal::store::open(at.options, pool, [](const std::string&) {});
-        finish((*opened)->take_custody({ .station = "office-1", .at = wall_now(), .epochs = {} }, bytes(1), {}));
-    }));
+        finish((*opened)->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}},
+                                       bytes(1), {}));
+    };
+    REQUIRE(survives(take_custody));
+    rot_row(at, 2);
+    CHECK(survives(take_custody));
 }
 
+// The first rotten row throws out of the whole batch, and the next batch begins with it again.
 TEST_CASE("a rotten row among those due does not stop the others from being erased",
-    "[journal][!mayfail]")
+          "[journal][!mayfail]")
 {
     journal_fixture at;
     at.open();
@@ -338,14 +351,15 @@ TEST_CASE("a rotten row among those due does not stop the others from being eras
     const auto then = from_ms(1'800'000'000'000);
     std::vector<envelope::verdict> said;
     for (std::uint64_t n = 1; n <= 3; ++n) {
-        const auto what = finish(at.store->outgoing_of(journal::place { n })).value();
+        const auto what = finish(at.store->outgoing_of(journal::place{n})).value();
         REQUIRE(finish(at.store->settle(what.view.place, receipt_for(what, then), bytes(1),
-                    everyone().centre->self()))
+                                        everyone().centre->self()))
                     .has_value());
         said.push_back(verdict_on(what.view, envelope::verdict_kind::opened, then));
     }
     REQUIRE(finish(at.store->take_verdicts(said, at.store->epoch(), 3)).has_value());
-    REQUIRE(finish(at.store->take_custody({ .station = "office-2", .at = then + 1h, .epochs = {} }, bytes(1), {}))
+    REQUIRE(finish(at.store->take_custody({.station = "office-2", .at = then + 1h, .epochs = {}},
+                                          bytes(1), {}))
                 .has_value());
     at.close();
     rot_row(at, 2);
@@ -366,10 +380,13 @@ TEST_CASE("a rotten index is the whole store's trouble: told once, and final", "
         rot(txn, t.numbering, journal::numbering_key("office-1", epoch));
     });
     at.open();
-    CHECK(finish(at.store->accept(submission_of(noise(10, at.random)))).error() == errc::store_failed);
+    CHECK(finish(at.store->accept(submission_of(noise(10, at.random)))).error() ==
+          errc::store_failed);
     CHECK(finish(at.store->set_paused(true)).error() == errc::store_failed);
-    CHECK(finish(at.store->accept(submission_of(noise(10, at.random)))).error() == errc::store_failed);
-    CHECK(finish(at.store->check_intact(journal::place { 1 })).has_value()); // what is there can be read
+    CHECK(finish(at.store->accept(submission_of(noise(10, at.random)))).error() ==
+          errc::store_failed);
+    CHECK(
+        finish(at.store->check_intact(journal::place{1})).has_value()); // what is there can be read
     at.close();
     CHECK(at.failures.size() == 1);
 }
@@ -387,7 +404,7 @@ TEST_CASE("a rotten meta row is not trusted", "[journal]")
         const auto hit = std::search(here, file.end(), epoch.begin(), epoch.end());
         if (hit == file.end())
             break;
-        *hit ^= std::byte { 1 };
+        *hit ^= std::byte{1};
         here = hit + 1;
         ++found;
     }
@@ -396,6 +413,7 @@ TEST_CASE("a rotten meta row is not trusted", "[journal]")
     CHECK(failure_of(at) == kind::untrusted);
 }
 
+// has_room is true from open() to the first commit.
 TEST_CASE("a store that is full says so after a restart too", "[journal][!mayfail]")
 {
     journal_fixture at;
@@ -403,8 +421,8 @@ TEST_CASE("a store that is full says so after a restart too", "[journal][!mayfai
     at.open();
     for (int i = 0; i < 100; ++i)
         (void)finish(at.store->accept(submission_of(noise(50'000, at.random))));
-    REQUIRE(finish(at.store->accept(submission_of(noise(50'000, at.random)))).error() == errc::full);
+    REQUIRE_FALSE(at.store->has_room());
     at.reopen();
-    REQUIRE(finish(at.store->accept(submission_of(noise(50'000, at.random)))).error() == errc::full);
     CHECK_FALSE(at.store->has_room());
+    CHECK_FALSE(at.store->now().has_room);
 }

@@ -22,7 +22,7 @@ const std::string listen = "[listen]\naddress = \"0.0.0.0:8443\"\n";
 config good(const std::string& text)
 {
     auto parsed = parse_config(text, "titip.toml");
-    INFO((parsed ? std::string {} : parsed.error().sentence));
+    INFO((parsed ? std::string{} : parsed.error().sentence));
     REQUIRE(parsed.has_value());
     return *std::move(parsed);
 }
@@ -127,36 +127,47 @@ TEST_CASE("every error names the table, the key and what to do", "[node]")
         std::vector<std::string> said;
     };
     const auto all = least + upstream;
-    const row table[] {
-        { replaced(all, "name = \"kab-karimun-03\"\n", ""), { "[node] name", "missing", "add name =" } },
-        { replaced(all, "\"kab-karimun-03\"", "\"\""), { "[node] name", "missing" } },
-        { replaced(all, "\"kab-karimun-03\"", "3"), { "[node] name", "quotes" } },
-        { replaced(all, "\"kab-karimun-03\"", "\"Kab.Karimun\""), { "[node] name", "a-z, 0-9 and '-'" } },
-        { replaced(all, "[identity]", "quota = 5\n[identity]"), { "[node] quota", "quotes" } },
-        { replaced(all, "[identity]", "quota = \"64\"\n[identity]"), { "[node] quota", "\"64\"", "64 GiB" } },
-        { replaced(all, "[identity]", "quota = \"5 kB\"\n[identity]"), { "[node] quota", "at least 1 MiB" } },
-        { replaced(all, "key = \"node.key\"\n", ""), { "[identity] key", "add key =" } },
-        { replaced(all, "certificate = \"node.pem\"\n", ""), { "[identity] certificate", "add certificate =" } },
-        { replaced(all, "authorities = \"authorities.pem\"\n", ""), { "[identity] authorities", "add" } },
-        { all + "[seal]\n", { "[seal] recipients", "two files or more" } },
-        { all + "[seal]\nrecipients = [\"one.pem\"]\n", { "[seal] recipients", "two files or more" } },
-        { all + "[seal]\nrecipients = \"one.pem\"\n", { "[seal] recipients", "list" } },
-        { all + "[seal]\nrecipients = [1, 2]\n", { "[seal] recipients", "list" } },
-        { all + "[listen]\n", { "[listen] address", "add address =" } },
-        { all + listen + "spread = \"soon\"\n", { "[listen] spread", "\"soon\"", "30 days" } },
-        { least + "[upstream]\n", { "[upstream] url", "add url =" } },
-        { least + "[upstream]\nurl = \"http://titip.example\"\n", { "[upstream] url", "https://HOST:PORT" } },
-        { least + "[upstream]\nurl = \"titip.example:8443\"\n", { "[upstream] url", "https://HOST:PORT" } },
-        { least + "[upstream]\nurl = \"https://titip.example/v1\"\n", { "[upstream] url", "https://HOST:PORT" } },
-        { least + "[upstream]\nurl = \"https://\"\n", { "[upstream] url", "https://HOST:PORT" } },
-        { all + "connections = 0\n", { "[upstream] connections", "1 to 16" } },
-        { all + "connections = 17\n", { "[upstream] connections", "1 to 16" } },
-        { all + "connections = -1\n", { "[upstream] connections", "1 to 16" } },
-        { all + "connections = \"2\"\n", { "[upstream] connections", "whole number" } },
-        { all + "[retention]\n", { "[retention] keep", "add keep =" } },
-        { all + "[retention]\nkeep = \"a while\"\n", { "[retention] keep", "30 days" } },
-        { all + "[retention]\nkeep = \"1 h\"\nafter = \"delivered\"\n", { "[retention] after", "opened" } },
-        { "node = 5\n" + replaced(all, "[node]\nname = \"kab-karimun-03\"\n", ""), { "node", "[node]" } },
+    const row table[]{
+        {replaced(all, "name = \"kab-karimun-03\"\n", ""),
+         {"[node] name", "missing", "add name ="}},
+        {replaced(all, "\"kab-karimun-03\"", "\"\""), {"[node] name", "missing"}},
+        {replaced(all, "\"kab-karimun-03\"", "3"), {"[node] name", "quotes"}},
+        {replaced(all, "\"kab-karimun-03\"", "\"Kab.Karimun\""),
+         {"[node] name", "a-z, 0-9 and '-'"}},
+        {replaced(all, "[identity]", "quota = 5\n[identity]"), {"[node] quota", "quotes"}},
+        {replaced(all, "[identity]", "quota = \"64\"\n[identity]"),
+         {"[node] quota", "\"64\"", "64 GiB"}},
+        {replaced(all, "[identity]", "quota = \"5 kB\"\n[identity]"),
+         {"[node] quota", "at least 1 MiB"}},
+        {replaced(all, "key = \"node.key\"\n", ""), {"[identity] key", "add key ="}},
+        {replaced(all, "certificate = \"node.pem\"\n", ""),
+         {"[identity] certificate", "add certificate ="}},
+        {replaced(all, "authorities = \"authorities.pem\"\n", ""),
+         {"[identity] authorities", "add"}},
+        {all + "[seal]\n", {"[seal] recipients", "two files or more"}},
+        {all + "[seal]\nrecipients = [\"one.pem\"]\n", {"[seal] recipients", "two files or more"}},
+        {all + "[seal]\nrecipients = \"one.pem\"\n", {"[seal] recipients", "list"}},
+        {all + "[seal]\nrecipients = [1, 2]\n", {"[seal] recipients", "list"}},
+        {all + "[listen]\n", {"[listen] address", "add address ="}},
+        {all + listen + "spread = \"soon\"\n", {"[listen] spread", "\"soon\"", "30 days"}},
+        {least + "[upstream]\n", {"[upstream] url", "add url ="}},
+        {least + "[upstream]\nurl = \"http://titip.example\"\n",
+         {"[upstream] url", "https://HOST:PORT"}},
+        {least + "[upstream]\nurl = \"titip.example:8443\"\n",
+         {"[upstream] url", "https://HOST:PORT"}},
+        {least + "[upstream]\nurl = \"https://titip.example/v1\"\n",
+         {"[upstream] url", "https://HOST:PORT"}},
+        {least + "[upstream]\nurl = \"https://\"\n", {"[upstream] url", "https://HOST:PORT"}},
+        {all + "connections = 0\n", {"[upstream] connections", "1 to 16"}},
+        {all + "connections = 17\n", {"[upstream] connections", "1 to 16"}},
+        {all + "connections = -1\n", {"[upstream] connections", "1 to 16"}},
+        {all + "connections = \"2\"\n", {"[upstream] connections", "whole number"}},
+        {all + "[retention]\n", {"[retention] keep", "add keep ="}},
+        {all + "[retention]\nkeep = \"a while\"\n", {"[retention] keep", "30 days"}},
+        {all + "[retention]\nkeep = \"1 h\"\nafter = \"delivered\"\n",
+         {"[retention] after", "opened"}},
+        {"node = 5\n" + replaced(all, "[node]\nname = \"kab-karimun-03\"\n", ""),
+         {"node", "[node]"}},
     };
     for (const auto& [text, said] : table) {
         CAPTURE(text);
@@ -170,13 +181,15 @@ TEST_CASE("an unknown key is an error that names the nearest known one", "[node]
 {
     const auto all = least + upstream;
     CHECK_THAT(error_of(replaced(all, "name =", "nmae = \"x\"\nname =")),
-        Contains("[node] nmae") && Contains("\"name\""));
-    CHECK_THAT(error_of(replaced(all, "[identity]", "qouta = \"1 GB\"\n[identity]")), Contains("\"quota\""));
+               Contains("[node] nmae") && Contains("\"name\""));
+    CHECK_THAT(error_of(replaced(all, "[identity]", "qouta = \"1 GB\"\n[identity]")),
+               Contains("\"quota\""));
     CHECK_THAT(error_of(all + "conections = 3\n"), Contains("\"connections\""));
     CHECK_THAT(error_of(all + "[control]\nsockt = \"/x\"\n"), Contains("\"socket\""));
-    CHECK_THAT(error_of(all + "[retention]\nkeep = \"1 h\"\nkep = \"1 h\"\n"), Contains("\"keep\""));
+    CHECK_THAT(error_of(all + "[retention]\nkeep = \"1 h\"\nkep = \"1 h\"\n"),
+               Contains("\"keep\""));
     CHECK_THAT(error_of(all + "[retentoin]\nkeep = \"1 h\"\n"),
-        Contains("[retentoin]") && Contains("[retention]"));
+               Contains("[retentoin]") && Contains("[retention]"));
     CHECK_THAT(error_of("name = \"x\"\n" + all), Contains("name"));
 }
 
@@ -206,11 +219,13 @@ TEST_CASE("a port that is not given has its default, however the address ends", 
 
 TEST_CASE("an address with an empty port, a query or a user's name is refused", "[node][!mayfail]")
 {
-    for (const std::string url : { "https://titip.example:", "https://titip.example:8443?x=1",
-             "https://titip.example:8443#x", "https://user:secret@titip.example:8443",
-             "https://titip.example:0", "https://titip.example:99999" }) {
+    for (const std::string url :
+         {"https://titip.example:", "https://titip.example:8443?x=1",
+          "https://titip.example:8443#x", "https://user:secret@titip.example:8443",
+          "https://titip.example:0", "https://titip.example:99999"}) {
         CAPTURE(url);
-        const auto parsed = parse_config(least + "[upstream]\nurl = \"" + url + "\"\n", "titip.toml");
+        const auto parsed =
+            parse_config(least + "[upstream]\nurl = \"" + url + "\"\n", "titip.toml");
         CHECK_FALSE(parsed.has_value());
     }
 }

@@ -12,10 +12,13 @@ using journal::place;
 
 namespace {
 
-constexpr connection first { 0 };
-constexpr connection second { 1 };
+constexpr connection first{0};
+constexpr connection second{1};
 
-place at(std::uint64_t n) { return place { n }; }
+place at(std::uint64_t n)
+{
+    return place{n};
+}
 
 /// The places of all that goes out, one by one, each answered at once.
 std::vector<std::uint64_t> drain(scheduler& s)
@@ -41,18 +44,18 @@ TEST_CASE("nothing goes where nothing waits", "[replay]")
 
 TEST_CASE("lanes go in their order, and within a lane the older place first", "[replay]")
 {
-    scheduler s { { .oldest_every = 100 } };
+    scheduler s{{.oldest_every = 100}};
     s.add(at(1), lane::bulk, 10);
     s.add(at(2), lane::ordinary, 10);
     s.add(at(3), lane::urgent, 10);
     s.add(at(5), lane::urgent, 10);
     s.add(at(4), lane::ordinary, 10);
-    CHECK(drain(s) == std::vector<std::uint64_t> { 3, 5, 2, 4, 1 });
+    CHECK(drain(s) == std::vector<std::uint64_t>{3, 5, 2, 4, 1});
 }
 
 TEST_CASE("the oldest of all lanes has its turn in a stream of urgent records", "[replay]")
 {
-    scheduler s { { .oldest_every = 4 } };
+    scheduler s{{.oldest_every = 4}};
     s.add(at(1), lane::bulk, 10);
     s.add(at(2), lane::ordinary, 10);
     for (std::uint64_t n = 10; n < 30; ++n)
@@ -65,7 +68,7 @@ TEST_CASE("the oldest of all lanes has its turn in a stream of urgent records", 
 
 TEST_CASE("a connection has so many requests unanswered and no more", "[replay]")
 {
-    scheduler s { { .most_unanswered = 3 } };
+    scheduler s{{.most_unanswered = 3}};
     for (std::uint64_t n = 1; n <= 10; ++n)
         s.add(at(n), lane::ordinary, 10);
     for (int i = 0; i < 3; ++i)
@@ -81,7 +84,7 @@ TEST_CASE("a connection has so many requests unanswered and no more", "[replay]"
 
 TEST_CASE("a connection has so many bytes unanswered, but always one record", "[replay]")
 {
-    scheduler s { { .most_unanswered_bytes = 100 } };
+    scheduler s{{.most_unanswered_bytes = 100}};
     s.add(at(1), lane::ordinary, 500);
     s.add(at(2), lane::ordinary, 60);
     s.add(at(3), lane::ordinary, 40);
@@ -103,8 +106,8 @@ TEST_CASE("what was in flight on a broken connection goes again only after a rec
     REQUIRE(s.next(second)->place == at(2));
     REQUIRE(s.next(first)->place == at(3));
     s.on_broken(first);
-    CHECK(s.unknown(64) == std::vector { at(1), at(3) });
-    CHECK(s.unknown(1) == std::vector { at(1) });
+    CHECK(s.unknown(64) == std::vector{at(1), at(3)});
+    CHECK(s.unknown(1) == std::vector{at(1)});
     CHECK(s.is_in_flight(at(2)));
     CHECK_FALSE(s.is_in_flight(at(1)));
     CHECK(s.next(first)->place == at(4));
@@ -129,7 +132,7 @@ TEST_CASE("an answer that leaves it open makes one record unknown and no other",
     REQUIRE(s.next(first));
     REQUIRE(s.next(first));
     s.on_unknown(at(1));
-    CHECK(s.unknown(64) == std::vector { at(1) });
+    CHECK(s.unknown(64) == std::vector{at(1)});
     CHECK(s.is_in_flight(at(2)));
     s.on_unknown(at(7)); // never heard of
     CHECK(s.unknown(64).size() == 1);
@@ -161,8 +164,37 @@ TEST_CASE("a refused record goes once more from its beginning, or not at all", "
     CHECK(s.in_flight() == 0);
 }
 
+TEST_CASE("a record that is set aside is gone, wherever it was", "[replay]")
+{
+    scheduler s;
+    for (std::uint64_t n = 1; n <= 3; ++n)
+        s.add(at(n), lane::ordinary, 100);
+    REQUIRE(s.next(first));
+    REQUIRE(s.next(first));
+    s.on_unknown(at(1));
+    for (std::uint64_t n = 1; n <= 3; ++n)
+        s.on_failed(at(n), false);
+    CHECK(s.waiting() == 0);
+    CHECK(s.in_flight() == 0);
+    CHECK_FALSE(s.has_unknown());
+}
+
+TEST_CASE("an unknown record that is refused in a reconcile goes once more from its beginning",
+          "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    REQUIRE(s.next(first));
+    s.on_position(at(1), 50);
+    REQUIRE(s.next(first));
+    s.on_broken(first);
+    s.on_failed(at(1), true);
+    CHECK_FALSE(s.has_unknown());
+    CHECK(s.next(first)->offset == 0);
+}
+
 TEST_CASE("what is held does not go; what is in flight then gets its answer and does not come back",
-    "[replay]")
+          "[replay]")
 {
     scheduler s;
     s.add(at(1), lane::ordinary, 100);
@@ -181,7 +213,7 @@ TEST_CASE("what is held does not go; what is in flight then gets its answer and 
     SECTION("cut off")
     {
         s.on_broken(first);
-        CHECK(s.unknown(64) == std::vector { at(1) }); // what became of it is still asked for
+        CHECK(s.unknown(64) == std::vector{at(1)}); // what became of it is still asked for
         s.on_reconciled(at(1), 10);
         CHECK(s.waiting() == 0);
         CHECK_FALSE(s.has_unknown());
@@ -208,7 +240,7 @@ TEST_CASE("a record that is known already is not queued twice", "[replay]")
     s.add(at(1), lane::ordinary, 100);
     s.add(at(1), lane::urgent, 100);
     CHECK(s.waiting() == 1);
-    CHECK(drain(s) == std::vector<std::uint64_t> { 1 });
+    CHECK(drain(s) == std::vector<std::uint64_t>{1});
     CHECK(s.waiting() == 0);
 }
 
@@ -225,17 +257,14 @@ namespace {
 /// The same rules over one list, with nothing indexed.
 class naive_scheduler {
 public:
-    explicit naive_scheduler(scheduler::options opts)
-        : opts_(opts)
-    {
-    }
+    explicit naive_scheduler(scheduler::options opts) : opts_(opts) {}
 
     void add(place p, lane l, std::uint64_t size_bytes)
     {
         if (auto* known = find(p))
             known->withdrawn = false;
         else
-            all_.push_back({ p, l, size_bytes });
+            all_.push_back({p, l, size_bytes});
     }
     void remove(place p)
     {
@@ -266,11 +295,33 @@ public:
         ++picks_;
         best->is = where::flying;
         best->on = on;
-        return scheduler::pick { best->at, best->size_bytes, best->offset };
+        return scheduler::pick{best->at, best->size_bytes, best->offset};
     }
     void on_settled(place p) { drop(p); }
-    void on_failed(place p, bool again) { land(p, again, 0); }
-    void on_position(place p, std::uint64_t offset) { land(p, true, offset); }
+    void on_failed(place p, bool again)
+    {
+        auto* known = find(p);
+        if (!known || (known->is == where::waiting && again))
+            return;
+        if (!again || known->withdrawn)
+            drop(p);
+        else {
+            known->is = where::waiting;
+            known->offset = 0;
+        }
+    }
+    void on_position(place p, std::uint64_t offset)
+    {
+        auto* known = find(p);
+        if (!known || known->is != where::flying)
+            return;
+        if (known->withdrawn) {
+            drop(p);
+            return;
+        }
+        known->is = where::waiting;
+        known->offset = offset;
+    }
     void on_unknown(place p)
     {
         if (auto* known = find(p); known && known->is == where::flying)
@@ -301,12 +352,12 @@ public:
 private:
     enum class where { waiting, flying, unknown };
     struct record {
-        place at {};
-        envelope::lane lane {};
+        place at{};
+        envelope::lane lane{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0;
         where is = where::waiting;
-        connection on {};
+        connection on{};
         bool withdrawn = false;
     };
 
@@ -315,18 +366,6 @@ private:
         if (!by_age && a.lane != b.lane)
             return a.lane < b.lane;
         return a.at < b.at;
-    }
-    void land(place p, bool again, std::uint64_t offset)
-    {
-        auto* known = find(p);
-        if (!known || known->is != where::flying)
-            return;
-        if (!again || known->withdrawn) {
-            drop(p);
-            return;
-        }
-        known->is = where::waiting;
-        known->offset = offset;
     }
     record* find(place p)
     {
@@ -360,14 +399,15 @@ TEST_CASE("any course of events goes as the rules say, one by one", "[replay]")
 {
     const auto seed = GENERATE(range(1u, 6u));
     CAPTURE(seed);
-    std::mt19937 random { seed };
-    const scheduler::options opts { .most_unanswered = 3, .most_unanswered_bytes = 250, .oldest_every = 5 };
-    scheduler s { opts };
-    naive_scheduler model { opts };
+    std::mt19937 random{seed};
+    const scheduler::options opts{
+        .most_unanswered = 3, .most_unanswered_bytes = 250, .oldest_every = 5};
+    scheduler s{opts};
+    naive_scheduler model{opts};
     for (int step = 0; step < 10'000; ++step) {
         CAPTURE(step);
         const auto p = at(1 + random() % 30);
-        const auto on = connection { static_cast<std::uint32_t>(random() % 3) };
+        const auto on = connection{static_cast<std::uint32_t>(random() % 3)};
         const std::uint64_t size_bytes = 1 + static_cast<std::uint64_t>(p) * 37 % 120;
         const auto offset = random() % size_bytes;
         switch (random() % 12) {

@@ -10,7 +10,7 @@ namespace {
 
 http::response answer(unsigned status, std::vector<std::pair<std::string, std::string>> fields = {})
 {
-    http::response out { .status = status };
+    http::response out{.status = status};
     for (auto& [name, value] : fields)
         out.fields.add(std::move(name), std::move(value));
     return out;
@@ -30,14 +30,14 @@ kind elsewhere(unsigned status, std::vector<std::pair<std::string, std::string>>
 
 TEST_CASE("only a success with a receipt brings one", "[uplink]")
 {
-    const std::pair<std::string, std::string> receipt { "Titip-Receipt", to_base64(as_bytes("cms")) };
-    for (const unsigned status : { 200u, 201u, 204u }) {
-        const auto got = classify(answer(status, { receipt }), true);
+    const std::pair<std::string, std::string> receipt{"Titip-Receipt", to_base64(as_bytes("cms"))};
+    for (const unsigned status : {200u, 201u, 204u}) {
+        const auto got = classify(answer(status, {receipt}), true);
         CHECK(got.what == kind::receipt);
         CHECK(as_text(got.receipt_cms) == "cms");
     }
-    for (const unsigned status : { 302u, 400u, 404u, 409u, 500u }) {
-        const auto got = classify(answer(status, { receipt }), true);
+    for (const unsigned status : {302u, 400u, 404u, 409u, 500u}) {
+        const auto got = classify(answer(status, {receipt}), true);
         CHECK(got.what != kind::receipt);
         CHECK(got.receipt_cms.empty());
     }
@@ -45,23 +45,23 @@ TEST_CASE("only a success with a receipt brings one", "[uplink]")
 
 TEST_CASE("a bare success leaves it open what became of the record", "[uplink]")
 {
-    for (const unsigned status : { 200u, 201u, 202u, 204u })
+    for (const unsigned status : {200u, 201u, 202u, 204u})
         CHECK(on_upload(status) == kind::unknown);
-    CHECK(on_upload(201, { { "Upload-Offset", "17" } }) == kind::unknown);
-    CHECK(on_upload(204, { { "Titip-Receipt", "not base64!" } }) == kind::unknown);
-    CHECK(on_upload(204, { { "Titip-Receipt", "" } }) != kind::link);
+    CHECK(on_upload(201, {{"Upload-Offset", "17"}}) == kind::unknown);
+    CHECK(on_upload(204, {{"Titip-Receipt", "not base64!"}}) == kind::unknown);
+    CHECK(on_upload(204, {{"Titip-Receipt", ""}}) != kind::link);
 }
 
 TEST_CASE("an answer with a position lets the upload go on from there", "[uplink]")
 {
-    const auto conflict = classify(answer(409, { { "Upload-Offset", "4711" } }), true);
+    const auto conflict = classify(answer(409, {{"Upload-Offset", "4711"}}), true);
     CHECK(conflict.what == kind::position_unknown);
     CHECK(conflict.offset == 4711);
     const auto busy = classify(answer(423), true);
     CHECK(busy.what == kind::position_unknown);
     CHECK_FALSE(busy.offset.has_value());
-    CHECK_FALSE(classify(answer(204, { { "Upload-Offset", "-3" } }), true).offset.has_value());
-    CHECK(classify(answer(204, { { "upload-offset", "0" } }), true).offset == 0);
+    CHECK_FALSE(classify(answer(204, {{"Upload-Offset", "-3"}}), true).offset.has_value());
+    CHECK(classify(answer(204, {{"upload-offset", "0"}}), true).offset == 0);
 }
 
 TEST_CASE("refusals of one record are told apart", "[uplink]")
@@ -86,30 +86,31 @@ TEST_CASE("who we are is refused everywhere, or anywhere but on an upload", "[up
 
 TEST_CASE("no record is blamed for an answer to something else", "[uplink]")
 {
-    for (const unsigned status : { 400u, 404u, 410u, 415u, 422u })
+    for (const unsigned status : {400u, 404u, 410u, 415u, 422u})
         CHECK(elsewhere(status) == kind::link);
 }
 
 TEST_CASE("a custodian that asks for a pause gets one, for an hour at the most", "[uplink]")
 {
-    for (const unsigned status : { 429u, 503u, 507u })
-        for (const bool upload : { false, true }) {
-            const auto got = classify(answer(status, { { "Retry-After", "120" } }), upload);
+    for (const unsigned status : {429u, 503u, 507u})
+        for (const bool upload : {false, true}) {
+            const auto got = classify(answer(status, {{"Retry-After", "120"}}), upload);
             CHECK(got.what == kind::admission);
             CHECK(got.retry_after == 2min);
         }
     CHECK(classify(answer(503), true).retry_after == 0ms);
-    CHECK(classify(answer(503, { { "Retry-After", "3600" } }), true).retry_after == 1h);
-    CHECK(classify(answer(503, { { "Retry-After", "86400" } }), true).retry_after == 1h);
-    CHECK(classify(answer(503, { { "Retry-After", "18446744073709551615" } }), true).retry_after == 1h);
-    for (const auto* odd : { "-5", "soon", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "" })
-        CHECK(classify(answer(503, { { "Retry-After", odd } }), true).retry_after == 0ms);
+    CHECK(classify(answer(503, {{"Retry-After", "3600"}}), true).retry_after == 1h);
+    CHECK(classify(answer(503, {{"Retry-After", "86400"}}), true).retry_after == 1h);
+    CHECK(classify(answer(503, {{"Retry-After", "18446744073709551615"}}), true).retry_after == 1h);
+    for (const auto* odd : {"-5", "soon", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", ""})
+        CHECK(classify(answer(503, {{"Retry-After", odd}}), true).retry_after == 0ms);
 }
 
 TEST_CASE("other troubles of the server, and what makes no sense, are the link's", "[uplink]")
 {
-    for (const unsigned status : { 100u, 402u, 405u, 408u, 418u, 451u, 500u, 501u, 502u, 504u, 511u, 599u })
-        for (const bool upload : { false, true }) {
+    for (const unsigned status :
+         {100u, 402u, 405u, 408u, 418u, 451u, 500u, 501u, 502u, 504u, 511u, 599u})
+        for (const bool upload : {false, true}) {
             CAPTURE(status);
             CHECK(classify(answer(status), upload).what == kind::link);
         }
@@ -117,31 +118,31 @@ TEST_CASE("other troubles of the server, and what makes no sense, are the link's
 
 TEST_CASE("a web page or a redirection is not the centre", "[uplink]")
 {
-    for (const unsigned status : { 301u, 302u, 303u, 307u, 308u }) {
-        CHECK(on_upload(status, { { "Location", "http://login.example/" } }) == kind::portal);
+    for (const unsigned status : {301u, 302u, 303u, 307u, 308u}) {
+        CHECK(on_upload(status, {{"Location", "http://login.example/"}}) == kind::portal);
         CHECK(elsewhere(status) == kind::portal);
     }
-    for (const unsigned status : { 200u, 403u, 404u, 503u }) {
-        CHECK(on_upload(status, { { "Content-Type", "text/html; charset=utf-8" } }) == kind::portal);
-        CHECK(elsewhere(status, { { "content-type", "text/html" } }) == kind::portal);
+    for (const unsigned status : {200u, 403u, 404u, 503u}) {
+        CHECK(on_upload(status, {{"Content-Type", "text/html; charset=utf-8"}}) == kind::portal);
+        CHECK(elsewhere(status, {{"content-type", "text/html"}}) == kind::portal);
     }
 }
 
 // RFC 9110 section 8.3.1: types compare without case.
 TEST_CASE("a web page is one however its type is spelt", "[uplink][!mayfail]")
 {
-    CHECK(elsewhere(200, { { "Content-Type", "Text/HTML" } }) == kind::portal);
+    CHECK(elsewhere(200, {{"Content-Type", "Text/HTML"}}) == kind::portal);
 }
 
 TEST_CASE("what a problem+json says is kept for people, anything else is not", "[uplink]")
 {
     auto refused = http::problem(422, "the manifest is not believed", "detail");
     CHECK(classify(refused, true).note == "the manifest is not believed");
-    auto plain = answer(422, { { "Content-Type", "text/plain" } });
+    auto plain = answer(422, {{"Content-Type", "text/plain"}});
     plain.body = to_bytes(as_bytes(R"({"title":"x"})"));
     CHECK(classify(plain, true).note.empty());
-    for (const auto* body : { "", "{", "[]", "{}", R"({"title":5})", "\xff" }) {
-        auto odd = answer(422, { { "Content-Type", "application/problem+json" } });
+    for (const auto* body : {"", "{", "[]", "{}", R"({"title":5})", "\xff"}) {
+        auto odd = answer(422, {{"Content-Type", "application/problem+json"}});
         odd.body = to_bytes(as_bytes(body));
         CHECK(classify(odd, true).note.empty());
         CHECK(classify(odd, true).what == kind::defect);

@@ -12,12 +12,12 @@ namespace titip::tests {
 inline void keeps_the_contract(vault::vault& keeper)
 {
     using vault::errc;
-    std::mt19937_64 random { 4 };
-    sender from { everyone().station };
+    std::mt19937_64 random{4};
+    sender from{everyone().station};
     const auto data = noise(10'000, random);
     const auto what = from.next(data);
     const auto part = [&data](std::size_t first, std::size_t size) {
-        return to_bytes(bytes_view { data }.subspan(first, size));
+        return to_bytes(bytes_view{data}.subspan(first, size));
     };
 
     SECTION("what nobody has offered is not found")
@@ -45,10 +45,10 @@ inline void keeps_the_contract(vault::vault& keeper)
         CHECK(finish(keeper.keep(what, 1, part(1, 10))).error() == errc::wrong_offset);
         CHECK(finish(keeper.complete(what, 1, part(1, 9'999))).error() == errc::wrong_offset);
         REQUIRE(finish(keeper.keep(what, 0, part(0, 100))).has_value());
-        for (const std::size_t wrong : { 0u, 99u, 101u }) {
+        for (const std::size_t wrong : {0u, 99u, 101u}) {
             CHECK(finish(keeper.keep(what, wrong, part(wrong, 10))).error() == errc::wrong_offset);
-            CHECK(finish(keeper.complete(what, wrong, part(wrong, data.size() - wrong))).error()
-                == errc::wrong_offset);
+            CHECK(finish(keeper.complete(what, wrong, part(wrong, data.size() - wrong))).error() ==
+                  errc::wrong_offset);
         }
         CHECK(finish(keeper.find(what.key())).value()->offset == 100);
     }
@@ -68,7 +68,7 @@ inline void keeps_the_contract(vault::vault& keeper)
 
     SECTION("two stations may choose the same id")
     {
-        sender neighbour { everyone().neighbour };
+        sender neighbour{everyone().neighbour};
         const auto others = noise(500, random);
         const auto other = neighbour.next(others, what.manifest.record);
         REQUIRE(finish(keeper.complete(what, 0, data)).has_value());
@@ -112,15 +112,15 @@ inline void keeps_the_contract(vault::vault& keeper)
     SECTION("a record resumed in odd pieces is the same record")
     {
         const auto big = noise(3 * 4'016 + 777, random);
-        for (const std::size_t piece : { 4'015u, 4'016u, 4'017u, 997u, 8'032u, 12'048u }) {
+        for (const std::size_t piece : {4'015u, 4'016u, 4'017u, 997u, 8'032u, 12'048u}) {
             CAPTURE(piece);
             const auto pieces = from.next(big);
             std::size_t offset = 0;
             for (; offset + piece < big.size(); offset += piece) {
-                const auto from_here = bytes_view { big }.subspan(offset, piece);
+                const auto from_here = bytes_view{big}.subspan(offset, piece);
                 REQUIRE(finish(keeper.keep(pieces, offset, to_bytes(from_here))).has_value());
             }
-            const auto rest = bytes_view { big }.subspan(offset);
+            const auto rest = bytes_view{big}.subspan(offset);
             REQUIRE(finish(keeper.complete(pieces, offset, to_bytes(rest))).has_value());
             CHECK((finish(keeper.read(pieces.key(), 0, big.size())).value() == big));
         }
@@ -150,8 +150,8 @@ inline void keeps_the_contract(vault::vault& keeper)
     SECTION("any part can be read from any offset")
     {
         REQUIRE(finish(keeper.complete(what, 0, data)).has_value());
-        for (const std::size_t offset : { 0u, 1u, 4'015u, 4'016u, 4'017u, 9'999u })
-            for (const std::size_t limit : { 0u, 1u, 4'016u, 8'033u, 20'000u }) {
+        for (const std::size_t offset : {0u, 1u, 4'015u, 4'016u, 4'017u, 9'999u})
+            for (const std::size_t limit : {0u, 1u, 4'016u, 8'033u, 20'000u}) {
                 CAPTURE(offset, limit);
                 const auto expected = part(offset, std::min(limit, data.size() - offset));
                 CHECK((finish(keeper.read(what.key(), offset, limit)).value() == expected));
@@ -169,16 +169,16 @@ inline void keeps_the_contract(vault::vault& keeper)
         REQUIRE(finish(keeper.keep(third, 0, noise(77, random))).has_value());
 
         const auto stranger = record_id::random();
-        const vault::question asked { .unsettled = { third.manifest.record, what.manifest.record,
-                                          stranger } };
+        const vault::question asked{
+            .unsettled = {third.manifest.record, what.manifest.record, stranger}};
         const auto answer = finish(keeper.reconcile(from.station(), asked)).value();
         const auto custody = said_in<envelope::custody>(answer.custody_cms);
         CHECK(custody.station == from.station());
         REQUIRE(custody.epochs.size() == 1);
         CHECK(custody.epochs[0].epoch == from.epoch());
-        CHECK(custody.epochs[0].ranges
-            == std::vector<envelope::held_range> {
-                { envelope::sequence { 1 }, envelope::sequence { 2 }, second.hash } });
+        CHECK(custody.epochs[0].ranges ==
+              std::vector<envelope::held_range>{
+                  {envelope::sequence{1}, envelope::sequence{2}, second.hash}});
         REQUIRE(answer.partials.size() == 1);
         CHECK(answer.partials[0].record == third.manifest.record);
         CHECK(answer.partials[0].digest == third.manifest.digest);
@@ -194,8 +194,8 @@ inline void keeps_the_contract(vault::vault& keeper)
     SECTION("a station that was never here holds nothing, and hears nothing of the others")
     {
         REQUIRE(finish(keeper.complete(what, 0, data)).has_value());
-        const auto answer
-            = finish(keeper.reconcile("office-2", { .unsettled = { what.manifest.record } })).value();
+        const auto answer =
+            finish(keeper.reconcile("office-2", {.unsettled = {what.manifest.record}})).value();
         CHECK(said_in<envelope::custody>(answer.custody_cms).epochs.empty());
         CHECK(answer.partials.empty());
         CHECK(answer.receipts.empty());

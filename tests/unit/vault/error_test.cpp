@@ -10,11 +10,12 @@ using vault::errc;
 
 TEST_CASE("who has to back off follows from what a custodian refused", "[vault]")
 {
-    const auto code = [](errc value) { return error_code { value }; };
+    const auto code = [](errc value) { return error_code{value}; };
     CHECK(code(errc::full) == fault::admission);
     CHECK(code(errc::store_failed) == fault::store);
-    for (const auto each : { errc::conflict, errc::wrong_offset, errc::unknown, errc::already_complete,
-             errc::rotten, errc::wrong_state, errc::erased }) {
+    for (const auto each :
+         {errc::conflict, errc::wrong_offset, errc::unknown, errc::already_complete, errc::rotten,
+          errc::wrong_state, errc::erased}) {
         CHECK(code(each) == fault::record);
         CHECK(code(each) != fault::store);
         CHECK(code(each) != fault::link);
@@ -38,7 +39,7 @@ TEST_CASE("every refusal and every finding has words of its own", "[vault]")
 {
     std::set<std::string> said;
     for (int value = 1; value <= 9; ++value)
-        said.insert(error_code { static_cast<errc>(value) }.message());
+        said.insert(error_code{static_cast<errc>(value)}.message());
     CHECK(said.size() == 9);
     std::set<std::string_view> kinds;
     for (int value = 1; value <= 5; ++value)

@@ -8,10 +8,12 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 /// What tests of custodians share: nodes with certificates, numbered offers, and a way to run what a
@@ -30,36 +32,46 @@ inline void rethrow(std::exception_ptr failed)
         std::rethrow_exception(failed);
 }
 
+/// Where all coroutines of a test run. It outlives every store: the journal's writer keeps what it did
+/// last, and with it its caller's executor, until there is more to do.
+inline asio::io_context& home()
+{
+    static asio::io_context context;
+    return context;
+}
+
+template <class IsDone>
+void run_until(IsDone is_done)
+{
+    home().restart();
+    while (!is_done())
+        if (home().run_one() == 0)
+            throw std::logic_error{"nothing is left to run, and the work is not done"};
+}
+
 /// Runs all at once on one thread; what they return, in order.
 template <class T>
 std::vector<T> finish_all(std::vector<asio::awaitable<T>> work)
 {
-    asio::io_context context;
     std::vector<std::optional<T>> found(work.size());
     for (std::size_t i = 0; i < work.size(); ++i)
-        asio::co_spawn(context, put_into(found[i], std::move(work[i])), rethrow);
-    context.run();
+        asio::co_spawn(home(), put_into(found[i], std::move(work[i])), rethrow);
+    run_until([&found] {
+        return std::ranges::all_of(found, [](const auto& each) { return each.has_value(); });
+    });
     std::vector<T> out;
     for (auto& each : found)
-        out.push_back(std::move(each.value()));
+        out.push_back(std::move(*each));
     return out;
 }
 
 template <class T>
 T finish(asio::awaitable<T> work)
 {
-    asio::io_context context;
     std::optional<T> out;
-    asio::co_spawn(context, put_into(out, std::move(work)), rethrow);
-    context.run();
-    return std::move(out.value());
-}
-
-inline void finish(asio::awaitable<void> work)
-{
-    asio::io_context context;
-    asio::co_spawn(context, std::move(work), rethrow);
-    context.run();
+    asio::co_spawn(home(), put_into(out, std::move(work)), rethrow);
+    run_until([&out] { return out.has_value(); });
+    return std::move(*out);
 }
 
 inline std::shared_ptr<const trust::identity> identity_of(const support::credential& from)
@@ -95,10 +107,7 @@ inline bytes noise(std::size_t size_bytes, std::mt19937_64& random)
 /// A station that numbers what it offers.
 class sender {
 public:
-    explicit sender(std::shared_ptr<const trust::identity> who)
-        : who_(std::move(who))
-    {
-    }
+    explicit sender(std::shared_ptr<const trust::identity> who) : who_(std::move(who)) {}
 
     vault::offer next(bytes_view sealed, record_id id = record_id::random())
     {
@@ -109,20 +118,19 @@ public:
 
     /// Any number that names any manifest before it.
     vault::offer offer_at(std::uint64_t number, const digest& previous, bytes_view sealed,
-        record_id id = record_id::random()) const
+                          record_id id = record_id::random()) const
     {
-        const envelope::manifest said { .record = id,
-            .station = who_->self().name,
-            .epoch = epoch_,
-            .at = envelope::sequence { number },
-            .taken_at = from_ms(1'764'000'000'000),
-            .size_bytes = sealed.size(),
-            .digest = sha256(sealed),
-            .previous = previous };
+        const envelope::manifest said{.record = id,
+                                      .station = who_->self().name,
+                                      .epoch = epoch_,
+                                      .at = envelope::sequence{number},
+                                      .taken_at = from_ms(1'764'000'000'000),
+                                      .size_bytes = sealed.size(),
+                                      .digest = sha256(sealed),
+                                      .previous = previous};
         const auto statement = envelope::encode(said);
-        return { .cms = who_->sign(statement),
-            .manifest = said,
-            .hash = envelope::hash_of(statement) };
+        return {
+            .cms = who_->sign(statement), .manifest = said, .hash = envelope::hash_of(statement)};
     }
 
     const epoch_id& epoch() const noexcept { return epoch_; }
@@ -132,7 +140,7 @@ private:
     std::shared_ptr<const trust::identity> who_;
     epoch_id epoch_ = epoch_id::random();
     std::uint64_t last_ = 0;
-    digest last_hash_ {};
+    digest last_hash_{};
 };
 
 /// What a CMS that we made ourselves says.
