@@ -165,6 +165,18 @@ directory_lock::directory_lock(const std::filesystem::path& directory)
 
 directory_lock::~directory_lock() { ::close(file_); }
 
+void directory_lock::note_commit(std::uint64_t transaction) noexcept
+{
+    // Failing costs a check at the next start, nothing else.
+    [[maybe_unused]] const auto put = ::pwrite(file_, &transaction, sizeof transaction, 0);
+}
+
+std::uint64_t directory_lock::noted_commit() const noexcept
+{
+    std::uint64_t out = 0;
+    return ::pread(file_, &out, sizeof out, 0) == sizeof out ? out : 0;
+}
+
 void check_meta_pages(const std::filesystem::path& data_file)
 {
     const int file = ::open(data_file.c_str(), O_RDONLY | O_CLOEXEC);
@@ -235,6 +247,11 @@ result<std::unique_ptr<store>, open_failure> store::open(
         {
             transaction txn { p->env->get(), transaction::mode::write };
             const auto newest = txn.id() - 1;
+            if (p->lock.noted_commit() > newest)
+                refuse(kind::untrusted,
+                    fmt::format("the newest commit here is {}, but {} was made: a commit was lost; delete "
+                                "nothing, leave the machine as it is and call the centre",
+                        newest, p->lock.noted_commit()));
             p->t = open_tables(txn);
             const auto key = key_builder {}.text("meta");
             if (const auto stored = txn.get(p->t.meta, key)) {
@@ -258,6 +275,7 @@ result<std::unique_ptr<store>, open_failure> store::open(
         p->failed = std::move(failed);
         p->newest = to_totals(meta);
         p->newest.file_bytes = p->room->file_bytes();
+        p->newest.has_room = p->room->top_up() && live_bytes(meta) < p->opts.quota_bytes;
         auto& shared = *p;
         p->writer = std::make_unique<journal::writer>(
             p->env->get(), p->t, std::move(meta),

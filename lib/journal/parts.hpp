@@ -31,6 +31,12 @@ public:
     directory_lock(const directory_lock&) = delete;
     ~directory_lock();
 
+    /// The newest commit, told beside the store: a meta page that lost a bit may show an older one, and
+    /// then LMDB goes back to the commit before without a word. Not synced: written after the commit, so
+    /// that what survives a power failure is never newer than the store.
+    void note_commit(std::uint64_t transaction) noexcept;
+    std::uint64_t noted_commit() const noexcept;
+
 private:
     int file_ = -1;
 };

@@ -242,12 +242,10 @@ asio::awaitable<result<upstream_view>> store::upstream()
             return out;
         cursor walk { txn, t.rows };
         for (auto each = walk.first(); each; each = walk.next()) {
-            v1::Row row;
-            open_row(seed::row, each->key, each->value, row);
-            if (row.station() != parts_->opts.node)
-                continue;
-            if (row.held() || row.state() == v1::STATE_QUARANTINED)
-                add_kept(out.kept, row);
+            const auto row = find_good_row(txn, t, place { read_u64(each->key) });
+            if (row && row->station() == parts_->opts.node
+                && (row->held() || row->state() == v1::STATE_QUARANTINED))
+                add_kept(out.kept, *row);
         }
         return out;
     };
@@ -264,10 +262,12 @@ asio::awaitable<result<std::vector<record_view>>> store::list(
         cursor walk { txn, t.rows };
         for (auto each = walk.seek(place_key(place { from })); each && out.size() < limit;
              each = walk.next()) {
-            v1::Row row;
-            open_row(seed::row, each->key, each->value, row);
-            if (fits(row, filter))
-                out.push_back(to_view(place { read_u64(each->key) }, row));
+            const place at { read_u64(each->key) };
+            if (const auto row = find_good_row(txn, t, at)) {
+                if (fits(*row, filter))
+                    out.push_back(to_view(at, *row));
+            } else if (!filter.state || *filter.state == state::quarantined)
+                out.push_back({ .place = at, .state = state::quarantined, .reason = reason::rotten, .note = "its row cannot be read" });
         }
         return out;
     };

@@ -107,6 +107,15 @@ std::optional<v1::Row> find_row(const transaction& txn, const tables& t, place a
     return row;
 }
 
+std::optional<v1::Row> find_good_row(const transaction& txn, const tables& t, place at)
+{
+    try {
+        return find_row(txn, t, at);
+    } catch (const rotten_row&) {
+        return std::nullopt;
+    }
+}
+
 std::optional<place> find_place(const transaction& txn, const tables& t, const vault::key& k)
 {
     const auto stored = txn.get(t.by_id, id_key(k));

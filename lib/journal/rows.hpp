@@ -71,6 +71,8 @@ state to_state(v1::State s);
 v1::State to_proto(state s);
 
 std::optional<v1::Row> find_row(const transaction& txn, const tables& t, place at);
+/// Nothing also for a row that is rotten: where one bad record must not hide the others.
+std::optional<v1::Row> find_good_row(const transaction& txn, const tables& t, place at);
 std::optional<place> find_place(const transaction& txn, const tables& t, const vault::key& k);
 
 } // namespace titip::journal

@@ -7,6 +7,11 @@ namespace titip::journal {
 
 namespace {
 
+    struct due {
+        std::int64_t opened_ms = 0;
+        place at {};
+    };
+
     constexpr std::size_t erase_batch = 16; // a free list entry of 64 records needs pages in a row
 
     /// One act inside the writer's transaction whose result a coroutine waits for.
@@ -78,6 +83,7 @@ asio::awaitable<result<T>> store::commit(Act act, std::size_t weight_bytes, bool
 
 void store::parts::on_commit(writer::outcome outcome)
 {
+    lock.note_commit(outcome.meta.transaction());
     const std::lock_guard guard { mutex };
     auto file_bytes = outcome.file_bytes;
     newest = to_totals(outcome.meta);
@@ -138,7 +144,16 @@ asio::awaitable<result<std::uint32_t>> store::count_failure(place at)
 
 asio::awaitable<result<void>> store::quarantine(place at, reason why, std::string note)
 {
-    auto act = [at, why, note = std::move(note)](writing& w) { return w.quarantine(at, why, note); };
+    auto act = [at, why, note = std::move(note)](writing& w) -> result<void> {
+        try {
+            return w.quarantine(at, why, note);
+        } catch (const rotten_row& rotten) {
+            if (!rotten.concerns_one_record())
+                throw;
+            w.unqueue(at); // nobody can read what it was: it must not be tried for ever
+            return ::titip::vault::errc::rotten;
+        }
+    };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
@@ -157,24 +172,26 @@ asio::awaitable<result<void>> store::take_verdicts(
 asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 {
     const auto limit = to_ms(now().newest_signed) - keep.count();
-    auto find_due = [this, limit]() -> result<std::vector<place>> {
-        std::vector<place> out;
+    auto find_due = [this, limit]() -> result<std::vector<due>> {
+        std::vector<due> out;
         const transaction txn { parts_->env->get(), transaction::mode::read };
         cursor walk { txn, parts_->t.opened };
         for (auto each = walk.first(); each && out.size() < erase_batch; each = walk.next()) {
             if (static_cast<std::int64_t>(read_u64(each->key)) > limit)
                 break;
-            out.push_back(place { read_u64(each->key.subspan(8)) });
+            out.push_back({ static_cast<std::int64_t>(read_u64(each->key)),
+                place { read_u64(each->key.subspan(8)) } });
         }
         return out;
     };
-    const auto due = co_await run_on(parts_->pool, std::move(find_due));
-    if (!due || due->empty())
+    auto look = [this, find_due = std::move(find_due)]() mutable { return parts_->guarded(find_due); };
+    const auto found = co_await run_on(parts_->pool, std::move(look));
+    if (!found || found->empty())
         co_return std::size_t { 0 };
-    auto act = [due = *due](writing& w) -> result<std::size_t> {
+    auto act = [found = *found](writing& w) -> result<std::size_t> {
         std::size_t erased = 0;
-        for (const auto each : due)
-            erased += w.erase(each).has_value() ? 1 : 0;
+        for (const auto& each : found)
+            erased += w.erase_due(each.opened_ms, each.at) ? 1 : 0;
         return erased;
     };
     co_return co_await commit<std::size_t>(std::move(act), 0, true);
@@ -238,13 +255,14 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
     constexpr std::size_t most = ::titip::vault::most_unsettled;
     // What it says of this epoch, against what we hold: where it covers a record that still waits, the
     // receipt was lost; where it does not cover one that was delivered, the upstream lost a record.
-    auto compare = [this, said]() {
-        std::pair<std::vector<record_id>, std::vector<::titip::vault::finding>> out;
+    using comparison = std::pair<std::vector<record_id>, std::vector<::titip::vault::finding>>;
+    auto compare = [this, said]() -> result<comparison> {
+        comparison out;
         const transaction txn { parts_->env->get(), transaction::mode::read };
         const epoch_custody_view view { said, parts_->epoch };
         cursor walk { txn, parts_->t.queue };
         for (auto each = walk.first(); each && out.first.size() < most; each = walk.next()) {
-            const auto row = find_row(txn, parts_->t, place { read_u64(each->key.subspan(1)) });
+            const auto row = find_good_row(txn, parts_->t, place { read_u64(each->key.subspan(1)) });
             if (row && row->station() == said.station && view.covers(row->sequence()))
                 out.first.push_back(key_of(*row).record);
         }
@@ -253,7 +271,7 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
                 const auto at = txn.get(parts_->t.by_sequence, sequence_key(said.station, parts_->epoch, n));
                 if (!at)
                     break;
-                const auto row = find_row(txn, parts_->t, place { read_u64(*at) });
+                const auto row = find_good_row(txn, parts_->t, place { read_u64(*at) });
                 if (!row || row->state() == v1::WAITING || row->receipt().empty())
                     continue;
                 if (!out.second.empty() && out.second.back().last + 1 == n)
@@ -270,7 +288,11 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
             }
         return out;
     };
-    auto [covered, lost] = co_await run_on(parts_->pool, std::move(compare));
+    auto job = [this, compare = std::move(compare)]() mutable { return parts_->guarded(compare); };
+    auto compared = co_await run_on(parts_->pool, std::move(job));
+    if (!compared)
+        co_return compared.error();
+    auto& [covered, lost] = *compared;
     findings.insert(findings.end(), lost.begin(), lost.end());
     auto act = [cms = std::move(cms), at = said.at, findings = std::move(findings)](
                    writing& w) -> result<void> {

@@ -69,7 +69,10 @@ writer::batch writer::take_batch()
 
 void writer::run()
 {
-    for (auto group = take_batch(); !group.empty(); group = take_batch()) {
+    for (;;) {
+        auto group = take_batch();
+        if (group.empty())
+            return;
         auto failed = commit(group);
         if (failed == vault::errc::full && group.size() > 1) {
             // What frees space, or records that custody has moved, must not wait for what needs space.

@@ -699,6 +699,24 @@ result<void> writing::erase(place at)
     return {};
 }
 
+bool writing::erase_due(std::int64_t opened_ms, place at)
+{
+    try {
+        return erase(at).has_value();
+    } catch (const rotten_row& rotten) {
+        if (!rotten.concerns_one_record())
+            throw;
+        txn_.erase(t_.opened, opened_key(opened_ms, at));
+        return false;
+    }
+}
+
+void writing::unqueue(place at)
+{
+    for (const auto lane : { envelope::lane::urgent, envelope::lane::ordinary, envelope::lane::bulk })
+        txn_.erase(t_.queue, queue_key(lane, at));
+}
+
 void writing::set_paused(bool paused)
 {
     if (meta_.paused() == paused)

@@ -44,6 +44,10 @@ public:
     /// At the centre: signs and keeps a verdict. errc::conflict if the record here has another digest.
     result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind);
     result<void> erase(place at);
+    /// Erases what the table of opened records names; false, and never again, if its row is rotten.
+    bool erase_due(std::int64_t opened_ms, place at);
+    /// Takes a record whose row nobody can read out of the queue.
+    void unqueue(place at);
     void set_paused(bool paused);
     void note(v1::Entry::Event event, std::string_view detail, milliseconds duration = {});
 

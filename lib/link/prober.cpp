@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
@@ -58,7 +59,7 @@ namespace {
     result<node_info, probe_failure> judge(const http::response& answer)
     {
         const auto type = answer.fields.find("Content-Type").value_or("");
-        if (type.starts_with("text/html") || (answer.status >= 300 && answer.status < 400))
+        if (boost::beast::iequals(type.substr(0, 9), "text/html") || (answer.status >= 300 && answer.status < 400))
             return failed(verdict::portal, fmt::format("a web page answered ({})", answer.status));
         if (answer.status == 401 || answer.status == 403)
             return failed(verdict::auth, fmt::format("the upstream does not accept this node ({})", answer.status));

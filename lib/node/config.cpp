@@ -163,7 +163,10 @@ namespace {
         config::upstream_options out;
         const auto text = from.required("url", "https://titip.example:8443");
         const auto url = boost::urls::parse_uri(text);
-        if (!url || url->scheme() != "https" || url->host().empty() || !(url->path().empty() || url->path() == "/"))
+        const bool is_plain = url && url->scheme() == "https" && !url->host().empty()
+            && (url->path().empty() || url->path() == "/") && !url->has_query() && !url->has_fragment()
+            && !url->has_userinfo() && (!url->has_port() || (is_port(url->port()) && url->port_number() != 0));
+        if (!is_plain)
             from.wrong("url", fmt::format("\"{}\" must be https://HOST:PORT", text));
         out.host = url->host_address();
         out.port = url->has_port() ? std::string { url->port() } : "8443";

@@ -1,5 +1,6 @@
 #include "uplink/outcome.hpp"
 
+#include <boost/beast/core/string.hpp>
 #include <boost/json/parse.hpp>
 
 #include <algorithm>
@@ -36,7 +37,7 @@ namespace {
     bool is_html(const http::response& answer)
     {
         const auto type = answer.fields.find("Content-Type");
-        return type && type->starts_with("text/html");
+        return type && boost::beast::iequals(type->substr(0, 9), "text/html");
     }
 
     kind kind_of(const http::response& answer, bool on_upload)
