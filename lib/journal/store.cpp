@@ -46,6 +46,17 @@ namespace {
         result<T> value_ { error_code { vault::errc::store_failed } };
     };
 
+    bool is_all_waiting(const transaction& txn, const tables& t, const ::titip::vault::finding& gap)
+    {
+        for (auto n = gap.first; n <= gap.last; ++n) {
+            const auto at = txn.get(t.by_sequence, sequence_key(gap.station, gap.epoch, n));
+            const auto row = at ? find_good_row(txn, t, place { read_u64(*at) }) : std::nullopt;
+            if (!row || row->state() != v1::WAITING)
+                return false;
+        }
+        return true;
+    }
+
     class pulse_operation final : public operation {
     public:
         explicit pulse_operation(std::function<void()> done)
@@ -256,7 +267,7 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
     // What it says of this epoch, against what we hold: where it covers a record that still waits, the
     // receipt was lost; where it does not cover one that was delivered, the upstream lost a record.
     using comparison = std::pair<std::vector<record_id>, std::vector<::titip::vault::finding>>;
-    auto compare = [this, said]() -> result<comparison> {
+    auto compare = [this, said, findings = std::move(findings)]() -> result<comparison> {
         comparison out;
         const transaction txn { parts_->env->get(), transaction::mode::read };
         const epoch_custody_view view { said, parts_->epoch };
@@ -266,6 +277,10 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
             if (row && row->station() == said.station && view.covers(row->sequence()))
                 out.first.push_back(key_of(*row).record);
         }
+        // Records overtake each other: a number that still waits here is on its way, not missing.
+        for (const auto& each : findings)
+            if (each.what != ::titip::vault::finding::kind::gap || !is_all_waiting(txn, parts_->t, each))
+                out.second.push_back(each);
         for (const auto& [first, last] : view.gaps())
             for (auto n = first; n <= last; ++n) {
                 const auto at = txn.get(parts_->t.by_sequence, sequence_key(said.station, parts_->epoch, n));
@@ -274,7 +289,8 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
                 const auto row = find_good_row(txn, parts_->t, place { read_u64(*at) });
                 if (!row || row->state() == v1::WAITING || row->receipt().empty())
                     continue;
-                if (!out.second.empty() && out.second.back().last + 1 == n)
+                if (!out.second.empty() && out.second.back().what == ::titip::vault::finding::kind::not_held
+                    && out.second.back().last + 1 == n)
                     out.second.back().last = n;
                 else
                     out.second.push_back({ .what = ::titip::vault::finding::kind::not_held,
@@ -292,9 +308,8 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
     auto compared = co_await run_on(parts_->pool, std::move(job));
     if (!compared)
         co_return compared.error();
-    auto& [covered, lost] = *compared;
-    findings.insert(findings.end(), lost.begin(), lost.end());
-    auto act = [cms = std::move(cms), at = said.at, findings = std::move(findings)](
+    auto& [covered, noticed] = *compared;
+    auto act = [cms = std::move(cms), at = said.at, findings = std::move(noticed)](
                    writing& w) -> result<void> {
         w.note_custody(cms, at, findings);
         return {};
