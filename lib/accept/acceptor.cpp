@@ -1,7 +1,8 @@
 #include "accept/acceptor.hpp"
 
 #include <fmt/format.h>
-#include <openssl/crypto.h>
+
+#include <cstring>
 
 namespace titip::accept {
 
@@ -17,7 +18,7 @@ namespace {
         {
         }
         plaintext(const plaintext&) = delete;
-        ~plaintext() { OPENSSL_cleanse(body_.data(), body_.size()); }
+        ~plaintext() { ::explicit_bzero(body_.data(), body_.size()); }
         bytes_view view() const noexcept { return body_; }
 
     private:

@@ -5,9 +5,8 @@
 
 #include <titip/v1/enrollment.pb.h>
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
+#include <cstring>
 
 namespace titip::enrollment {
 
@@ -18,7 +17,7 @@ constexpr std::int64_t end_of_time_ms = 253'402'300'800'000;
 
 void cleanse(std::string* text)
 {
-    OPENSSL_cleanse(text->data(), text->size());
+    ::explicit_bzero(text->data(), text->size());
 }
 
 void cleanse(v1::Biodata& it)
@@ -64,7 +63,7 @@ bool parse_mended(bytes_view submitted, const std::vector<survey::text>& wrong,
     for (const auto& each : wrong)
         std::ranges::fill(std::span{copy}.subspan(each.offset, each.size), std::byte{'?'});
     const bool good = parse(copy, into);
-    OPENSSL_cleanse(copy.data(), copy.size());
+    ::explicit_bzero(copy.data(), copy.size());
     return good;
 }
 

@@ -21,8 +21,10 @@ namespace {
             = txn.reserve(t.chunks, key, chunk_header_bytes + head.size() + tail.size());
         std::memset(value.data() + 8, 0, chunk_header_bytes - 8);
         const auto payload = value.subspan(chunk_header_bytes);
-        std::ranges::copy(head, payload.begin());
-        std::ranges::copy(tail, payload.begin() + static_cast<std::ptrdiff_t>(head.size()));
+        // memcpy by name: GCC 12 makes a loop of single bytes of std::ranges::copy here, 0.7 ms/MB.
+        if (!head.empty())
+            std::memcpy(payload.data(), head.data(), head.size());
+        std::memcpy(payload.data() + head.size(), tail.data(), tail.size());
         const auto sum = checksum(seed::chunk, key, value.subspan(8));
         std::memcpy(value.data(), &sum, sizeof sum);
     }
