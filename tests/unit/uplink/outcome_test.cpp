@@ -129,7 +129,7 @@ TEST_CASE("a web page or a redirection is not the centre", "[uplink]")
 }
 
 // RFC 9110 section 8.3.1: types compare without case.
-TEST_CASE("a web page is one however its type is spelt", "[uplink][!mayfail]")
+TEST_CASE("a web page is one however its type is spelt", "[uplink]")
 {
     CHECK(elsewhere(200, {{"Content-Type", "Text/HTML"}}) == kind::portal);
 }
