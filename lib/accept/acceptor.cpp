@@ -18,7 +18,11 @@ namespace {
         {
         }
         plaintext(const plaintext&) = delete;
-        ~plaintext() { ::explicit_bzero(body_.data(), body_.size()); }
+        ~plaintext()
+        {
+            if (!body_.empty()) // the data of an empty one may be null
+                ::explicit_bzero(body_.data(), body_.size());
+        }
         bytes_view view() const noexcept { return body_; }
 
     private:
