@@ -68,12 +68,15 @@ owned_cms envelope_for(const std::vector<std::shared_ptr<X509>>& recipients)
     return out;
 }
 
-// A memory BIO that grows by a third at a time copies everything at every step.
+// A memory BIO that grows by a third at a time copies everything at every step, and BUF_MEM_grow()
+// writes zeros first.
 void reserve(BIO* memory, std::size_t size)
 {
     owned<BUF_MEM, BUF_MEM_free> buffer{BUF_MEM_new()};
-    require(buffer && BUF_MEM_grow(buffer.get(), size) == size);
-    buffer->length = 0;
+    require(buffer != nullptr);
+    buffer->data = static_cast<char*>(OPENSSL_malloc(size));
+    require(buffer->data != nullptr);
+    buffer->max = size;
     require(BIO_set_mem_buf(memory, buffer.get(), BIO_CLOSE) == 1);
     buffer.release();
 }
