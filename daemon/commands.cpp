@@ -19,107 +19,114 @@ namespace titip::cli {
 
 namespace {
 
-    namespace words = control::words;
-    using boost::json::object;
+namespace words = control::words;
+using boost::json::object;
 
-    object to_object(bytes_view body)
-    {
-        boost::system::error_code failed;
-        auto value = boost::json::parse(as_text(body), failed);
-        return !failed && value.is_object() ? value.get_object() : object {};
+object to_object(bytes_view body)
+{
+    boost::system::error_code failed;
+    auto value = boost::json::parse(as_text(body), failed);
+    return !failed && value.is_object() ? value.get_object() : object{};
+}
+
+std::vector<object> to_objects(bytes_view body)
+{
+    std::vector<object> out;
+    auto text = as_text(body);
+    while (!text.empty()) {
+        const auto end = std::min(text.find('\n'), text.size());
+        if (end > 0)
+            out.push_back(to_object(as_bytes(text.substr(0, end))));
+        text.remove_prefix(std::min(end + 1, text.size()));
     }
+    return out;
+}
 
-    std::vector<object> to_objects(bytes_view body)
-    {
-        std::vector<object> out;
-        auto text = as_text(body);
-        while (!text.empty()) {
-            const auto end = std::min(text.find('\n'), text.size());
-            if (end > 0)
-                out.push_back(to_object(as_bytes(text.substr(0, end))));
-            text.remove_prefix(std::min(end + 1, text.size()));
-        }
-        return out;
-    }
+void print(const std::vector<std::string>& lines)
+{
+    for (const auto& each : lines)
+        fmt::print("{}\n", each);
+}
 
-    void print(const std::vector<std::string>& lines)
-    {
-        for (const auto& each : lines)
-            fmt::print("{}\n", each);
-    }
-
-    int code_of(unsigned status)
-    {
-        switch (status) {
-        case 200:
-        case 201: return done;
-        case 403: return not_allowed;
-        case 404: return no_such_record;
-        case 400: return usage;
-        case 503: return untrusted;
-        default: return refused;
-        }
-    }
-
-    int complain(const session& with, const http::response& answer)
-    {
-        const auto problem = to_object(answer.body);
-        if (with.json)
-            fmt::print("{}\n", boost::json::serialize(problem));
-        else
-            for (const auto& each : words::problem(problem))
-                fmt::print(stderr, "titip: {}\n", each);
-        return code_of(answer.status);
-    }
-
-    int unreached(const session& with, const error_code& why)
-    {
-        fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
-        return unreachable;
-    }
-
-    std::string record_target(const session& with, const std::string& id, std::string_view part = {})
-    {
-        auto out = "/v1/records/" + id;
-        if (!part.empty())
-            out += fmt::format("/{}", part);
-        if (!with.station.empty())
-            out += "?station=" + with.station;
-        return out;
-    }
-
-    std::string_view text_of(const object& from, std::string_view key)
-    {
-        const auto* value = from.if_contains(key);
-        return value && value->is_string() ? std::string_view { value->get_string() } : std::string_view {};
-    }
-
-    std::uint64_t number_of(const object& from, std::string_view key)
-    {
-        const auto* value = from.if_contains(key);
-        boost::system::error_code not_one;
-        return value ? value->to_number<std::uint64_t>(not_one) : 0;
-    }
-
-    void say(const session& with, const http::response& answer, std::vector<std::string> (*in_words)(const object&))
-    {
-        if (with.json)
-            fmt::print("{}", as_text(answer.body));
-        else
-            print(in_words(to_object(answer.body)));
-    }
-
-    int ask(session& with, std::string_view method, const std::string& target,
-        std::vector<std::string> (*in_words)(const object&))
-    {
-        const auto answer = with.client.exchange(method, target);
-        if (!answer)
-            return unreached(with, answer.error());
-        if (answer->status != 200)
-            return complain(with, *answer);
-        say(with, *answer, in_words);
+int code_of(unsigned status)
+{
+    switch (status) {
+    case 200:
+    case 201:
         return done;
+    case 403:
+        return not_allowed;
+    case 404:
+        return no_such_record;
+    case 400:
+        return usage;
+    case 503:
+        return untrusted;
+    default:
+        return refused;
     }
+}
+
+int complain(const session& with, const http::response& answer)
+{
+    const auto problem = to_object(answer.body);
+    if (with.json)
+        fmt::print("{}\n", boost::json::serialize(problem));
+    else
+        for (const auto& each : words::problem(problem))
+            fmt::print(stderr, "titip: {}\n", each);
+    return code_of(answer.status);
+}
+
+int unreached(const session& with, const error_code& why)
+{
+    fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
+    return unreachable;
+}
+
+std::string record_target(const session& with, const std::string& id, std::string_view part = {})
+{
+    auto out = "/v1/records/" + id;
+    if (!part.empty())
+        out += fmt::format("/{}", part);
+    if (!with.station.empty())
+        out += "?station=" + with.station;
+    return out;
+}
+
+std::string_view text_of(const object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    return value && value->is_string() ? std::string_view{value->get_string()} : std::string_view{};
+}
+
+std::uint64_t number_of(const object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    boost::system::error_code not_one;
+    return value ? value->to_number<std::uint64_t>(not_one) : 0;
+}
+
+void say(const session& with, const http::response& answer,
+         std::vector<std::string> (*in_words)(const object&))
+{
+    if (with.json)
+        fmt::print("{}", as_text(answer.body));
+    else
+        print(in_words(to_object(answer.body)));
+}
+
+int ask(session& with, std::string_view method, const std::string& target,
+        std::vector<std::string> (*in_words)(const object&))
+{
+    const auto answer = with.client.exchange(method, target);
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    say(with, *answer, in_words);
+    return done;
+}
 
 } // namespace
 
@@ -131,7 +138,8 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
         const auto id = body ? id_of_enrollment(*body) : std::nullopt;
         if (!id) {
             fmt::print(stderr, "titip: {}: {}\n", file,
-                body ? "not an enrollment: it carries no record id" : body.error().message());
+                       body ? "not an enrollment: it carries no record id"
+                            : body.error().message());
             worst = std::max<int>(worst, refused);
             continue;
         }
@@ -150,7 +158,7 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
         if (with.json)
             fmt::print("{}", as_text(answer->body));
         else
-            fmt::print("{}\n", words::accepted(to_object(answer->body)));
+            fmt::print("{}\n", words::accepted(to_object(answer->body), answer->status == 201));
     }
     return worst;
 }
@@ -189,7 +197,8 @@ int list(session& with, const list_options& options)
     if (!options.older.empty()) {
         const auto age = parse_duration(options.older);
         if (!age) {
-            fmt::print(stderr, "titip: --older {}: write a number and a unit, \"3 days\"\n", options.older);
+            fmt::print(stderr, "titip: --older {}: write a number and a unit, \"3 days\"\n",
+                       options.older);
             return usage;
         }
         filter += fmt::format("&before_ms={}", to_ms(wall_now() - *age));
@@ -197,7 +206,8 @@ int list(session& with, const list_options& options)
     std::uint64_t after = 0;
     bool is_first = true;
     for (;;) {
-        const auto answer = with.client.exchange("GET", fmt::format("/v1/records?after={}{}", after, filter));
+        const auto answer =
+            with.client.exchange("GET", fmt::format("/v1/records?after={}{}", after, filter));
         if (!answer)
             return unreached(with, answer.error());
         if (answer->status != 200)
@@ -217,7 +227,10 @@ int list(session& with, const list_options& options)
     }
 }
 
-int show(session& with, const std::string& id) { return ask(with, "GET", record_target(with, id), words::record); }
+int show(session& with, const std::string& id)
+{
+    return ask(with, "GET", record_target(with, id), words::record);
+}
 
 int act_on_record(session& with, const std::string& id, const std::string& action)
 {
@@ -261,34 +274,35 @@ int events(session& with, std::uint64_t after, bool follow)
 
 namespace {
 
-    /// Whether the condition holds now; an exit code if it cannot be told.
-    result<bool, int> holds(session& with, const std::string& until)
-    {
-        using answer_is = result<bool, int>;
-        const auto is_about_record = until.starts_with("delivered=");
-        const auto answer = with.client.exchange("GET",
-            is_about_record ? record_target(with, until.substr(10)) : std::string { "/v1/status" });
-        if (!answer)
-            return answer_is { boost::system::in_place_error, unreached(with, answer.error()) };
-        if (answer->status != 200)
-            return answer_is { boost::system::in_place_error, complain(with, *answer) };
-        const auto body = to_object(answer->body);
-        if (body.contains("safe_mode")) {
-            print(words::status(body));
-            return answer_is { boost::system::in_place_error, untrusted };
-        }
-        bool out = false;
-        if (is_about_record) {
-            const auto state = text_of(body, "state");
-            out = state == "delivered" || state == "opened" || state == "erased";
-        } else if (until == "online") {
-            const auto* link = body.if_contains("link");
-            out = link && link->is_object() && link->get_object().contains("up") && link->get_object().at("up").as_bool();
-        } else {
-            out = number_of(body.at("records").as_object().at("waiting").as_object(), "records") == 0;
-        }
-        return answer_is { boost::system::in_place_value, out };
+/// Whether the condition holds now; an exit code if it cannot be told.
+result<bool, int> holds(session& with, const std::string& until)
+{
+    using answer_is = result<bool, int>;
+    const auto is_about_record = until.starts_with("delivered=");
+    const auto answer = with.client.exchange(
+        "GET", is_about_record ? record_target(with, until.substr(10)) : std::string{"/v1/status"});
+    if (!answer)
+        return answer_is{boost::system::in_place_error, unreached(with, answer.error())};
+    if (answer->status != 200)
+        return answer_is{boost::system::in_place_error, complain(with, *answer)};
+    const auto body = to_object(answer->body);
+    if (body.contains("safe_mode")) {
+        print(words::status(body));
+        return answer_is{boost::system::in_place_error, untrusted};
     }
+    bool out = false;
+    if (is_about_record) {
+        const auto state = text_of(body, "state");
+        out = state == "delivered" || state == "opened" || state == "erased";
+    } else if (until == "online") {
+        const auto* link = body.if_contains("link");
+        out = link && link->is_object() && link->get_object().contains("up") &&
+              link->get_object().at("up").as_bool();
+    } else {
+        out = number_of(body.at("records").as_object().at("waiting").as_object(), "records") == 0;
+    }
+    return answer_is{boost::system::in_place_value, out};
+}
 
 } // namespace
 
@@ -298,7 +312,7 @@ int wait(session& with, const std::string& until, const std::string& timeout)
         fmt::print(stderr, "titip: --until {}: can be empty, online, or delivered=ID\n", until);
         return usage;
     }
-    const auto limit = timeout.empty() ? std::optional { milliseconds { 0 } } : parse_duration(timeout);
+    const auto limit = timeout.empty() ? std::optional{milliseconds{0}} : parse_duration(timeout);
     if (!limit) {
         fmt::print(stderr, "titip: --timeout {}: write a number and a unit, \"10 min\"\n", timeout);
         return usage;
@@ -318,14 +332,14 @@ int wait(session& with, const std::string& until, const std::string& timeout)
     }
 }
 
-int open(session& with, const std::string& id, const std::string& key, const std::string& certificate,
-    const std::string& out)
+int open(session& with, const std::string& id, const std::string& key,
+         const std::string& certificate, const std::string& out)
 {
     const auto key_pem = read_file(key);
     const auto certificate_pem = read_file(certificate);
     if (!key_pem || !certificate_pem) {
         fmt::print(stderr, "titip: {}: {}\n", key_pem ? certificate : key,
-            (key_pem ? certificate_pem.error() : key_pem.error()).message());
+                   (key_pem ? certificate_pem.error() : key_pem.error()).message());
         return refused;
     }
     const auto sealed = with.client.exchange("GET", record_target(with, id, "envelope"));
@@ -333,13 +347,16 @@ int open(session& with, const std::string& id, const std::string& key, const std
         return unreached(with, sealed.error());
     if (sealed->status != 200)
         return complain(with, *sealed);
-    const auto station = std::string { sealed->fields.find("Titip-Station").value_or("") };
+    const auto station = std::string{sealed->fields.find("Titip-Station").value_or("")};
     const auto opened = envelope::open(sealed->body, *certificate_pem, *key_pem);
-    const bool fits = opened && opened->ids.record.to_string() == id && opened->ids.station == station;
+    const bool fits =
+        opened && opened->ids.record.to_string() == id && opened->ids.station == station;
     if (!opened) // a wrong key is ours to mend, not the record's fault: no verdict
-        fmt::print(stderr, "titip: {} cannot be opened with this key: {}\n", id, opened.error().message());
+        fmt::print(stderr, "titip: {} cannot be opened with this key: {}\n", id,
+                   opened.error().message());
     else if (!fits)
-        fmt::print(stderr, "titip: {} carries other ids inside: {} of {}\n", id, opened->ids.record.to_string(), opened->ids.station);
+        fmt::print(stderr, "titip: {} carries other ids inside: {} of {}\n", id,
+                   opened->ids.record.to_string(), opened->ids.station);
     if (opened && !out.empty() && !put_out(opened->enrollment, out))
         return refused;
     if (!opened)

@@ -14,7 +14,16 @@ namespace titip::cli {
 
 /// 0 done, 1 the answer is no, 2 usage, 3 daemon not reachable, 4 not allowed, 5 no such record,
 /// 6 refused (conflict, full, defects), 7 the store is not trusted.
-enum exit_code { done = 0, no = 1, usage = 2, unreachable = 3, not_allowed = 4, no_such_record = 5, refused = 6, untrusted = 7 };
+enum exit_code {
+    done = 0,
+    no = 1,
+    usage = 2,
+    unreachable = 3,
+    not_allowed = 4,
+    no_such_record = 5,
+    refused = 6,
+    untrusted = 7
+};
 
 struct session {
     std::string socket;
@@ -22,11 +31,7 @@ struct session {
     std::string station; ///< --station, where an id alone is not enough
     control::client client;
 
-    explicit session(std::string at)
-        : socket(at)
-        , client(at)
-    {
-    }
+    explicit session(std::string at) : socket(at), client(at) {}
 };
 
 int submit(session& with, const std::vector<std::string>& files, const std::string& lane);
@@ -44,8 +49,8 @@ int act_on_record(session& with, const std::string& id, const std::string& actio
 int act_on_link(session& with, const std::string& action);
 int events(session& with, std::uint64_t after, bool follow);
 int wait(session& with, const std::string& until, const std::string& timeout);
-int open(session& with, const std::string& id, const std::string& key, const std::string& certificate,
-    const std::string& out);
+int open(session& with, const std::string& id, const std::string& key,
+         const std::string& certificate, const std::string& out);
 int verdict(session& with, const std::string& id, const std::string& kind);
 
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.

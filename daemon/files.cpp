@@ -24,7 +24,8 @@ std::optional<record_id> id_of_enrollment(bytes_view enrollment)
 bool put_out(bytes_view data, const std::string& file)
 {
     if (file.empty() || file == "-")
-        return std::fwrite(data.data(), 1, data.size(), stdout) == data.size() && std::fflush(stdout) == 0;
+        return std::fwrite(data.data(), 1, data.size(), stdout) == data.size() &&
+               std::fflush(stdout) == 0;
     const auto written = write_file(file, data);
     if (!written)
         fmt::print(stderr, "titip: {}: {}\n", file, written.error().message());
@@ -33,63 +34,63 @@ bool put_out(bytes_view data, const std::string& file)
 
 namespace {
 
-    using boost::json::object;
+using boost::json::object;
 
-    object describe(const envelope::manifest& m)
-    {
-        object out;
-        out["kind"] = "manifest";
-        out["id"] = m.record.to_string();
-        out["station"] = m.station;
-        out["sequence"] = envelope::number(m.at);
-        out["digest"] = to_hex(m.digest);
-        out["taken_at"] = to_rfc3339(m.taken_at);
-        return out;
-    }
+object describe(const envelope::manifest& m)
+{
+    object out;
+    out["kind"] = "manifest";
+    out["id"] = m.record.to_string();
+    out["station"] = m.station;
+    out["sequence"] = envelope::number(m.at);
+    out["digest"] = to_hex(m.digest);
+    out["taken_at"] = to_rfc3339(m.taken_at);
+    return out;
+}
 
-    object describe(const envelope::receipt& r)
-    {
-        object out;
-        out["kind"] = "receipt";
-        out["id"] = r.record.to_string();
-        out["station"] = r.station;
-        out["sequence"] = envelope::number(r.at);
-        out["digest"] = to_hex(r.digest);
-        out["size_bytes"] = r.size_bytes;
-        out["held_at"] = to_rfc3339(r.held_at);
-        return out;
-    }
+object describe(const envelope::receipt& r)
+{
+    object out;
+    out["kind"] = "receipt";
+    out["id"] = r.record.to_string();
+    out["station"] = r.station;
+    out["sequence"] = envelope::number(r.at);
+    out["digest"] = to_hex(r.digest);
+    out["size_bytes"] = r.size_bytes;
+    out["held_at"] = to_rfc3339(r.held_at);
+    return out;
+}
 
-    object describe(const envelope::custody& c)
-    {
-        object out;
-        out["kind"] = "custody";
-        out["station"] = c.station;
-        out["at"] = to_rfc3339(c.at);
-        return out;
-    }
+object describe(const envelope::custody& c)
+{
+    object out;
+    out["kind"] = "custody";
+    out["station"] = c.station;
+    out["at"] = to_rfc3339(c.at);
+    return out;
+}
 
-    object describe(const envelope::verdict& v)
-    {
-        object out;
-        out["kind"] = "verdict";
-        out["id"] = v.record.to_string();
-        out["station"] = v.station;
-        out["verdict"] = envelope::to_string(v.kind);
-        out["digest"] = to_hex(v.digest);
-        out["at"] = to_rfc3339(v.at);
-        return out;
-    }
+object describe(const envelope::verdict& v)
+{
+    object out;
+    out["kind"] = "verdict";
+    out["id"] = v.record.to_string();
+    out["station"] = v.station;
+    out["verdict"] = envelope::to_string(v.kind);
+    out["digest"] = to_hex(v.digest);
+    out["at"] = to_rfc3339(v.at);
+    return out;
+}
 
-    object describe(const envelope::withdrawal& w)
-    {
-        object out;
-        out["kind"] = "withdrawal";
-        out["id"] = w.record.to_string();
-        out["station"] = w.station;
-        out["reason"] = w.reason;
-        return out;
-    }
+object describe(const envelope::withdrawal& w)
+{
+    object out;
+    out["kind"] = "withdrawal";
+    out["id"] = w.record.to_string();
+    out["station"] = w.station;
+    out["reason"] = w.reason;
+    return out;
+}
 
 } // namespace
 
@@ -98,7 +99,8 @@ int verify(const std::string& file, const std::string& authorities, bool json)
     const auto cms = read_file(file);
     const auto pem = read_file(authorities);
     if (!cms || !pem) {
-        fmt::print(stderr, "titip: {}: {}\n", cms ? authorities : file, (cms ? pem.error() : cms.error()).message());
+        fmt::print(stderr, "titip: {}: {}\n", cms ? authorities : file,
+                   (cms ? pem.error() : cms.error()).message());
         return refused;
     }
     const auto roots = trust::authorities::load(*pem);
@@ -120,8 +122,9 @@ int verify(const std::string& file, const std::string& authorities, bool json)
     }
     fmt::print("{}: good; signed by {}\n", file, verified->signer.name);
     for (const auto& [key, value] : out)
-        fmt::print("  {:<12} {}\n", std::string_view { key },
-            value.is_string() ? std::string { value.get_string() } : boost::json::serialize(value));
+        fmt::print("  {:<12} {}\n", std::string_view{key},
+                   value.is_string() ? std::string{value.get_string()}
+                                     : boost::json::serialize(value));
     return done;
 }
 

@@ -1,13 +1,15 @@
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <cstdlib>
 
 int main(int argc, char** argv)
 {
     namespace cli = titip::cli;
-    CLI::App app { "titip shows and steers titipd: whether records are safe, where they are, what happens next" };
+    CLI::App app{"titip shows and steers titipd: whether records are safe, where they are, what "
+                 "happens next"};
     app.require_subcommand(1);
     app.fallthrough();
     app.set_version_flag("--version", "titip " TITIP_VERSION);
@@ -15,20 +17,24 @@ int main(int argc, char** argv)
     std::string socket = from_environment ? from_environment : "/run/titip/titip.sock";
     bool json = false;
     std::string station;
-    app.add_option("--socket", socket, "the daemon's local socket (or TITIP_SOCKET)")->capture_default_str();
+    app.add_option("--socket", socket, "the daemon's local socket (or TITIP_SOCKET)")
+        ->capture_default_str();
     app.add_flag("--json", json, "answers as JSON");
-    app.add_option("--station", station, "whose record is meant, where two stations chose the same id");
+    app.add_option("--station", station,
+                   "whose record is meant, where two stations chose the same id");
 
     std::string id;
     std::vector<std::string> files;
     std::string lane;
-    auto* submit = app.add_subcommand("submit", "hand over records: files that hold an Enrollment (protobuf)");
+    auto* submit =
+        app.add_subcommand("submit", "hand over records: files that hold an Enrollment (protobuf)");
     submit->add_option("files", files, "the files")->required();
     submit->add_option("--lane", lane, "urgent, ordinary or bulk");
 
     bool watch = false;
     double every_s = 1;
-    auto* status = app.add_subcommand("status", "are the records safe, where are they, what happens next");
+    auto* status =
+        app.add_subcommand("status", "are the records safe, where are they, what happens next");
     status->add_flag("--watch", watch, "again and again");
     status->add_option("--every-s", every_s, "seconds between two looks")->capture_default_str();
 
@@ -49,20 +55,23 @@ int main(int argc, char** argv)
 
     std::string file;
     std::string authorities = "/etc/titip/authorities.pem";
-    auto* verify = app.add_subcommand("verify", "check a signed statement (a receipt, a manifest, a verdict), offline");
+    auto* verify = app.add_subcommand(
+        "verify", "check a signed statement (a receipt, a manifest, a verdict), offline");
     verify->add_option("file", file, "the statement")->required();
-    verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")->capture_default_str();
+    verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")
+        ->capture_default_str();
 
     std::vector<std::pair<CLI::App*, std::string>> on_record;
-    for (const auto& [name, what] : { std::pair { "hold", "do not send this record yet" },
-             std::pair { "release", "end a hold" }, std::pair { "retry", "send a quarantined record once more" } }) {
+    for (const auto& [name, what] :
+         {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"},
+          std::pair{"retry", "send a quarantined record once more"}}) {
         auto* command = app.add_subcommand(name, what);
         command->add_option("id", id, "the record")->required();
         on_record.emplace_back(command, name);
     }
     std::vector<std::pair<CLI::App*, std::string>> on_link;
-    for (const auto& [name, what] : { std::pair { "pause", "stop sending; taking records goes on" },
-             std::pair { "resume", "go on sending" } })
+    for (const auto& [name, what] : {std::pair{"pause", "stop sending; taking records goes on"},
+                                     std::pair{"resume", "go on sending"}})
         on_link.emplace_back(app.add_subcommand(name, what), name);
 
     std::uint64_t after = 0;
@@ -73,13 +82,15 @@ int main(int argc, char** argv)
 
     std::string until;
     std::string timeout;
-    auto* wait = app.add_subcommand("wait", "until the condition holds; exit code 1 if the time is over first");
+    auto* wait = app.add_subcommand(
+        "wait", "until the condition holds; exit code 1 if the time is over first");
     wait->add_option("--until", until, "empty, online, or delivered=ID")->required();
     wait->add_option("--timeout", timeout, "how long at most, \"10 min\"");
 
     std::string key;
     std::string certificate;
-    auto* open = app.add_subcommand("open", "at the centre: decrypt a record, compare the ids, say that it was opened");
+    auto* open = app.add_subcommand(
+        "open", "at the centre: decrypt a record, compare the ids, say that it was opened");
     open->add_option("id", id, "the record")->required();
     open->add_option("--key", key, "the recipient's private key (PEM)")->required();
     open->add_option("--certificate", certificate, "the recipient's certificate (PEM)")->required();
@@ -88,25 +99,35 @@ int main(int argc, char** argv)
     std::string kind;
     auto* verdict = app.add_subcommand("verdict", "at the centre: what was found about a record");
     verdict->add_option("id", id, "the record")->required();
-    verdict->add_option("kind", kind, "opened, print-ready, duplicate, enrollment-failure, open-failed")
+    verdict
+        ->add_option("kind", kind,
+                     "opened, print-ready, duplicate, enrollment-failure, open-failed")
         ->required()
-        ->check(CLI::IsMember({ "opened", "print-ready", "duplicate", "enrollment-failure", "open-failed" }));
+        ->check(CLI::IsMember(
+            {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
 
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+        if (const auto unknown = app.remaining();
+            app.get_subcommands().empty() && !unknown.empty()) {
+            fmt::print(stderr, "titip has no command \"{}\"; titip --help shows all\n",
+                       unknown.front());
+            return cli::usage;
+        }
         return app.exit(error) == 0 ? cli::done : cli::usage;
     }
     if (*verify)
         return cli::verify(file, authorities, json);
 
-    cli::session with { socket };
+    cli::session with{socket};
     with.json = json;
     with.station = station;
     if (*submit)
         return cli::submit(with, files, lane);
     if (*status)
-        return cli::status(with, watch, std::chrono::milliseconds { static_cast<std::int64_t>(every_s * 1000) });
+        return cli::status(with, watch,
+                           std::chrono::milliseconds{static_cast<std::int64_t>(every_s * 1000)});
     if (*list)
         return cli::list(with, filter);
     if (*show)

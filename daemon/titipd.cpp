@@ -7,12 +7,14 @@
 
 int main(int argc, char** argv)
 {
-    CLI::App app { "titipd keeps identity-card enrollment records safe and hands them on when the link is up" };
+    CLI::App app{
+        "titipd keeps identity-card enrollment records safe and hands them on when the link is up"};
     std::string file = "/etc/titip/titip.toml";
     bool check_only = false;
     bool verbose = false;
     app.add_option("--config", file, "the configuration file")->capture_default_str();
-    app.add_flag("--check", check_only, "check the configuration and its files, and exit; the store is not touched");
+    app.add_flag("--check", check_only,
+                 "check the configuration and its files, and exit; the store is not touched");
     app.add_flag("--verbose", verbose, "log what is for developers too");
     app.set_version_flag("--version", "titipd " TITIP_VERSION);
     try {

@@ -17,7 +17,7 @@ struct refusal {
         too_large,      ///< 413
         not_believed,   ///< 422: the signature or its certificate
     };
-    refusal::kind what {};
+    refusal::kind what{};
     std::string sentence;
 };
 
@@ -26,21 +26,21 @@ struct refusal {
 class gate {
 public:
     gate(std::shared_ptr<const trust::authorities> authorities, std::shared_ptr<trust::judge> judge)
-        : authorities_(std::move(authorities))
-        , judge_(std::move(judge))
+        : authorities_(std::move(authorities)), judge_(std::move(judge))
     {
     }
 
-    /// A station offers only its own records; a relay's right to offer others' comes from its authority.
+    /// A station offers only its own records; a relay's right to offer others' comes from its
+    /// authority.
     static bool may_offer(const trust::peer& from, std::string_view station) noexcept
     {
-        return from.role == trust::role::relay
-            || (from.role == trust::role::station && from.name == station);
+        return from.role == trust::role::relay ||
+               (from.role == trust::role::station && from.name == station);
     }
 
     /// `station` is the one in the URL.
-    result<vault::offer, refusal> examine(
-        const bytes& manifest_cms, const trust::peer& from, std::string_view station) const;
+    result<vault::offer, refusal> examine(const bytes& manifest_cms, const trust::peer& from,
+                                          std::string_view station) const;
 
     /// SIGHUP: for offers from now on.
     void replace(std::shared_ptr<const trust::authorities> authorities)

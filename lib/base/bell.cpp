@@ -12,9 +12,7 @@ namespace asio = boost::asio;
 
 class bell::waiting {
 public:
-    waiting(bell& from, instant deadline)
-        : from_(from)
-        , timer_(from.on_, deadline)
+    waiting(bell& from, instant deadline) : from_(from), timer_(from.on_, deadline)
     {
         from_.all_.push_back(this);
     }
@@ -27,10 +25,7 @@ private:
     asio::steady_timer timer_;
 };
 
-bell::bell(asio::any_io_executor on)
-    : on_(std::move(on))
-{
-}
+bell::bell(asio::any_io_executor on) : on_(std::move(on)) {}
 
 void bell::ring()
 {
@@ -40,7 +35,7 @@ void bell::ring()
 
 asio::awaitable<void> bell::wait_until(instant deadline)
 {
-    waiting here { *this, deadline };
+    waiting here{*this, deadline};
     co_await here.timer().async_wait(asio::as_tuple(asio::use_awaitable));
 }
 

@@ -16,8 +16,8 @@ public:
     explicit bell(boost::asio::any_io_executor on);
 
     void ring();
-    /// Comes back at the next ring, at `deadline`, or when the caller is cancelled (whose next wait then
-    /// throws). May come back early: look again.
+    /// Comes back at the next ring, at `deadline`, or when the caller is cancelled (whose next wait
+    /// then throws). May come back early: look again.
     boost::asio::awaitable<void> wait_until(instant deadline);
     boost::asio::awaitable<void> wait() { return wait_until(instant::max()); }
 

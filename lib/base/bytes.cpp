@@ -20,7 +20,7 @@ std::string to_base64(bytes_view data)
 {
     std::string out((data.size() + 2) / 3 * 4 + 1, '\0'); // EVP_EncodeBlock ends with a zero byte
     EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), as_uchar(data),
-        static_cast<int>(data.size()));
+                    static_cast<int>(data.size()));
     out.pop_back();
     return out;
 }
@@ -34,12 +34,12 @@ std::optional<bytes> from_base64(std::string_view text)
         ++padding;
     // EVP_DecodeBlock skips white space at the ends and takes '=' for a zero: be exact here.
     if (text.substr(0, text.size() - padding)
-            .find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-        != text.npos)
+            .find_first_not_of(
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") != text.npos)
         return std::nullopt;
     bytes out(text.size() / 4 * 3);
     const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-        as_uchar(as_bytes(text)), static_cast<int>(text.size()));
+                                     as_uchar(as_bytes(text)), static_cast<int>(text.size()));
     if (size < 0)
         return std::nullopt;
     out.resize(static_cast<std::size_t>(size) - padding);

@@ -14,12 +14,12 @@ using bytes_view = std::span<const std::byte>;
 
 inline bytes_view as_bytes(std::string_view text) noexcept
 {
-    return { reinterpret_cast<const std::byte*>(text.data()), text.size() };
+    return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
 inline std::string_view as_text(bytes_view data) noexcept
 {
-    return { reinterpret_cast<const char*>(data.data()), data.size() };
+    return {reinterpret_cast<const char*>(data.data()), data.size()};
 }
 
 /// For C libraries that count bytes in unsigned char.
@@ -28,7 +28,10 @@ inline const unsigned char* as_uchar(bytes_view data) noexcept
     return reinterpret_cast<const unsigned char*>(data.data());
 }
 
-inline bytes to_bytes(bytes_view data) { return { data.begin(), data.end() }; }
+inline bytes to_bytes(bytes_view data)
+{
+    return {data.begin(), data.end()};
+}
 
 /// Lower-case hexadecimal.
 std::string to_hex(bytes_view data);

@@ -12,13 +12,16 @@ namespace titip {
 
 namespace {
 
-    void require(bool good)
-    {
-        if (!good)
-            throw std::runtime_error("OpenSSL cannot compute SHA-256");
-    }
+void require(bool good)
+{
+    if (!good)
+        throw std::runtime_error("OpenSSL cannot compute SHA-256");
+}
 
-    unsigned char* out_of(digest& value) { return reinterpret_cast<unsigned char*>(value.data()); }
+unsigned char* out_of(digest& value)
+{
+    return reinterpret_cast<unsigned char*>(value.data());
+}
 
 } // namespace
 
@@ -34,8 +37,7 @@ digest hmac_sha256(bytes_view key, bytes_view data)
     digest out;
     unsigned size = 0;
     require(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), as_uchar(data),
-                data.size(), out_of(out), &size)
-        != nullptr);
+                 data.size(), out_of(out), &size) != nullptr);
     return out;
 }
 
@@ -50,12 +52,11 @@ std::optional<digest> to_digest(bytes_view data) noexcept
 
 void fill_random(std::span<std::byte> out)
 {
-    require(RAND_bytes(reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(out.size()))
-        == 1);
+    require(RAND_bytes(reinterpret_cast<unsigned char*>(out.data()),
+                       static_cast<int>(out.size())) == 1);
 }
 
-hasher::hasher()
-    : context_(EVP_MD_CTX_new())
+hasher::hasher() : context_(EVP_MD_CTX_new())
 {
     require(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
 }
@@ -67,10 +68,10 @@ void hasher::update(bytes_view data)
 
 digest hasher::value() const
 {
-    const std::unique_ptr<evp_md_ctx_st, release> copy { EVP_MD_CTX_new() };
+    const std::unique_ptr<evp_md_ctx_st, release> copy{EVP_MD_CTX_new()};
     digest out;
-    require(copy && EVP_MD_CTX_copy_ex(copy.get(), context_.get()) == 1
-        && EVP_DigestFinal_ex(copy.get(), out_of(out), nullptr) == 1);
+    require(copy && EVP_MD_CTX_copy_ex(copy.get(), context_.get()) == 1 &&
+            EVP_DigestFinal_ex(copy.get(), out_of(out), nullptr) == 1);
     return out;
 }
 

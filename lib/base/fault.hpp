@@ -19,4 +19,5 @@ boost::system::error_condition make_error_condition(fault) noexcept;
 } // namespace titip
 
 template <>
-struct boost::system::is_error_condition_enum<titip::fault> : std::true_type { };
+struct boost::system::is_error_condition_enum<titip::fault> : std::true_type {
+};

@@ -10,31 +10,31 @@ namespace titip {
 
 namespace {
 
-    class descriptor {
-    public:
-        explicit descriptor(int fd) noexcept
-            : fd_(fd)
-        {
-        }
-        descriptor(const descriptor&) = delete;
-        ~descriptor()
-        {
-            if (fd_ >= 0)
-                ::close(fd_);
-        }
-        int get() const noexcept { return fd_; }
+class descriptor {
+public:
+    explicit descriptor(int fd) noexcept : fd_(fd) {}
+    descriptor(const descriptor&) = delete;
+    ~descriptor()
+    {
+        if (fd_ >= 0)
+            ::close(fd_);
+    }
+    int get() const noexcept { return fd_; }
 
-    private:
-        int fd_;
-    };
+private:
+    int fd_;
+};
 
-    error_code last_error() { return { errno, boost::system::system_category() }; }
+error_code last_error()
+{
+    return {errno, boost::system::system_category()};
+}
 
 } // namespace
 
 result<bytes> read_file(const std::filesystem::path& path, std::size_t limit_bytes)
 {
-    const descriptor file { ::open(path.c_str(), O_RDONLY | O_CLOEXEC) };
+    const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
     if (file.get() < 0)
         return last_error();
     bytes out;
@@ -60,8 +60,8 @@ result<void> write_file(const std::filesystem::path& path, bytes_view data)
     auto temporary = path;
     temporary += ".new";
     {
-        const descriptor file { ::open(
-            temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) };
+        const descriptor file{
+            ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
         if (file.get() < 0)
             return last_error();
         while (!data.empty()) {
@@ -75,8 +75,8 @@ result<void> write_file(const std::filesystem::path& path, bytes_view data)
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0)
         return last_error();
-    const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path { "." };
-    const descriptor folder { ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+    const descriptor folder{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (folder.get() < 0 || ::fsync(folder.get()) != 0)
         return last_error();
     return {};

@@ -6,9 +6,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
-#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -22,14 +22,14 @@ namespace titip {
 
 namespace asio = boost::asio;
 
-/// Starts work elsewhere and comes back: `start` is given a callable that may be called once, from any
-/// thread, with a value; the coroutine goes on with it on its own executor. Not cancellable: what was
-/// started is waited for.
+/// Starts work elsewhere and comes back: `start` is given a callable that may be called once, from
+/// any thread, with a value; the coroutine goes on with it on its own executor. Not cancellable:
+/// what was started is waited for.
 template <class T, class Start>
 asio::awaitable<T> elsewhere(Start start)
 {
-    const auto home = asio::prefer(
-        co_await asio::this_coro::executor, asio::execution::outstanding_work.tracked);
+    const auto home =
+        asio::prefer(co_await asio::this_coro::executor, asio::execution::outstanding_work.tracked);
     auto landed = std::make_shared<std::optional<T>>();
     auto initiate = [&start, &home, &landed](auto handler) {
         auto kept = std::make_shared<decltype(handler)>(std::move(handler));
@@ -40,8 +40,8 @@ asio::awaitable<T> elsewhere(Start start)
             });
         });
     };
-    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
-        std::move(initiate), asio::use_awaitable);
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate),
+                                                                         asio::use_awaitable);
     co_return std::move(**landed);
 }
 
@@ -51,17 +51,15 @@ asio::awaitable<std::invoke_result_t<Job>> run_on(asio::thread_pool& pool, Job j
 {
     using T = std::invoke_result_t<Job>;
     auto start = [&pool, &job](auto done) {
-        asio::post(pool, [done = std::move(done), job = std::move(job)]() mutable {
-            done(job());
-        });
+        asio::post(pool, [done = std::move(done), job = std::move(job)]() mutable { done(job()); });
     };
     co_return co_await elsewhere<T>(std::move(start));
 }
 
 /// Runs two jobs on the pool at the same time and comes back when both are done.
 template <class First, class Second>
-asio::awaitable<std::pair<std::invoke_result_t<First>, std::invoke_result_t<Second>>> run_both(
-    asio::thread_pool& pool, First first, Second second)
+asio::awaitable<std::pair<std::invoke_result_t<First>, std::invoke_result_t<Second>>>
+run_both(asio::thread_pool& pool, First first, Second second)
 {
     using A = std::invoke_result_t<First>;
     using B = std::invoke_result_t<Second>;
@@ -75,10 +73,12 @@ asio::awaitable<std::pair<std::invoke_result_t<First>, std::invoke_result_t<Seco
         auto finish = [state, done](auto& slot, auto value) mutable {
             slot.emplace(std::move(value));
             if (--state->left == 0)
-                done(std::pair<A, B> { std::move(*state->a), std::move(*state->b) });
+                done(std::pair<A, B>{std::move(*state->a), std::move(*state->b)});
         };
-        asio::post(pool, [state, finish, job = std::move(first)]() mutable { finish(state->a, job()); });
-        asio::post(pool, [state, finish, job = std::move(second)]() mutable { finish(state->b, job()); });
+        asio::post(pool,
+                   [state, finish, job = std::move(first)]() mutable { finish(state->a, job()); });
+        asio::post(pool,
+                   [state, finish, job = std::move(second)]() mutable { finish(state->b, job()); });
     };
     co_return co_await elsewhere<std::pair<A, B>>(std::move(start));
 }

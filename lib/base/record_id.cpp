@@ -9,18 +9,21 @@ namespace titip {
 
 namespace {
 
-    int hex_value(char c) noexcept
-    {
-        if (c >= '0' && c <= '9')
-            return c - '0';
-        if (c >= 'a' && c <= 'f')
-            return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-            return c - 'A' + 10;
-        return -1;
-    }
+int hex_value(char c) noexcept
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
 
-    bool is_dash_place(std::size_t i) noexcept { return i == 8 || i == 13 || i == 18 || i == 23; }
+bool is_dash_place(std::size_t i) noexcept
+{
+    return i == 8 || i == 13 || i == 18 || i == 23;
+}
 
 } // namespace
 
@@ -42,7 +45,7 @@ std::optional<record_id> record_id::parse(std::string_view text) noexcept
         out.value_[nibble / 2] |= std::byte(nibble % 2 == 0 ? value << 4 : value);
         ++nibble;
     }
-    if (out == record_id {})
+    if (out == record_id{})
         return std::nullopt;
     return out;
 }
@@ -53,7 +56,7 @@ std::optional<record_id> record_id::from_bytes(bytes_view data) noexcept
     if (data.size() != out.value_.size())
         return std::nullopt;
     std::ranges::copy(data, out.value_.begin());
-    if (out == record_id {})
+    if (out == record_id{})
         return std::nullopt;
     return out;
 }
@@ -62,16 +65,16 @@ record_id record_id::random()
 {
     record_id out;
     fill_random(out.value_);
-    out.value_[6] = (out.value_[6] & std::byte { 0x0f }) | std::byte { 0x40 };
-    out.value_[8] = (out.value_[8] & std::byte { 0x3f }) | std::byte { 0x80 };
+    out.value_[6] = (out.value_[6] & std::byte{0x0f}) | std::byte{0x40};
+    out.value_[8] = (out.value_[8] & std::byte{0x3f}) | std::byte{0x80};
     return out;
 }
 
 std::string record_id::to_string() const
 {
     const auto hex = to_hex(value_);
-    return hex.substr(0, 8) + '-' + hex.substr(8, 4) + '-' + hex.substr(12, 4) + '-'
-        + hex.substr(16, 4) + '-' + hex.substr(20);
+    return hex.substr(0, 8) + '-' + hex.substr(8, 4) + '-' + hex.substr(12, 4) + '-' +
+           hex.substr(16, 4) + '-' + hex.substr(20);
 }
 
 std::optional<epoch_id> epoch_id::from_bytes(bytes_view data) noexcept

@@ -29,7 +29,7 @@ public:
     friend auto operator<=>(const record_id&, const record_id&) = default;
 
 private:
-    std::array<std::byte, size_bytes> value_ {};
+    std::array<std::byte, size_bytes> value_{};
 };
 
 /// A random value born with a store; a place in a numbering is (station, epoch, sequence).
@@ -43,7 +43,7 @@ public:
     friend auto operator<=>(const epoch_id&, const epoch_id&) = default;
 
 private:
-    std::array<std::byte, 16> value_ {};
+    std::array<std::byte, 16> value_{};
 };
 
 } // namespace titip

@@ -21,8 +21,14 @@ inline wall_time wall_now()
     return std::chrono::floor<milliseconds>(std::chrono::system_clock::now());
 }
 
-constexpr std::int64_t to_ms(wall_time t) noexcept { return t.time_since_epoch().count(); }
-constexpr wall_time from_ms(std::int64_t ms) noexcept { return wall_time { milliseconds { ms } }; }
+constexpr std::int64_t to_ms(wall_time t) noexcept
+{
+    return t.time_since_epoch().count();
+}
+constexpr wall_time from_ms(std::int64_t ms) noexcept
+{
+    return wall_time{milliseconds{ms}};
+}
 
 /// RFC 3339, UTC, to the second: "2026-11-24T06:00:00Z".
 std::string to_rfc3339(wall_time t);

@@ -9,8 +9,9 @@
 
 namespace titip {
 
-/// "64 GiB", "500 MB", "4096 B": a number without sign, a space or none, a unit; powers of 1,024 for
-/// KiB, MiB, GiB, TiB and of 1,000 for kB, MB, GB, TB. A bare number is refused: units are for people.
+/// "64 GiB", "500 MB", "4096 B": a number without sign, a space or none, a unit; powers of 1,024
+/// for KiB, MiB, GiB, TiB and of 1,000 for kB, MB, GB, TB. A bare number is refused: units are for
+/// people.
 std::optional<std::uint64_t> parse_size_bytes(std::string_view text);
 
 /// "30 days", "5 min", "250 ms": ms, s, min, h, d and their English words.

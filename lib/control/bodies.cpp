@@ -7,54 +7,54 @@ namespace titip::control {
 
 namespace {
 
-    /// Times that have not come are left out.
-    void add_time(boost::json::object& to, std::string_view key, wall_time at)
-    {
-        if (at != wall_time {})
-            to[key] = to_ms(at);
-    }
+/// Times that have not come are left out.
+void add_time(boost::json::object& to, std::string_view key, wall_time at)
+{
+    if (at != wall_time{})
+        to[key] = to_ms(at);
+}
 
-    boost::json::object to_json(const vault::finding& what)
-    {
-        boost::json::object out;
-        out["kind"] = to_string(what.what);
-        out["station"] = what.station;
-        out["epoch"] = what.epoch.to_string();
-        out["first"] = what.first;
-        out["last"] = what.last;
-        out["noticed_at_ms"] = to_ms(what.noticed_at);
-        return out;
-    }
+boost::json::object to_json(const vault::finding& what)
+{
+    boost::json::object out;
+    out["kind"] = to_string(what.what);
+    out["station"] = what.station;
+    out["epoch"] = what.epoch.to_string();
+    out["first"] = what.first;
+    out["last"] = what.last;
+    out["noticed_at_ms"] = to_ms(what.noticed_at);
+    return out;
+}
 
-    boost::json::object records_of(const journal::totals& now)
-    {
-        boost::json::object out;
-        for (std::size_t i = 1; i < journal::state_count; ++i) {
-            const auto s = static_cast<journal::state>(i);
-            boost::json::object each;
-            each["records"] = now.of(s).records;
-            each["bytes"] = now.of(s).bytes;
-            out[journal::to_string(s)] = std::move(each);
-        }
-        return out;
+boost::json::object records_of(const journal::totals& now)
+{
+    boost::json::object out;
+    for (std::size_t i = 1; i < journal::state_count; ++i) {
+        const auto s = static_cast<journal::state>(i);
+        boost::json::object each;
+        each["records"] = now.of(s).records;
+        each["bytes"] = now.of(s).bytes;
+        out[journal::to_string(s)] = std::move(each);
     }
+    return out;
+}
 
-    boost::json::object to_json(const replay::report& link)
-    {
-        boost::json::object out;
-        out["up"] = link.is_up;
-        out["verdict"] = link::to_string(link.verdict);
-        out["upstream"] = link.upstream;
-        if (!link.detail.empty())
-            out["detail"] = link.detail;
-        add_time(out, "since_ms", link.since);
-        add_time(out, "last_checked_ms", link.last_checked);
-        add_time(out, "next_check_ms", link.next_check);
-        add_time(out, "last_delivery_ms", link.last_delivery);
-        out["in_flight"] = link.in_flight;
-        out["goodput_bytes_per_s"] = link.goodput_bytes_per_s;
-        return out;
-    }
+boost::json::object to_json(const replay::report& link)
+{
+    boost::json::object out;
+    out["up"] = link.is_up;
+    out["verdict"] = link::to_string(link.verdict);
+    out["upstream"] = link.upstream;
+    if (!link.detail.empty())
+        out["detail"] = link.detail;
+    add_time(out, "since_ms", link.since);
+    add_time(out, "last_checked_ms", link.last_checked);
+    add_time(out, "next_check_ms", link.next_check);
+    add_time(out, "last_delivery_ms", link.last_delivery);
+    out["in_flight"] = link.in_flight;
+    out["goodput_bytes_per_s"] = link.goodput_bytes_per_s;
+    return out;
+}
 
 } // namespace
 
@@ -128,8 +128,8 @@ boost::json::object to_json(const journal::acceptance& accepted)
     return out;
 }
 
-boost::json::object status_of(
-    const services& parts, const journal::totals& now, wall_time oldest_waiting)
+boost::json::object status_of(const services& parts, const journal::totals& now,
+                              wall_time oldest_waiting)
 {
     boost::json::object out;
     out["node"] = parts.node;
@@ -162,7 +162,7 @@ boost::json::object status_of(
 
 http::response json_answer(unsigned status, const boost::json::value& body)
 {
-    http::response out { .status = status };
+    http::response out{.status = status};
     out.fields.add("Content-Type", "application/json");
     out.body = to_bytes(as_bytes(boost::json::serialize(body) + '\n'));
     return out;
@@ -183,15 +183,22 @@ http::response rejected(const accept::rejection& why)
 {
     using kind = accept::rejection::kind;
     switch (why.what) {
-    case kind::defective: break;
-    case kind::other_id: return http::problem(400, "the record carries another id", why.detail);
-    case kind::too_large: return http::problem(413, "the record is too large", why.detail);
+    case kind::defective:
+        break;
+    case kind::other_id:
+        return http::problem(400, "the record carries another id", why.detail);
+    case kind::too_large:
+        return http::problem(413, "the record is too large", why.detail);
     case kind::conflict:
-        return http::problem(409, "this id was accepted before with another body", "nothing was changed; a new record needs a new id");
+        return http::problem(409, "this id was accepted before with another body",
+                             "nothing was changed; a new record needs a new id");
     case kind::full:
-        return http::problem(507, "no space for another record", "what was accepted is safe; free space on this machine's disk, or raise [node] quota");
+        return http::problem(
+            507, "no space for another record",
+            "what was accepted is safe; free space on this machine's disk, or raise [node] quota");
     case kind::failed:
-        return http::problem(500, "the store failed: whether this record was kept is unknown", "submit it again under the same id");
+        return http::problem(500, "the store failed: whether this record was kept is unknown",
+                             "submit it again under the same id");
     }
     boost::json::object body;
     body["type"] = "about:blank";
@@ -206,7 +213,7 @@ http::response rejected(const accept::rejection& why)
         defects.push_back(std::move(one));
     }
     body["defects"] = std::move(defects);
-    http::response out { .status = 400 };
+    http::response out{.status = 400};
     out.fields.add("Content-Type", "application/problem+json");
     out.body = to_bytes(as_bytes(boost::json::serialize(body) + '\n'));
     return out;
@@ -217,7 +224,8 @@ http::response failed(const error_code& why)
     if (why == vault::errc::unknown)
         return http::problem(404, "no such record here");
     if (why == vault::errc::wrong_state)
-        return http::problem(409, "the record is not in a state that allows this", "see titip show");
+        return http::problem(409, "the record is not in a state that allows this",
+                             "see titip show");
     if (why == vault::errc::conflict)
         return http::problem(409, "the record here has another digest");
     if (why == vault::errc::erased)

@@ -10,7 +10,8 @@ namespace titip::control {
 boost::json::object to_json(const journal::record_view& record);
 boost::json::object to_json(const journal::ledger_entry& entry);
 boost::json::object to_json(const journal::acceptance& accepted);
-boost::json::object status_of(const services& parts, const journal::totals& now, wall_time oldest_waiting);
+boost::json::object status_of(const services& parts, const journal::totals& now,
+                              wall_time oldest_waiting);
 
 http::response json_answer(unsigned status, const boost::json::value& body);
 /// JSON Lines: one object a line; newest fields may come, readers ignore what they do not know.

@@ -18,10 +18,10 @@ public:
     explicit client(std::filesystem::path socket);
     ~client();
 
-    /// An error: the daemon is not reachable, or went away (then the outcome is unknown). `limit`: how
-    /// long the answer may take.
-    result<http::response> exchange(std::string_view method, std::string_view target, bytes_view body = {},
-        milliseconds limit = 2min);
+    /// An error: the daemon is not reachable, or went away (then the outcome is unknown). `limit`:
+    /// how long the answer may take.
+    result<http::response> exchange(std::string_view method, std::string_view target,
+                                    bytes_view body = {}, milliseconds limit = 2min);
 
 private:
     struct parts;

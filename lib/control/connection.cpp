@@ -7,16 +7,17 @@ namespace titip::control {
 
 namespace {
 
-    constexpr std::string_view api_version = "1";
-    constexpr std::size_t most_request_bytes = 64u << 10;
-    constexpr std::size_t most_skipped_bytes = 64u << 10; // see http::server_connection
+constexpr std::string_view api_version = "1";
+constexpr std::size_t most_request_bytes = 64u << 10;
+constexpr std::size_t most_skipped_bytes = 64u << 10; // see http::server_connection
 
 } // namespace
 
-server::connection::connection(server& owner, std::unique_ptr<http::stream> transport, http::credentials peer)
-    : owner_(owner)
-    , http_(std::move(transport), http::server_limits { .idle = 5min, .no_progress = 1min })
-    , peer_(std::move(peer))
+server::connection::connection(server& owner, std::unique_ptr<http::stream> transport,
+                               http::credentials peer)
+    : owner_(owner),
+      http_(std::move(transport), http::server_limits{.idle = 5min, .no_progress = 1min}),
+      peer_(std::move(peer))
 {
 }
 
@@ -24,7 +25,8 @@ std::optional<http::response> server::connection::forbid(role wanted) const
 {
     if (owner_.roles_.has(peer_, wanted))
         return std::nullopt;
-    return http::problem(403, "you may not do this",
+    return http::problem(
+        403, "you may not do this",
         fmt::format("it needs membership in the group \"{}\"", owner_.roles_.group_of(wanted)));
 }
 
@@ -50,7 +52,7 @@ asio::awaitable<void> server::connection::run()
             station_ = target->find("station").value_or("");
             out = co_await route(*request, *target);
         }
-        out.fields.add("Titip-Version", std::string { api_version });
+        out.fields.add("Titip-Version", std::string{api_version});
         out.keep_alive = request->keep_alive && is_skippable(*request);
         out.is_head = request->method == "HEAD";
         const bool ends = !out.keep_alive;
@@ -73,11 +75,12 @@ asio::awaitable<void> server::connection::run()
 
 bool server::connection::is_skippable(const http::request& request) const
 {
-    return body_is_read_ || (request.content_length && *request.content_length <= most_skipped_bytes);
+    return body_is_read_ ||
+           (request.content_length && *request.content_length <= most_skipped_bytes);
 }
 
-asio::awaitable<result<bytes>> server::connection::read_body(
-    const http::request& request, std::size_t limit_bytes)
+asio::awaitable<result<bytes>> server::connection::read_body(const http::request& request,
+                                                             std::size_t limit_bytes)
 {
     bytes out;
     if (request.content_length) {
@@ -88,11 +91,13 @@ asio::awaitable<result<bytes>> server::connection::read_body(
     for (;;) {
         constexpr std::size_t piece = 256u << 10;
         const auto filled = out.size();
-        const auto want = request.content_length ? std::min<std::size_t>(piece, *request.content_length - filled) : piece;
+        const auto want = request.content_length
+                              ? std::min<std::size_t>(piece, *request.content_length - filled)
+                              : piece;
         if (want == 0)
             break;
         out.resize(filled + want);
-        const auto got = co_await http_.read_body(std::span { out }.subspan(filled));
+        const auto got = co_await http_.read_body(std::span{out}.subspan(filled));
         out.resize(filled + (got ? *got : 0));
         if (!got)
             co_return got.error();
@@ -105,8 +110,8 @@ asio::awaitable<result<bytes>> server::connection::read_body(
     co_return out;
 }
 
-server::connection::answer server::connection::route(
-    const http::request& request, const http::target& target)
+server::connection::answer server::connection::route(const http::request& request,
+                                                     const http::target& target)
 {
     const auto& path = target.segments;
     if (path.empty() || path[0] != "v1" || path.size() < 2)
@@ -119,7 +124,8 @@ server::connection::answer server::connection::route(
         co_return co_await status();
     }
     if (!owner_.parts_.safe_mode.empty())
-        co_return http::problem(503, "safe mode: the store cannot be trusted", owner_.parts_.safe_mode);
+        co_return http::problem(503, "safe mode: the store cannot be trusted",
+                                owner_.parts_.safe_mode);
     if (what == "records" && path.size() >= 3)
         co_return co_await route_record(request, target);
     if (is_get && (what == "records" || what == "events" || what == "metrics")) {
@@ -144,14 +150,15 @@ server::connection::answer server::connection::route(
     co_return http::problem(404, "no such resource");
 }
 
-server::connection::answer server::connection::route_record(
-    const http::request& request, const http::target& target)
+server::connection::answer server::connection::route_record(const http::request& request,
+                                                            const http::target& target)
 {
     const auto& path = target.segments;
     const auto id = record_id::parse(path[2]);
     if (!id)
-        co_return http::problem(400, "that is not a record id", "a record id is a UUID: 8-4-4-4-12 hexadecimal digits");
-    const std::string_view part = path.size() == 4 ? std::string_view { path[3] } : std::string_view {};
+        co_return http::problem(400, "that is not a record id",
+                                "a record id is a UUID: 8-4-4-4-12 hexadecimal digits");
+    const std::string_view part = path.size() == 4 ? std::string_view{path[3]} : std::string_view{};
     const bool is_get = request.method == "GET";
     if (path.size() == 3 && request.method == "PUT") {
         if (auto no = forbid(role::submit))
@@ -178,14 +185,16 @@ server::connection::answer server::connection::route_record(
     co_return http::problem(404, "no such resource");
 }
 
-server::connection::answer server::connection::submit(
-    const http::request& request, const http::target& target, record_id id)
+server::connection::answer server::connection::submit(const http::request& request,
+                                                      const http::target& target, record_id id)
 {
     constexpr std::size_t most_in_memory = 3 * accept::most_enrollment_bytes;
     if (!owner_.parts_.acceptor)
-        co_return http::problem(409, "records are not submitted at this node", "its configuration has no [seal]");
+        co_return http::problem(409, "records are not submitted at this node",
+                                "its configuration has no [seal]");
     if (owner_.is_stopping_)
-        co_return http::problem(503, "the daemon is stopping: nothing was stored", "submit it again in a moment");
+        co_return http::problem(503, "the daemon is stopping: nothing was stored",
+                                "submit it again in a moment");
     std::optional<envelope::lane> lane;
     if (const auto text = target.find("lane")) {
         lane = envelope::parse_lane(*text);
@@ -194,7 +203,8 @@ server::connection::answer server::connection::submit(
     }
     const auto announced = request.content_length.value_or(accept::most_enrollment_bytes);
     if (announced > accept::most_enrollment_bytes)
-        co_return http::problem(413, "the record is too large",
+        co_return http::problem(
+            413, "the record is too large",
             fmt::format("a record has at most {} bytes", accept::most_enrollment_bytes));
     // Many submitters at once wait here rather than fill the memory.
     while (owner_.body_bytes_ > 0 && owner_.body_bytes_ + announced > most_in_memory)
@@ -204,7 +214,7 @@ server::connection::answer server::connection::submit(
         owner->body_bytes_ -= announced;
         owner->body_freed_.ring();
     };
-    const std::unique_ptr<void, decltype(give_back)> held { this, give_back };
+    const std::unique_ptr<void, decltype(give_back)> held{this, give_back};
     auto body = co_await read_body(request, accept::most_enrollment_bytes);
     if (!body && body.error() == http::errc::body_too_large)
         co_return http::problem(413, "the record is too large");
@@ -223,7 +233,8 @@ server::connection::answer server::connection::status()
     if (!owner_.parts_.store)
         co_return json_answer(200, status_of(owner_.parts_, {}, {}));
     const auto oldest = co_await owner_.parts_.store->oldest_waiting();
-    co_return json_answer(200, status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time {}));
+    co_return json_answer(
+        200, status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time{}));
 }
 
 server::connection::answer server::connection::list(const http::target& target)
@@ -233,7 +244,9 @@ server::connection::answer server::connection::list(const http::target& target)
     if (const auto text = target.find("state")) {
         filter.state = journal::parse_state(*text);
         if (!filter.state)
-            co_return http::problem(400, "unknown state", "a state is arriving, waiting, relayed, delivered, opened, erased, quarantined or withdrawn");
+            co_return http::problem(400, "unknown state",
+                                    "a state is arriving, waiting, relayed, delivered, opened, "
+                                    "erased, quarantined or withdrawn");
     }
     if (const auto text = target.find("lane")) {
         filter.lane = envelope::parse_lane(*text);
@@ -248,7 +261,7 @@ server::connection::answer server::connection::list(const http::target& target)
     std::optional<journal::place> after;
     if (const auto text = target.find("after"))
         if (const auto place = http::parse_number(*text))
-            after = journal::place { *place };
+            after = journal::place{*place};
     const auto wanted = target.find("limit");
     const auto limit = std::min(wanted ? http::parse_number(*wanted).value_or(most) : most, most);
     const auto found = co_await owner_.parts_.store->list(filter, after, limit);
@@ -270,7 +283,8 @@ asio::awaitable<result<journal::record_view, http::response>> server::connection
     if (found->empty())
         co_return http::problem(404, "no such record here");
     if (found->size() > 1)
-        co_return http::problem(409, "several stations have a record of this id", "name one: ?station=NAME");
+        co_return http::problem(409, "several stations have a record of this id",
+                                "name one: ?station=NAME");
     co_return std::move(found->front());
 }
 
@@ -306,7 +320,8 @@ server::connection::answer server::connection::receipt(record_id id)
     if (!cms)
         co_return failed(cms.error());
     if (cms->empty())
-        co_return http::problem(404, "no receipt yet", "the next custodian has not confirmed this record");
+        co_return http::problem(404, "no receipt yet",
+                                "the next custodian has not confirmed this record");
     http::response out;
     out.fields.add("Content-Type", "application/cms");
     out.body = *cms;
@@ -335,9 +350,11 @@ server::connection::answer server::connection::events(const http::target& target
     const auto text = target.find("after");
     const auto after = text ? http::parse_number(*text).value_or(0) : 0;
     const auto wait_text = target.find("wait_s");
-    const auto wait_s = std::min<std::uint64_t>(wait_text ? http::parse_number(*wait_text).value_or(0) : 0, 60);
-    const auto deadline = monotonic::now() + std::chrono::seconds { wait_s };
-    while (owner_.parts_.store->now().next_entry <= after + 1 && monotonic::now() < deadline && !owner_.is_stopping_)
+    const auto wait_s =
+        std::min<std::uint64_t>(wait_text ? http::parse_number(*wait_text).value_or(0) : 0, 60);
+    const auto deadline = monotonic::now() + std::chrono::seconds{wait_s};
+    while (owner_.parts_.store->now().next_entry <= after + 1 && monotonic::now() < deadline &&
+           !owner_.is_stopping_)
         co_await owner_.news_.wait_until(deadline);
     const auto found = co_await owner_.parts_.store->ledger(after, most);
     if (!found)
@@ -392,12 +409,14 @@ server::connection::answer server::connection::judge(const http::request& reques
     const auto value = boost::json::parse(as_text(*body), not_json);
     const auto text = [&value](std::string_view key) -> std::string {
         const auto* each = value.is_object() ? value.get_object().if_contains(key) : nullptr;
-        return each && each->is_string() ? std::string { each->get_string() } : std::string {};
+        return each && each->is_string() ? std::string{each->get_string()} : std::string{};
     };
     const auto id = record_id::parse(text("id"));
     const auto kind = envelope::parse_verdict_kind(text("kind"));
     if (not_json || !id || !kind)
-        co_return http::problem(400, "a verdict needs id, digest and kind", "kind is opened, print-ready, duplicate, enrollment-failure or open-failed");
+        co_return http::problem(
+            400, "a verdict needs id, digest and kind",
+            "kind is opened, print-ready, duplicate, enrollment-failure or open-failed");
     if (owner_.parts_.role != "centre")
         co_return http::problem(403, "only the centre gives verdicts");
     station_ = text("station");
@@ -406,7 +425,8 @@ server::connection::answer server::connection::judge(const http::request& reques
         co_return record.error();
     if (to_hex(record->digest) != text("digest"))
         co_return http::problem(409, "the record here has another digest");
-    const auto signed_verdict = co_await owner_.parts_.store->judge(record->key, record->digest, *kind);
+    const auto signed_verdict =
+        co_await owner_.parts_.store->judge(record->key, record->digest, *kind);
     if (!signed_verdict)
         co_return failed(signed_verdict.error());
     co_return co_await show(*id);

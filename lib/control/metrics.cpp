@@ -7,30 +7,30 @@ namespace titip::control {
 
 namespace {
 
-    prometheus::MetricFamily gauge(std::string name, std::string help)
-    {
-        prometheus::MetricFamily out;
-        out.name = std::move(name);
-        out.help = std::move(help);
-        out.type = prometheus::MetricType::Gauge;
-        return out;
-    }
+prometheus::MetricFamily gauge(std::string name, std::string help)
+{
+    prometheus::MetricFamily out;
+    out.name = std::move(name);
+    out.help = std::move(help);
+    out.type = prometheus::MetricType::Gauge;
+    return out;
+}
 
-    void add(prometheus::MetricFamily& to, double value,
-        std::vector<prometheus::ClientMetric::Label> labels = {})
-    {
-        prometheus::ClientMetric metric;
-        metric.gauge.value = value;
-        metric.label = std::move(labels);
-        to.metric.push_back(std::move(metric));
-    }
+void add(prometheus::MetricFamily& to, double value,
+         std::vector<prometheus::ClientMetric::Label> labels = {})
+{
+    prometheus::ClientMetric metric;
+    metric.gauge.value = value;
+    metric.label = std::move(labels);
+    to.metric.push_back(std::move(metric));
+}
 
-    prometheus::MetricFamily single(std::string name, std::string help, double value)
-    {
-        auto out = gauge(std::move(name), std::move(help));
-        add(out, value);
-        return out;
-    }
+prometheus::MetricFamily single(std::string name, std::string help, double value)
+{
+    auto out = gauge(std::move(name), std::move(help));
+    add(out, value);
+    return out;
+}
 
 } // namespace
 
@@ -41,25 +41,34 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
     auto sizes = gauge("titip_record_bytes", "Envelope bytes by state.");
     for (std::size_t i = 1; i < journal::state_count; ++i) {
         const auto s = static_cast<journal::state>(i);
-        add(records, static_cast<double>(now.of(s).records), { { "state", std::string { journal::to_string(s) } } });
-        add(sizes, static_cast<double>(now.of(s).bytes), { { "state", std::string { journal::to_string(s) } } });
+        add(records, static_cast<double>(now.of(s).records),
+            {{"state", std::string{journal::to_string(s)}}});
+        add(sizes, static_cast<double>(now.of(s).bytes),
+            {{"state", std::string{journal::to_string(s)}}});
     }
     all.push_back(std::move(records));
     all.push_back(std::move(sizes));
     all.push_back(single("titip_held_records", "Waiting records that an operator holds.",
-        static_cast<double>(now.of(journal::state::waiting).held)));
-    all.push_back(single("titip_store_live_bytes", "Pages in use.", static_cast<double>(now.live_bytes)));
-    all.push_back(single("titip_store_file_bytes", "Size of the data file.", static_cast<double>(now.file_bytes)));
-    all.push_back(single("titip_store_has_room", "1 while new records are accepted.", now.has_room ? 1 : 0));
-    all.push_back(single("titip_findings", "Gaps, forks and broken chains noticed.", static_cast<double>(now.findings.size())));
+                         static_cast<double>(now.of(journal::state::waiting).held)));
+    all.push_back(
+        single("titip_store_live_bytes", "Pages in use.", static_cast<double>(now.live_bytes)));
+    all.push_back(single("titip_store_file_bytes", "Size of the data file.",
+                         static_cast<double>(now.file_bytes)));
+    all.push_back(
+        single("titip_store_has_room", "1 while new records are accepted.", now.has_room ? 1 : 0));
+    all.push_back(single("titip_findings", "Gaps, forks and broken chains noticed.",
+                         static_cast<double>(now.findings.size())));
     if (parts.replayer) {
         const auto link = parts.replayer->now();
-        all.push_back(single("titip_link_up", "1 while the upstream can be reached.", link.is_up ? 1 : 0));
-        all.push_back(single("titip_goodput_bytes_per_second", "Delivered bytes a second, last minute.", static_cast<double>(link.goodput_bytes_per_s)));
+        all.push_back(
+            single("titip_link_up", "1 while the upstream can be reached.", link.is_up ? 1 : 0));
+        all.push_back(single("titip_goodput_bytes_per_second",
+                             "Delivered bytes a second, last minute.",
+                             static_cast<double>(link.goodput_bytes_per_s)));
     }
     http::response out;
     out.fields.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-    out.body = to_bytes(as_bytes(prometheus::TextSerializer {}.Serialize(all)));
+    out.body = to_bytes(as_bytes(prometheus::TextSerializer{}.Serialize(all)));
     return out;
 }
 

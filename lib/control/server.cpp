@@ -6,11 +6,7 @@
 namespace titip::control {
 
 server::server(asio::any_io_executor on, services parts, role_groups groups)
-    : on_(on)
-    , parts_(std::move(parts))
-    , roles_(groups)
-    , news_(on)
-    , body_freed_(on)
+    : on_(on), parts_(std::move(parts)), roles_(groups), news_(on), body_freed_(on)
 {
 }
 
@@ -22,7 +18,7 @@ asio::awaitable<void> server::serve(std::unique_ptr<http::stream> transport)
         transport->close();
         co_return;
     }
-    connection one { *this, std::move(transport), *peer };
+    connection one{*this, std::move(transport), *peer};
     co_await one.run();
 }
 

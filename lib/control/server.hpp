@@ -20,13 +20,13 @@ struct services {
     accept::acceptor* acceptor = nullptr;
     replay::replayer* replayer = nullptr;
     std::string safe_mode; ///< why the store is not open; empty if it is
-    wall_time certificate_expires {};
-    wall_time recipient_expires {}; ///< of the earliest sealing certificate; zero without [seal]
+    wall_time certificate_expires{};
+    wall_time recipient_expires{}; ///< of the earliest sealing certificate; zero without [seal]
 };
 
 /// The local socket: HTTP/1.1 and JSON for submitters, operators, consumers (docs/protocol.md).
-/// Roles are checked once per connection, by the peer's groups. Nothing personal leaves through it: the
-/// daemon has no personal data to give. Threads: the socket thread.
+/// Roles are checked once per connection, by the peer's groups. Nothing personal leaves through it:
+/// the daemon has no personal data to give. Threads: the socket thread.
 class server {
 public:
     server(asio::any_io_executor on, services parts, role_groups groups);
@@ -36,7 +36,11 @@ public:
 
     /// Something changed: for those who wait at /v1/events.
     void ring() { news_.ring(); }
-    void stop_accepting() { is_stopping_ = true; news_.ring(); }
+    void stop_accepting()
+    {
+        is_stopping_ = true;
+        news_.ring();
+    }
     services& parts() noexcept { return parts_; }
 
 private:

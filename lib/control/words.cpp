@@ -14,234 +14,251 @@ namespace titip::control::words {
 
 namespace {
 
-    using boost::json::object;
-    using lines = std::vector<std::string>;
+using boost::json::object;
+using lines = std::vector<std::string>;
 
-    std::string_view text(const object& from, std::string_view key)
-    {
-        const auto* value = from.if_contains(key);
-        return value && value->is_string() ? std::string_view { value->get_string() } : std::string_view {};
+std::string_view text(const object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    return value && value->is_string() ? std::string_view{value->get_string()} : std::string_view{};
+}
+
+std::uint64_t number(const object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    boost::system::error_code not_one;
+    return value ? value->to_number<std::uint64_t>(not_one) : 0;
+}
+
+bool truth(const object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    return value && value->is_bool() && value->get_bool();
+}
+
+const object& sub(const object& from, std::string_view key)
+{
+    static const object none;
+    const auto* value = from.if_contains(key);
+    return value && value->is_object() ? value->get_object() : none;
+}
+
+wall_time time_of(const object& from, std::string_view key)
+{
+    return from_ms(static_cast<std::int64_t>(number(from, key)));
+}
+
+std::string count(std::uint64_t n, std::string_view thing)
+{
+    return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
+}
+
+struct amount {
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+};
+
+amount amount_of(const object& status, std::string_view state)
+{
+    const auto& each = sub(sub(status, "records"), state);
+    return {number(each, "records"), number(each, "bytes")};
+}
+
+std::string ago(wall_time then, wall_time now)
+{
+    return show_duration(now - then) + " ago";
+}
+
+std::string in(wall_time then, wall_time now)
+{
+    if (then <= now + 1s)
+        return "now";
+    return "in " + show_duration(then - now);
+}
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> verdicts{
+    {{"unknown", "has not been tried yet"},
+     {"no-route", "this machine has no network"},
+     {"dns", "the name of the upstream cannot be resolved"},
+     {"tcp", "the upstream does not answer, or refuses the connection"},
+     {"tls", "something answers that cannot prove to be the upstream"},
+     {"clock", "this machine's clock, or the upstream's, is wrong: check the date"},
+     {"expired", "a certificate has expired: it must be renewed"},
+     {"portal", "a web page answers in place of the upstream: log in to the network first"},
+     {"auth", "the upstream does not accept this machine's certificate: call the centre"},
+     {"application", "the upstream has an error of its own"},
+     {"maintenance", "the upstream is there and asked for a pause"},
+     {"ok", "the upstream is reached"}}};
+
+/// Where the records are and whether they are safe: what a clerk wants to know first.
+void add_safety(lines& out, const object& status)
+{
+    const auto waiting = amount_of(status, "waiting");
+    const auto quarantined = amount_of(status, "quarantined");
+    const bool is_centre = text(status, "role") == "centre";
+    if (is_centre) {
+        out.push_back(fmt::format(
+            "{} received and safe here; {} opened.",
+            count(amount_of(status, "delivered").records + amount_of(status, "opened").records,
+                  "record"),
+            amount_of(status, "opened").records));
+        return;
     }
+    if (waiting.records == 0)
+        out.push_back("Nothing waits: every record that was taken here has been handed on.");
+    else
+        out.push_back(
+            fmt::format("{} ({}) safe on this machine, not yet at the centre. Nothing is lost; "
+                        "do not record anyone again.",
+                        count(waiting.records, "record"), show_size(waiting.bytes)));
+    if (quarantined.records > 0)
+        out.push_back(
+            fmt::format("{} set aside and need{} a decision: titip list --state quarantined",
+                        count(quarantined.records, "record"), quarantined.records == 1 ? "s" : ""));
+}
 
-    std::uint64_t number(const object& from, std::string_view key)
-    {
-        const auto* value = from.if_contains(key);
-        boost::system::error_code not_one;
-        return value ? value->to_number<std::uint64_t>(not_one) : 0;
+void add_next(lines& out, const object& status, wall_time now)
+{
+    const auto& link = sub(status, "link");
+    if (link.empty())
+        return;
+    const auto waiting = amount_of(status, "waiting");
+    const auto since = time_of(link, "since_ms");
+    if (truth(status, "paused"))
+        out.push_back("Sending is paused by an operator; it goes on with: titip resume");
+    else if (!truth(link, "up"))
+        out.push_back(fmt::format(
+            "Not connected since {} ({}): {}. Next check {}; sending goes on by "
+            "itself.",
+            to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
+            in(time_of(link, "next_check_ms"), now)));
+    else if (waiting.records > 0) {
+        const auto rate = number(link, "goodput_bytes_per_s");
+        out.push_back(rate == 0
+                          ? std::string{"Connected; sending now."}
+                          : fmt::format("Connected; sending now at {} a second, about {} to go.",
+                                        show_size(rate),
+                                        show_duration(std::chrono::seconds{waiting.bytes / rate})));
+    } else
+        out.push_back(fmt::format("Connected since {}.", to_rfc3339(since)));
+    if (const auto held = number(status, "held"); held > 0)
+        out.push_back(fmt::format("{} held by an operator: titip release ID sends them",
+                                  count(held, "record")));
+}
+
+void add_alarms(lines& out, const object& status, wall_time now)
+{
+    const auto& disk = sub(status, "disk");
+    const auto quota = number(disk, "quota_bytes");
+    const auto used = quota > 0 ? number(disk, "live_bytes") * 100 / quota : 0;
+    if (!truth(disk, "has_room"))
+        out.push_back("ALARM: no space for another record. What was accepted is safe; free space "
+                      "on the disk, "
+                      "or raise [node] quota.");
+    else if (used >= 90)
+        out.push_back(fmt::format("ALARM: {} % of the quota is used.", used));
+    else if (used >= 80)
+        out.push_back(fmt::format("Warning: {} % of the quota is used.", used));
+    if (const auto* findings = status.if_contains("findings"); findings && findings->is_array())
+        for (const auto& each : findings->get_array())
+            if (each.is_object())
+                out.push_back(fmt::format(
+                    "ALARM: the numbering shows a {} at {}..{} (station {}): call the centre.",
+                    text(each.get_object(), "kind"), number(each.get_object(), "first"),
+                    number(each.get_object(), "last"), text(each.get_object(), "station")));
+    constexpr auto soon = 30 * 24h;
+    for (const auto& [key, what] :
+         {std::pair{"certificate_expires_ms", "this node's certificate"},
+          std::pair{"recipient_expires_ms", "a certificate that records are sealed to"}}) {
+        const auto end = time_of(status, key);
+        if (end != wall_time{} && end < now)
+            out.push_back(fmt::format("ALARM: {} has expired on {}.", what, to_rfc3339(end)));
+        else if (end != wall_time{} && end < now + soon)
+            out.push_back(fmt::format("Warning: {} expires on {}.", what, to_rfc3339(end)));
     }
+}
 
-    bool truth(const object& from, std::string_view key)
-    {
-        const auto* value = from.if_contains(key);
-        return value && value->is_bool() && value->get_bool();
+void add_figures(lines& out, const object& status, wall_time now)
+{
+    out.emplace_back();
+    for (const std::string_view state : {"arriving", "waiting", "relayed", "delivered", "opened",
+                                         "erased", "quarantined", "withdrawn"}) {
+        const auto each = amount_of(status, state);
+        if (each.records == 0 && state != "waiting" && state != "delivered" && state != "opened")
+            continue;
+        out.push_back(fmt::format("  {:<12} {:>7}  {:>9}", state, each.records,
+                                  each.bytes > 0 ? show_size(each.bytes) : std::string{}));
     }
-
-    const object& sub(const object& from, std::string_view key)
-    {
-        static const object none;
-        const auto* value = from.if_contains(key);
-        return value && value->is_object() ? value->get_object() : none;
+    if (const auto oldest = time_of(status, "oldest_waiting_ms"); oldest != wall_time{})
+        out.push_back(fmt::format("  oldest waiting since {} ({})", to_rfc3339(oldest),
+                                  show_duration(now - oldest)));
+    const auto& link = sub(status, "link");
+    if (!link.empty()) {
+        out.push_back(fmt::format("  link         {} to {}{}{}", text(link, "verdict"),
+                                  text(link, "upstream"), text(link, "detail").empty() ? "" : ": ",
+                                  text(link, "detail")));
+        if (const auto checked = time_of(link, "last_checked_ms"); checked != wall_time{})
+            out.push_back(fmt::format("               checked {}", ago(checked, now)));
+        if (const auto last = time_of(link, "last_delivery_ms"); last != wall_time{})
+            out.push_back(fmt::format("               last delivery {}", ago(last, now)));
     }
+    const auto& disk = sub(status, "disk");
+    out.push_back(fmt::format("  disk         {} of {} in use",
+                              show_size(number(disk, "live_bytes")),
+                              show_size(number(disk, "quota_bytes"))));
+}
 
-    wall_time time_of(const object& from, std::string_view key)
-    {
-        return from_ms(static_cast<std::int64_t>(number(from, key)));
-    }
+std::string where(const object& shown)
+{
+    const auto state = text(shown, "state");
+    if (state == "arriving")
+        return "Arriving: its bytes are not complete here yet.";
+    if (state == "waiting")
+        return "Safe on this machine, not yet handed on.";
+    if (state == "relayed")
+        return fmt::format(
+            "Handed on to {}, which answers for it; the centre has not confirmed it yet.",
+            text(shown, "receipt_by"));
+    if (state == "delivered")
+        return text(shown, "receipt_by").empty()
+                   ? "Received here, not yet opened."
+                   : "At the centre, which signed a receipt. The copy here is kept until "
+                     "the centre has opened it.";
+    if (state == "opened")
+        return "At the centre, opened there: decrypted, and the ids inside match.";
+    if (state == "erased")
+        return "At the centre, opened there; the copy here has been erased. Receipts are kept.";
+    if (state == "quarantined")
+        return fmt::format("Set aside ({}{}{}): the bytes are kept here until an operator decides.",
+                           text(shown, "reason"), text(shown, "note").empty() ? "" : ": ",
+                           text(shown, "note"));
+    return "Withdrawn: it will not be sent; its bytes are kept here.";
+}
 
-    std::string count(std::uint64_t n, std::string_view thing)
-    {
-        return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
-    }
-
-    struct amount {
-        std::uint64_t records = 0;
-        std::uint64_t bytes = 0;
-    };
-
-    amount amount_of(const object& status, std::string_view state)
-    {
-        const auto& each = sub(sub(status, "records"), state);
-        return { number(each, "records"), number(each, "bytes") };
-    }
-
-    std::string ago(wall_time then, wall_time now)
-    {
-        return show_duration(now - then) + " ago";
-    }
-
-    std::string in(wall_time then, wall_time now)
-    {
-        if (then <= now + 1s)
-            return "now";
-        return "in " + show_duration(then - now);
-    }
-
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 12> verdicts {
-        { { "unknown", "has not been tried yet" },
-            { "no-route", "this machine has no network" },
-            { "dns", "the name of the upstream cannot be resolved" },
-            { "tcp", "the upstream does not answer, or refuses the connection" },
-            { "tls", "something answers that cannot prove to be the upstream" },
-            { "clock", "this machine's clock, or the upstream's, is wrong: check the date" },
-            { "expired", "a certificate has expired: it must be renewed" },
-            { "portal", "a web page answers in place of the upstream: log in to the network first" },
-            { "auth", "the upstream does not accept this machine's certificate: call the centre" },
-            { "application", "the upstream has an error of its own" },
-            { "maintenance", "the upstream is there and asked for a pause" },
-            { "ok", "the upstream is reached" } }
-    };
-
-    /// Where the records are and whether they are safe: what a clerk wants to know first.
-    void add_safety(lines& out, const object& status)
-    {
-        const auto waiting = amount_of(status, "waiting");
-        const auto quarantined = amount_of(status, "quarantined");
-        const bool is_centre = text(status, "role") == "centre";
-        if (is_centre) {
-            out.push_back(fmt::format("{} received and safe here; {} opened.",
-                count(amount_of(status, "delivered").records + amount_of(status, "opened").records, "record"),
-                amount_of(status, "opened").records));
-            return;
-        }
-        if (waiting.records == 0)
-            out.push_back("Nothing waits: every record that was taken here has been handed on.");
-        else
-            out.push_back(fmt::format("{} ({}) safe on this machine, not yet at the centre. Nothing is lost; "
-                                      "do not record anyone again.",
-                count(waiting.records, "record"), show_size(waiting.bytes)));
-        if (quarantined.records > 0)
-            out.push_back(fmt::format("{} set aside and need{} a decision: titip list --state quarantined",
-                count(quarantined.records, "record"), quarantined.records == 1 ? "s" : ""));
-    }
-
-    void add_next(lines& out, const object& status, wall_time now)
-    {
-        const auto& link = sub(status, "link");
-        if (link.empty())
-            return;
-        const auto waiting = amount_of(status, "waiting");
-        const auto since = time_of(link, "since_ms");
-        if (truth(status, "paused"))
-            out.push_back("Sending is paused by an operator; it goes on with: titip resume");
-        else if (!truth(link, "up"))
-            out.push_back(fmt::format("Not connected since {} ({}): {}. Next check {}; sending goes on by "
-                                      "itself.",
-                to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
-                in(time_of(link, "next_check_ms"), now)));
-        else if (waiting.records > 0) {
-            const auto rate = number(link, "goodput_bytes_per_s");
-            out.push_back(rate == 0
-                    ? std::string { "Connected; sending now." }
-                    : fmt::format("Connected; sending now at {} a second, about {} to go.", show_size(rate),
-                        show_duration(std::chrono::seconds { waiting.bytes / rate })));
-        } else
-            out.push_back(fmt::format("Connected since {}.", to_rfc3339(since)));
-        if (const auto held = number(status, "held"); held > 0)
-            out.push_back(fmt::format("{} held by an operator: titip release ID sends them", count(held, "record")));
-    }
-
-    void add_alarms(lines& out, const object& status, wall_time now)
-    {
-        const auto& disk = sub(status, "disk");
-        const auto quota = number(disk, "quota_bytes");
-        const auto used = quota > 0 ? number(disk, "live_bytes") * 100 / quota : 0;
-        if (!truth(disk, "has_room"))
-            out.push_back("ALARM: no space for another record. What was accepted is safe; free space on the disk, "
-                          "or raise [node] quota.");
-        else if (used >= 90)
-            out.push_back(fmt::format("ALARM: {} % of the quota is used.", used));
-        else if (used >= 80)
-            out.push_back(fmt::format("Warning: {} % of the quota is used.", used));
-        if (const auto* findings = status.if_contains("findings"); findings && findings->is_array())
-            for (const auto& each : findings->get_array())
-                if (each.is_object())
-                    out.push_back(fmt::format("ALARM: the numbering shows a {} at {}..{} (station {}): call the centre.",
-                        text(each.get_object(), "kind"), number(each.get_object(), "first"),
-                        number(each.get_object(), "last"), text(each.get_object(), "station")));
-        constexpr auto soon = 30 * 24h;
-        for (const auto& [key, what] : { std::pair { "certificate_expires_ms", "this node's certificate" },
-                 std::pair { "recipient_expires_ms", "a certificate that records are sealed to" } }) {
-            const auto end = time_of(status, key);
-            if (end != wall_time {} && end < now)
-                out.push_back(fmt::format("ALARM: {} has expired on {}.", what, to_rfc3339(end)));
-            else if (end != wall_time {} && end < now + soon)
-                out.push_back(fmt::format("Warning: {} expires on {}.", what, to_rfc3339(end)));
-        }
-    }
-
-    void add_figures(lines& out, const object& status, wall_time now)
-    {
-        out.emplace_back();
-        for (const std::string_view state :
-            { "arriving", "waiting", "relayed", "delivered", "opened", "erased", "quarantined", "withdrawn" }) {
-            const auto each = amount_of(status, state);
-            if (each.records == 0 && state != "waiting" && state != "delivered" && state != "opened")
-                continue;
-            out.push_back(fmt::format("  {:<12} {:>7}  {:>9}", state, each.records,
-                each.bytes > 0 ? show_size(each.bytes) : std::string {}));
-        }
-        if (const auto oldest = time_of(status, "oldest_waiting_ms"); oldest != wall_time {})
-            out.push_back(fmt::format("  oldest waiting since {} ({})", to_rfc3339(oldest), show_duration(now - oldest)));
-        const auto& link = sub(status, "link");
-        if (!link.empty()) {
-            out.push_back(fmt::format("  link         {} to {}{}{}", text(link, "verdict"), text(link, "upstream"),
-                text(link, "detail").empty() ? "" : ": ", text(link, "detail")));
-            if (const auto checked = time_of(link, "last_checked_ms"); checked != wall_time {})
-                out.push_back(fmt::format("               checked {}", ago(checked, now)));
-            if (const auto last = time_of(link, "last_delivery_ms"); last != wall_time {})
-                out.push_back(fmt::format("               last delivery {}", ago(last, now)));
-        }
-        const auto& disk = sub(status, "disk");
-        out.push_back(fmt::format("  disk         {} of {} in use", show_size(number(disk, "live_bytes")),
-            show_size(number(disk, "quota_bytes"))));
-    }
-
-    std::string where(const object& shown)
-    {
-        const auto state = text(shown, "state");
-        if (state == "arriving")
-            return "Arriving: its bytes are not complete here yet.";
-        if (state == "waiting")
-            return "Safe on this machine, not yet handed on.";
-        if (state == "relayed")
-            return fmt::format("Handed on to {}, which answers for it; the centre has not confirmed it yet.",
-                text(shown, "receipt_by"));
-        if (state == "delivered")
-            return text(shown, "receipt_by").empty() ? "Received here, not yet opened."
-                                                     : "At the centre, which signed a receipt. The copy here is kept until "
-                                                       "the centre has opened it.";
-        if (state == "opened")
-            return "At the centre, opened there: decrypted, and the ids inside match.";
-        if (state == "erased")
-            return "At the centre, opened there; the copy here has been erased. Receipts are kept.";
-        if (state == "quarantined")
-            return fmt::format("Set aside ({}{}{}): the bytes are kept here until an operator decides.", text(shown, "reason"),
-                text(shown, "note").empty() ? "" : ": ", text(shown, "note"));
-        return "Withdrawn: it will not be sent; its bytes are kept here.";
-    }
-
-    std::string what_next(const object& shown, wall_time now)
-    {
-        const auto state = text(shown, "state");
-        if (state == "quarantined")
-            return "Next: titip retry ID tries it again.";
-        if (state != "waiting")
-            return {};
-        if (truth(shown, "held"))
-            return "Not sent because an operator holds it. Next: titip release ID";
-        if (truth(shown, "paused"))
-            return "Not sent because sending is paused. Next: titip resume";
-        if (!truth(shown, "link_up"))
-            return fmt::format("Not sent yet because {}. Next check {}.", link_verdict(text(shown, "link_verdict")),
-                in(time_of(shown, "next_check_ms"), now));
-        return "Next: it is sent in its turn; the link is up.";
-    }
+std::string what_next(const object& shown, wall_time now)
+{
+    const auto state = text(shown, "state");
+    if (state == "quarantined")
+        return "Next: titip retry ID tries it again.";
+    if (state != "waiting")
+        return {};
+    if (truth(shown, "held"))
+        return "Not sent because an operator holds it. Next: titip release ID";
+    if (truth(shown, "paused"))
+        return "Not sent because sending is paused. Next: titip resume";
+    if (!truth(shown, "link_up"))
+        return fmt::format("Not sent yet because {}. Next check {}.",
+                           link_verdict(text(shown, "link_verdict")),
+                           in(time_of(shown, "next_check_ms"), now));
+    return "Next: it is sent in its turn; the link is up.";
+}
 
 } // namespace
 
 std::string_view link_verdict(std::string_view verdict)
 {
-    const auto found = std::ranges::find(verdicts, verdict, &std::pair<std::string_view, std::string_view>::first);
+    const auto found =
+        std::ranges::find(verdicts, verdict, &std::pair<std::string_view, std::string_view>::first);
     return found == verdicts.end() ? verdict : found->second;
 }
 
@@ -250,7 +267,8 @@ lines status(const object& status)
     lines out;
     const auto now = time_of(status, "time_ms");
     if (const auto why = text(status, "safe_mode"); !why.empty()) {
-        out.push_back("SAFE MODE: the store cannot be trusted. No records are taken or sent. Do not delete anything.");
+        out.push_back("SAFE MODE: the store cannot be trusted. No records are taken or sent. Do "
+                      "not delete anything.");
         out.push_back(fmt::format("Reason: {}", why));
         return out;
     }
@@ -266,13 +284,13 @@ lines record(const object& shown)
 {
     lines out;
     const auto now = wall_now();
-    out.push_back(fmt::format("{} (station {}, number {})", text(shown, "id"), text(shown, "station"),
-        number(shown, "sequence")));
+    out.push_back(fmt::format("{} (station {}, number {})", text(shown, "id"),
+                              text(shown, "station"), number(shown, "sequence")));
     out.push_back(where(shown));
     if (auto next = what_next(shown, now); !next.empty())
         out.push_back(std::move(next));
-    out.push_back(fmt::format("lane {}, {}, digest {}", text(shown, "lane"), show_size(number(shown, "size_bytes")),
-        text(shown, "digest")));
+    out.push_back(fmt::format("lane {}, {}, digest {}", text(shown, "lane"),
+                              show_size(number(shown, "size_bytes")), text(shown, "digest")));
     if (const auto* story = shown.if_contains("story"); story && story->is_array())
         for (const auto& each : story->get_array())
             if (each.is_object())
@@ -282,42 +300,48 @@ lines record(const object& shown)
 
 std::string list_header()
 {
-    return fmt::format("{:<36}  {:<11} {:<9} {:>9}  {:<20}  {}", "record", "state", "lane", "size", "accepted", "station");
+    return fmt::format("{:<36}  {:<11} {:<9} {:>9}  {:<20}  {}", "record", "state", "lane", "size",
+                       "accepted", "station");
 }
 
 std::string list_line(const object& record)
 {
     const auto state = text(record, "state");
     const char mark = truth(record, "held") ? '!' : state == "quarantined" ? 'Q' : ' ';
-    return fmt::format("{}{} {:<11} {:<9} {:>9}  {:<20}  {}", text(record, "id"), mark, state, text(record, "lane"),
-        show_size(number(record, "size_bytes")), to_rfc3339(time_of(record, "accepted_at_ms")), text(record, "station"));
+    return fmt::format("{}{} {:<11} {:<9} {:>9}  {:<20}  {}", text(record, "id"), mark, state,
+                       text(record, "lane"), show_size(number(record, "size_bytes")),
+                       to_rfc3339(time_of(record, "accepted_at_ms")), text(record, "station"));
 }
 
 std::string event(const object& entry)
 {
     auto out = fmt::format("{}  {:<12}", to_rfc3339(time_of(entry, "at_ms")), text(entry, "event"));
-    for (const std::string_view key : { "id", "station", "detail" })
+    for (const std::string_view key : {"id", "station", "detail"})
         if (!text(entry, key).empty())
             out += fmt::format(" {}", text(entry, key));
     if (const auto lasted = number(entry, "duration_ms"); lasted > 0)
-        out += fmt::format(" after {}", show_duration(milliseconds { static_cast<std::int64_t>(lasted) }));
+        out += fmt::format(" after {}",
+                           show_duration(milliseconds{static_cast<std::int64_t>(lasted)}));
     return out;
 }
 
-std::string accepted(const object& acceptance)
+std::string accepted(const object& acceptance, bool is_new)
 {
-    auto out = fmt::format("{} is safe on this machine as number {}.", text(acceptance, "id"), number(acceptance, "sequence"));
+    auto out =
+        fmt::format(fmt::runtime(is_new ? "{} is safe on this machine as number {}."
+                                        : "{} was taken here before, as number {}: nothing to do."),
+                    text(acceptance, "id"), number(acceptance, "sequence"));
     if (const auto* warnings = acceptance.if_contains("warnings"); warnings && warnings->is_array())
         for (const auto& each : warnings->get_array())
             if (each.is_string())
-                out += fmt::format(" Warning: {}.", std::string_view { each.get_string() });
+                out += fmt::format(" Warning: {}.", std::string_view{each.get_string()});
     return out;
 }
 
 lines problem(const object& problem)
 {
     lines out;
-    auto first = std::string { text(problem, "title") };
+    auto first = std::string{text(problem, "title")};
     if (const auto detail = text(problem, "detail"); !detail.empty())
         first += fmt::format(" ({})", detail);
     out.push_back(std::move(first));
@@ -325,13 +349,16 @@ lines problem(const object& problem)
         for (const auto& each : defects->get_array())
             if (each.is_object())
                 out.push_back(fmt::format("  {}: {} [{}]", text(each.get_object(), "field"),
-                    text(each.get_object(), "sentence"), text(each.get_object(), "code")));
+                                          text(each.get_object(), "sentence"),
+                                          text(each.get_object(), "code")));
     return out;
 }
 
 std::string not_reachable(std::string_view socket, std::string_view why)
 {
-    return fmt::format("titipd is not reachable at {} ({}): is the service running? systemctl status titipd", socket, why);
+    return fmt::format(
+        "titipd is not reachable at {} ({}): is the service running? systemctl status titipd",
+        socket, why);
 }
 
 } // namespace titip::control::words

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-/// Every sentence that `titip` says to a person, in one place, so that Indonesian can follow. They are
-/// made from what the control API answers; the API itself speaks in codes.
+/// Every sentence that `titip` says to a person, in one place, so that Indonesian can follow. They
+/// are made from what the control API answers; the API itself speaks in codes.
 namespace titip::control::words {
 
 /// Whether records are safe, where they are, and what happens next; then the figures.
@@ -21,7 +21,8 @@ std::string list_header();
 std::string list_line(const boost::json::object& record);
 
 std::string event(const boost::json::object& entry);
-std::string accepted(const boost::json::object& acceptance);
+/// To who submitted it; `is_new` is false for a repetition, whose first answer this is.
+std::string accepted(const boost::json::object& acceptance, bool is_new);
 /// What a problem+json says, with its defects, one a line.
 std::vector<std::string> problem(const boost::json::object& problem);
 

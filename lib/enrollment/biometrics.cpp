@@ -88,7 +88,7 @@ wording words_for(flaw found)
 }
 
 class biometric_check {
-  public:
+public:
     biometric_check(const v1::Biometric& it, const kind& what, std::string path, judgement& out)
         : it_(it), what_(what), path_(std::move(path)), out_(out)
     {
@@ -106,7 +106,7 @@ class biometric_check {
             refuse("needless-reason", ".missing_note", "is excused without a reason.");
     }
 
-  private:
+private:
     void refuse(std::string_view code, std::string_view field, std::string_view ending)
     {
         out_.refuse(std::string{code}, path_ + std::string{field}, sentence(ending));

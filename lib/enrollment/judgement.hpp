@@ -14,7 +14,7 @@ namespace titip::enrollment {
 
 /// What check() has found so far: shared by its parts, not used outside of the room.
 class judgement {
-  public:
+public:
     void refuse(std::string code, std::string field, std::string sentence)
     {
         defects.push_back({std::move(code), std::move(field), std::move(sentence)});

@@ -65,7 +65,7 @@ constexpr part enrollment_parts[]{
 };
 
 class walker {
-  public:
+public:
     explicit walker(bytes_view submitted)
         : submitted_(submitted), in_(as_uchar(submitted), static_cast<int>(submitted.size()))
     {
@@ -79,7 +79,7 @@ class walker {
         return std::move(out_);
     }
 
-  private:
+private:
     // False: malformed, or enough seen.
     bool message(std::span<const part> known, const std::string& path)
     {

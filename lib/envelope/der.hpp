@@ -14,7 +14,7 @@ namespace titip::envelope {
 /// The first element that does not fit makes the reader fail for good: it then gives only empty
 /// views, readers over those fail as well, and one look at finished() at the end is enough.
 class der_reader {
-  public:
+public:
     static constexpr std::uint8_t octet_string = 0x04;
     static constexpr std::uint8_t sequence = 0x30;
     static constexpr std::uint8_t set = 0x31;
@@ -36,7 +36,7 @@ class der_reader {
     /// Nothing failed, and nothing is left.
     bool finished() const noexcept { return !failed_ && rest_.empty(); }
 
-  private:
+private:
     struct element {
         std::size_t header_bytes;
         std::size_t content_bytes;

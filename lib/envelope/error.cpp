@@ -5,7 +5,7 @@ namespace titip::envelope {
 namespace {
 
 class envelope_category final : public boost::system::error_category {
-  public:
+public:
     const char* name() const noexcept override { return "titip.envelope"; }
 
     std::string message(int value) const override

@@ -25,7 +25,7 @@ using owned_bio = owned<BIO, BIO_free_all>;
 /// Takes back what OpenSSL adds to this thread's error queue: SSL_get_error() of a connection that
 /// the thread serves next would read a stale entry as its own.
 class quiet_errors {
-  public:
+public:
     quiet_errors() noexcept { ERR_set_mark(); }
     ~quiet_errors() { ERR_pop_to_mark(); }
     quiet_errors(const quiet_errors&) = delete;

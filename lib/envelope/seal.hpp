@@ -34,7 +34,7 @@ struct inner_ids {
 ///
 /// Throws: std::runtime_error if memory or the random generator fails.
 class sealer {
-  public:
+public:
     /// From PEM certificates, one or more in each of `pem`. Fewer than two different ones in all:
     /// errc::bad_recipient; so is a key that is neither P-256 nor RSA of at least 2,048 bits, and a
     /// certificate without a subject key identifier.
@@ -48,7 +48,7 @@ class sealer {
     /// For alarms: the earliest end of validity among the recipients, milliseconds since 1970.
     std::int64_t earliest_expiry_ms() const noexcept;
 
-  private:
+private:
     explicit sealer(std::vector<std::shared_ptr<x509_st>> recipients);
     std::vector<std::shared_ptr<x509_st>> recipients_;
 };

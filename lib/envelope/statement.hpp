@@ -126,10 +126,11 @@ bytes encode(const statement& value);
 
 /// errc::bad_statement for a missing or misshapen field, a name that is_node_name() refuses, text
 /// that is empty, too long or not UTF-8, sequence 0, a time outside (1970-01-01, last_time], a size
-/// of 0 or over limit_bytes, a kind or lane that is not known here, ranges that are not ascending
+/// of 0, a kind or lane that is not known here, ranges that are not ascending
 /// or overlap, no kind of statement. In a manifest `previous` is zero for sequence 1 and only
 /// there, and `previous_epoch` may stand only there; it may be at 0, an epoch in which nothing was
-/// numbered. Unknown fields are ignored: a newer program may have added one.
+/// numbered. How large an envelope may be is for accept::gate to say. Unknown fields are ignored: a
+/// newer program may have added one.
 result<statement> decode(bytes_view data);
 
 /// What `previous` and `manifest_hash` hold: SHA-256 of the Statement bytes, not of the CMS around

@@ -4,15 +4,15 @@ namespace titip::intake {
 
 namespace {
 
-    /// Long enough for an operator to free space, short enough to be noticed soon.
-    constexpr std::string_view retry_when_full_s = "60";
+/// Long enough for an operator to free space, short enough to be noticed soon.
+constexpr std::string_view retry_when_full_s = "60";
 
-    http::response tus(unsigned status)
-    {
-        http::response out { .status = status };
-        out.fields.add("Tus-Resumable", "1.0.0");
-        return out;
-    }
+http::response tus(unsigned status)
+{
+    http::response out{.status = status};
+    out.fields.add("Tus-Resumable", "1.0.0");
+    return out;
+}
 
 } // namespace
 
@@ -21,8 +21,8 @@ std::string location_of(const vault::key& which)
     return "/v1/uploads/" + which.station + "/" + which.record.to_string();
 }
 
-http::response with_receipt(
-    unsigned status, const vault::key& which, std::uint64_t size_bytes, bytes_view receipt)
+http::response with_receipt(unsigned status, const vault::key& which, std::uint64_t size_bytes,
+                            bytes_view receipt)
 {
     auto out = with_offset(status, which, size_bytes);
     out.fields.add("Titip-Receipt", to_base64(receipt));
@@ -44,11 +44,12 @@ http::response refused(const error_code& why)
 {
     if (why == vault::errc::full) {
         auto out = http::problem(507, "no space for another record here", "try again later");
-        out.fields.add("Retry-After", std::string { retry_when_full_s });
+        out.fields.add("Retry-After", std::string{retry_when_full_s});
         return out;
     }
     if (why == vault::errc::conflict)
-        return http::problem(409, "this id is here with other bytes", "the two sealings have different digests");
+        return http::problem(409, "this id is here with other bytes",
+                             "the two sealings have different digests");
     if (why == vault::errc::unknown)
         return http::problem(404, "no such upload here");
     if (why == vault::errc::already_complete)

@@ -6,7 +6,8 @@
 /// The answers of intake as HTTP (docs/protocol.md has the table). Private to this room.
 namespace titip::intake {
 
-http::response with_receipt(unsigned status, const vault::key& which, std::uint64_t size_bytes, bytes_view receipt);
+http::response with_receipt(unsigned status, const vault::key& which, std::uint64_t size_bytes,
+                            bytes_view receipt);
 http::response with_offset(unsigned status, const vault::key& which, std::uint64_t offset);
 /// What a vault's error is to the node below.
 http::response refused(const error_code& why);

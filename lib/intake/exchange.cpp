@@ -16,108 +16,113 @@ namespace titip::intake {
 
 namespace {
 
-    constexpr std::string_view tus_version = "1.0.0";
-    constexpr std::string_view upload_type = "application/offset+octet-stream";
-    constexpr std::size_t most_reconcile_bytes = 1u << 20;
+constexpr std::string_view tus_version = "1.0.0";
+constexpr std::string_view upload_type = "application/offset+octet-stream";
+constexpr std::size_t most_reconcile_bytes = 1u << 20;
 
-    std::string text(bytes_view data) { return std::string { as_text(data) }; }
+std::string text(bytes_view data)
+{
+    return std::string{as_text(data)};
+}
 
-    http::response options_answer()
-    {
-        http::response out { .status = 204 };
-        out.fields.add("Tus-Resumable", std::string { tus_version });
-        out.fields.add("Tus-Version", std::string { tus_version });
-        out.fields.add("Tus-Extension", "creation,creation-with-upload,termination");
-        out.fields.add("Tus-Max-Size", std::to_string(envelope::limit_bytes));
-        return out;
+http::response options_answer()
+{
+    http::response out{.status = 204};
+    out.fields.add("Tus-Resumable", std::string{tus_version});
+    out.fields.add("Tus-Version", std::string{tus_version});
+    out.fields.add("Tus-Extension", "creation,creation-with-upload,termination");
+    out.fields.add("Tus-Max-Size", std::to_string(envelope::limit_bytes));
+    return out;
+}
+
+vault::question to_question(const v1::ReconcileRequest& request)
+{
+    vault::question out;
+    const auto epoch_of = [](const std::string& data) {
+        return epoch_id::from_bytes(as_bytes(data)).value_or(epoch_id{});
+    };
+    for (const auto& each : request.heads())
+        out.heads.push_back({.epoch = epoch_of(each.epoch()),
+                             .sequence = each.sequence(),
+                             .hash = to_digest(as_bytes(each.manifest_hash())).value_or(digest{})});
+    if (request.has_verdicts_after()) {
+        out.cursor_epoch = epoch_id::from_bytes(as_bytes(request.verdicts_after().store_epoch()));
+        out.cursor_number = request.verdicts_after().number();
     }
+    for (const auto& each : request.kept())
+        out.kept.push_back({.epoch = epoch_of(each.epoch()),
+                            .first = each.first(),
+                            .last = each.last(),
+                            .is_quarantined = each.why() == v1::KeptRange::QUARANTINED});
+    for (const auto& each : request.unsettled())
+        if (const auto id = record_id::from_bytes(as_bytes(each));
+            id && out.unsettled.size() < vault::most_unsettled)
+            out.unsettled.push_back(*id);
+    return out;
+}
 
-    vault::question to_question(const v1::ReconcileRequest& request)
-    {
-        vault::question out;
-        const auto epoch_of = [](const std::string& data) {
-            return epoch_id::from_bytes(as_bytes(data)).value_or(epoch_id {});
-        };
-        for (const auto& each : request.heads())
-            out.heads.push_back({ .epoch = epoch_of(each.epoch()),
-                .sequence = each.sequence(),
-                .hash = to_digest(as_bytes(each.manifest_hash())).value_or(digest {}) });
-        if (request.has_verdicts_after()) {
-            out.cursor_epoch = epoch_id::from_bytes(as_bytes(request.verdicts_after().store_epoch()));
-            out.cursor_number = request.verdicts_after().number();
-        }
-        for (const auto& each : request.kept())
-            out.kept.push_back({ .epoch = epoch_of(each.epoch()),
-                .first = each.first(),
-                .last = each.last(),
-                .is_quarantined = each.why() == v1::KeptRange::QUARANTINED });
-        for (const auto& each : request.unsettled())
-            if (const auto id = record_id::from_bytes(as_bytes(each));
-                id && out.unsettled.size() < vault::most_unsettled)
-                out.unsettled.push_back(*id);
-        return out;
+v1::ReconcileResponse to_response(const vault::answer& answer)
+{
+    v1::ReconcileResponse out;
+    out.set_custody(text(answer.custody_cms));
+    out.set_more(answer.more);
+    out.set_store_epoch(text(answer.store_epoch.data()));
+    out.set_now_ms(to_ms(wall_now()));
+    for (const auto& each : answer.partials) {
+        auto& partial = *out.add_partials();
+        partial.set_record_id(text(each.record.data()));
+        partial.set_digest(text(each.digest));
+        partial.set_offset_bytes(each.offset);
     }
-
-    v1::ReconcileResponse to_response(const vault::answer& answer)
-    {
-        v1::ReconcileResponse out;
-        out.set_custody(text(answer.custody_cms));
-        out.set_more(answer.more);
-        out.set_store_epoch(text(answer.store_epoch.data()));
-        out.set_now_ms(to_ms(wall_now()));
-        for (const auto& each : answer.partials) {
-            auto& partial = *out.add_partials();
-            partial.set_record_id(text(each.record.data()));
-            partial.set_digest(text(each.digest));
-            partial.set_offset_bytes(each.offset);
-        }
-        for (const auto& each : answer.verdicts) {
-            auto& verdict = *out.add_verdicts();
-            verdict.set_number(each.number);
-            verdict.set_statement(text(each.cms));
-        }
-        for (const auto& [id, cms] : answer.receipts) {
-            auto& receipt = *out.add_receipts();
-            receipt.set_record_id(text(id.data()));
-            receipt.set_statement(text(cms));
-        }
-        for (const auto& each : answer.findings) {
-            auto& finding = *out.add_findings();
-            finding.set_kind(static_cast<v1::Finding::Kind>(each.what));
-            finding.set_station(each.station);
-            finding.set_epoch(text(each.epoch.data()));
-            finding.set_first(each.first);
-            finding.set_last(each.last);
-            finding.set_noticed_at_ms(to_ms(each.noticed_at));
-        }
-        return out;
+    for (const auto& each : answer.verdicts) {
+        auto& verdict = *out.add_verdicts();
+        verdict.set_number(each.number);
+        verdict.set_statement(text(each.cms));
     }
+    for (const auto& [id, cms] : answer.receipts) {
+        auto& receipt = *out.add_receipts();
+        receipt.set_record_id(text(id.data()));
+        receipt.set_statement(text(cms));
+    }
+    for (const auto& each : answer.findings) {
+        auto& finding = *out.add_findings();
+        finding.set_kind(static_cast<v1::Finding::Kind>(each.what));
+        finding.set_station(each.station);
+        finding.set_epoch(text(each.epoch.data()));
+        finding.set_first(each.first);
+        finding.set_last(each.last);
+        finding.set_noticed_at_ms(to_ms(each.noticed_at));
+    }
+    return out;
+}
 
-    unsigned status_of(accept::refusal::kind what)
-    {
-        switch (what) {
-        case accept::refusal::kind::not_a_manifest: return 400;
-        case accept::refusal::kind::not_theirs: return 403;
-        case accept::refusal::kind::too_large: return 413;
-        case accept::refusal::kind::not_believed: return 422;
-        }
+unsigned status_of(accept::refusal::kind what)
+{
+    switch (what) {
+    case accept::refusal::kind::not_a_manifest:
         return 400;
+    case accept::refusal::kind::not_theirs:
+        return 403;
+    case accept::refusal::kind::too_large:
+        return 413;
+    case accept::refusal::kind::not_believed:
+        return 422;
     }
+    return 400;
+}
 
 } // namespace
 
 server::exchange::exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer)
-    : owner_(owner)
-    , connection_(std::move(transport), owner.opts_.limits)
-    , peer_(std::move(peer))
-    , changed_(owner.on_)
+    : owner_(owner), connection_(std::move(transport), owner.opts_.limits), peer_(std::move(peer)),
+      changed_(owner.on_)
 {
 }
 
 asio::awaitable<void> server::exchange::run()
 {
-    // When the node stops, our transport is closed and each wait ends with an error: what has come of an
-    // upload is still committed. Being thrown out of it would lose that.
+    // When the node stops, our transport is closed and each wait ends with an error: what has come
+    // of an upload is still committed. Being thrown out of it would lose that.
     co_await asio::this_coro::throw_if_cancelled(false);
     auto reader = read_requests();
     asio::co_spawn(owner_.on_, std::move(reader), [this](std::exception_ptr) {
@@ -231,22 +236,23 @@ asio::awaitable<bool> server::exchange::handle(http::request request)
     co_return answer(into, closing(http::problem(404, "no such resource")));
 }
 
-asio::awaitable<bool> server::exchange::handle_upload(
-    slot_ptr into, http::request request, http::target target)
+asio::awaitable<bool> server::exchange::handle_upload(slot_ptr into, http::request request,
+                                                      http::target target)
 {
     if (request.method == "OPTIONS")
         co_return answer(into, options_answer());
     if (const auto version = request.fields.find("Tus-Resumable"); version != tus_version) {
         auto out = closing(http::problem(412, "this server speaks tus 1.0.0"));
-        out.fields.add("Tus-Version", std::string { tus_version });
+        out.fields.add("Tus-Version", std::string{tus_version});
         co_return answer(into, std::move(out));
     }
     if (request.method == "POST" && target.segments.size() == 3)
         co_return co_await create(into, std::move(request), target.segments[2]);
-    const auto id = target.segments.size() == 4 ? record_id::parse(target.segments[3]) : std::nullopt;
+    const auto id =
+        target.segments.size() == 4 ? record_id::parse(target.segments[3]) : std::nullopt;
     if (!id)
         co_return answer(into, closing(http::problem(404, "no such upload here")));
-    vault::key which { target.segments[2], *id };
+    vault::key which{target.segments[2], *id};
     // Who has no right to a station's records learns nothing of them.
     if (!accept::gate::may_offer(peer_, which.station))
         co_return answer(into, closing(http::problem(404, "no such upload here")));
@@ -259,9 +265,11 @@ asio::awaitable<bool> server::exchange::handle_upload(
     co_return answer(into, closing(http::problem(405, "an upload knows HEAD, PATCH and DELETE")));
 }
 
-asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request request, std::string station)
+asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request request,
+                                               std::string station)
 {
-    const auto refuse = [this, &into](unsigned status, std::string_view title, std::string_view detail) {
+    const auto refuse = [this, &into](unsigned status, std::string_view title,
+                                      std::string_view detail) {
         return answer(into, closing(http::problem(status, title, detail)));
     };
     if (owner_.is_stopping_)
@@ -269,11 +277,13 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
     const auto length = request.fields.find("Upload-Length");
     const auto size = length ? http::parse_number(*length) : std::nullopt;
     if (!size)
-        co_return refuse(400, "Upload-Length is missing", "tus 1.0.0, creation; its length must be known");
+        co_return refuse(400, "Upload-Length is missing",
+                         "tus 1.0.0, creation; its length must be known");
     const auto metadata = request.fields.find("Upload-Metadata");
     const auto cms = metadata ? find_metadata(*metadata, "manifest") : std::nullopt;
     if (!cms)
-        co_return refuse(400, "Upload-Metadata lacks a manifest",
+        co_return refuse(
+            400, "Upload-Metadata lacks a manifest",
             "add: Upload-Metadata: manifest BASE64, the station's signed manifest (CMS, DER)");
     const auto body_bytes = request.content_length;
     if (!body_bytes || *body_bytes > *size)
@@ -298,7 +308,8 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
             co_return answer(into, closing(refused(vault::errc::conflict)));
         auto out = known.complete ? with_receipt(201, which, known.size_bytes, known.receipt)
                                   : with_offset(201, which, known.offset);
-        out.keep_alive = *body_bytes == 0; // the body is not wanted: its bytes are here, or go elsewhere
+        out.keep_alive =
+            *body_bytes == 0; // the body is not wanted: its bytes are here, or go elsewhere
         co_return answer(into, std::move(out));
     }
     if (!owner_.vault_.has_room())
@@ -306,18 +317,22 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
     co_return co_await take_body(into, std::move(request), std::move(*what), 0, true);
 }
 
-asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request request, vault::key which)
+asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request request,
+                                               vault::key which)
 {
     if (request.fields.find("Content-Type") != upload_type)
-        co_return answer(into, closing(http::problem(415, "the body must be application/offset+octet-stream")));
+        co_return answer(
+            into, closing(http::problem(415, "the body must be application/offset+octet-stream")));
     const auto text = request.fields.find("Upload-Offset");
     const auto offset = text ? http::parse_number(*text) : std::nullopt;
     if (!offset || !request.content_length)
-        co_return answer(into, closing(http::problem(400, "Upload-Offset or Content-Length is missing")));
+        co_return answer(into,
+                         closing(http::problem(400, "Upload-Offset or Content-Length is missing")));
     co_await owner_.uploads_.take_over(which, &connection_.transport());
     const auto standing = co_await owner_.vault_.find(which);
     if (!standing || !*standing)
-        co_return answer(into, closing(refused(standing ? vault::errc::unknown : standing.error())));
+        co_return answer(into,
+                         closing(refused(standing ? vault::errc::unknown : standing.error())));
     const auto& known = **standing;
     if (known.complete) {
         auto out = with_receipt(204, which, known.size_bytes, known.receipt);
@@ -331,31 +346,34 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
     }
     auto what = owner_.gate_.examine(known.manifest_cms, peer_, which.station);
     if (!what)
-        co_return answer(into, closing(http::problem(status_of(what.error().what), what.error().sentence)));
+        co_return answer(
+            into, closing(http::problem(status_of(what.error().what), what.error().sentence)));
     co_return co_await take_body(into, std::move(request), std::move(*what), *offset, false);
 }
 
-asio::awaitable<bool> server::exchange::take_body(
-    slot_ptr into, http::request request, vault::offer what, std::uint64_t offset, bool is_new)
+asio::awaitable<bool> server::exchange::take_body(slot_ptr into, http::request request,
+                                                  vault::offer what, std::uint64_t offset,
+                                                  bool is_new)
 {
     const auto which = what.key();
     auto claim = std::make_shared<uploads::claim>(owner_.uploads_, which, connection_.transport());
     if (*request.content_length == 0) {
         if (is_new) {
-            const auto kept = co_await owner_.vault_.keep(what, 0, bytes {});
+            const auto kept = co_await owner_.vault_.keep(what, 0, bytes{});
             if (!kept)
                 co_return answer(into, closing(refused(kept.error())));
         }
         co_return answer(into, with_offset(is_new ? 201 : 204, which, offset));
     }
-    auto came = co_await receive(
-        owner_.vault_, what, offset, *request.content_length, connection_, owner_.budget_);
+    auto came = co_await receive(owner_.vault_, what, offset, *request.content_length, connection_,
+                                 owner_.budget_);
     if (came.is_mismatch) {
         co_await owner_.vault_.discard(which);
-        co_return answer(into, closing(http::problem(460, "the bytes do not have the manifest's digest")));
+        co_return answer(
+            into, closing(http::problem(460, "the bytes do not have the manifest's digest")));
     }
     if (!came.is_whole && came.failed) {
-        if (came.failed.category() == error_code { vault::errc::full }.category())
+        if (came.failed.category() == error_code{vault::errc::full}.category())
             co_return answer(into, closing(refused(came.failed)));
         is_broken_ = true;
         changed_.ring();
@@ -366,17 +384,20 @@ asio::awaitable<bool> server::exchange::take_body(
     // A resumed one is not looked at again: what is no envelope shows when it is opened.
     if (came.offset == 0 && !envelope::check_form(came.rest))
         co_return answer(into, closing(http::problem(422, "the bytes are not a sealed envelope")));
-    // From here on the next request may be read: the answer takes its place when the commit has been synced.
+    // From here on the next request may be read: the answer takes its place when the commit has
+    // been synced.
     run_beside(complete(into, std::move(claim), std::move(what), std::move(came), is_new));
     co_return true;
 }
 
-asio::awaitable<void> server::exchange::complete(slot_ptr into, std::shared_ptr<uploads::claim> claim,
-    vault::offer what, arrival came, bool is_new)
+asio::awaitable<void> server::exchange::complete(slot_ptr into,
+                                                 std::shared_ptr<uploads::claim> claim,
+                                                 vault::offer what, arrival came, bool is_new)
 {
     const auto which = what.key();
     const auto size = what.manifest.size_bytes;
-    const auto receipt = co_await owner_.vault_.complete(std::move(what), came.offset, std::move(came.rest));
+    const auto receipt =
+        co_await owner_.vault_.complete(std::move(what), came.offset, std::move(came.rest));
     claim.reset();
     if (receipt)
         answer(into, with_receipt(is_new ? 201 : 204, which, size, *receipt));
@@ -404,8 +425,8 @@ asio::awaitable<bool> server::exchange::remove(slot_ptr into, vault::key which)
     const auto gone = co_await owner_.vault_.discard(which);
     if (!gone)
         co_return answer(into, refused(gone.error()));
-    http::response out { .status = 204 };
-    out.fields.add("Tus-Resumable", std::string { tus_version });
+    http::response out{.status = 204};
+    out.fields.add("Tus-Resumable", std::string{tus_version});
     co_return answer(into, std::move(out));
 }
 
@@ -438,8 +459,8 @@ asio::awaitable<bool> server::exchange::describe(slot_ptr into, http::target tar
 asio::awaitable<void> server::exchange::tell_news(slot_ptr into, std::uint64_t known)
 {
     const auto deadline = monotonic::now() + owner_.opts_.long_poll;
-    while (owner_.vault_.newest_verdict(peer_.name) <= known && !owner_.is_stopping_ && !is_gone_
-        && monotonic::now() < deadline)
+    while (owner_.vault_.newest_verdict(peer_.name) <= known && !owner_.is_stopping_ && !is_gone_ &&
+           monotonic::now() < deadline)
         co_await owner_.news_.wait_until(deadline);
     answer(into, description());
 }
@@ -453,16 +474,16 @@ void server::exchange::run_beside(asio::awaitable<void> work)
     });
 }
 
-asio::awaitable<result<bytes>> server::exchange::read_whole(
-    const http::request& request, std::size_t limit_bytes)
+asio::awaitable<result<bytes>> server::exchange::read_whole(const http::request& request,
+                                                            std::size_t limit_bytes)
 {
     if (!request.content_length || *request.content_length > limit_bytes)
         co_return http::errc::body_too_large;
     bytes out(*request.content_length);
     for (std::size_t filled = 0; filled < out.size();) {
-        const auto got = co_await connection_.read_body(std::span { out }.subspan(filled));
+        const auto got = co_await connection_.read_body(std::span{out}.subspan(filled));
         if (!got || *got == 0)
-            co_return got ? error_code { http::errc::bad_message } : got.error();
+            co_return got ? error_code{http::errc::bad_message} : got.error();
         filled += *got;
     }
     co_return out;
@@ -471,14 +492,15 @@ asio::awaitable<result<bytes>> server::exchange::read_whole(
 asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request request)
 {
     if (peer_.role == trust::role::centre)
-        co_return answer(into, closing(http::problem(403, "the centre has nothing to reconcile here")));
+        co_return answer(into,
+                         closing(http::problem(403, "the centre has nothing to reconcile here")));
     const auto body = co_await read_whole(request, most_reconcile_bytes);
     v1::ReconcileRequest asked;
     if (!body || !asked.ParseFromArray(body->data(), static_cast<int>(body->size())))
         co_return answer(into, closing(http::problem(400, "the body is not a ReconcileRequest")));
     auto question = to_question(asked);
     for (const auto& id : question.unsettled) {
-        const vault::key which { peer_.name, id };
+        const vault::key which{peer_.name, id};
         co_await owner_.uploads_.take_over(which, &connection_.transport());
     }
     const auto told = co_await owner_.vault_.reconcile(peer_.name, std::move(question));

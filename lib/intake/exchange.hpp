@@ -34,14 +34,15 @@ private:
     asio::awaitable<bool> head(slot_ptr into, vault::key which);
     asio::awaitable<bool> remove(slot_ptr into, vault::key which);
     asio::awaitable<bool> take_body(slot_ptr into, http::request request, vault::offer what,
-        std::uint64_t offset, bool is_new);
+                                    std::uint64_t offset, bool is_new);
     asio::awaitable<void> complete(slot_ptr into, std::shared_ptr<uploads::claim> claim,
-        vault::offer what, arrival came, bool is_new);
+                                   vault::offer what, arrival came, bool is_new);
     asio::awaitable<bool> describe(slot_ptr into, http::target target);
     asio::awaitable<void> tell_news(slot_ptr into, std::uint64_t known);
     void run_beside(asio::awaitable<void> work);
     asio::awaitable<bool> reconcile(slot_ptr into, http::request request);
-    asio::awaitable<result<bytes>> read_whole(const http::request& request, std::size_t limit_bytes);
+    asio::awaitable<result<bytes>> read_whole(const http::request& request,
+                                              std::size_t limit_bytes);
     http::response description() const;
     asio::awaitable<void> linger();
 

@@ -16,7 +16,7 @@ namespace titip::intake {
 /// What this node says about itself to those below.
 struct self_description {
     std::string name;
-    std::chrono::seconds spread {}; ///< window for first contact after an outage
+    std::chrono::seconds spread{}; ///< window for first contact after an outage
 };
 
 struct options {
@@ -24,16 +24,16 @@ struct options {
     std::size_t most_unanswered = 8;      ///< requests of one connection
     milliseconds long_poll = 5min;
     /// Peers are authenticated before a byte of HTTP; a long poll must fit into the idle limit.
-    http::server_limits limits { .idle = 6min };
+    http::server_limits limits{.idle = 6min};
 };
 
-/// Serves nodes below: tus 1.0.0 with pipelining and takeover, /v1/node, /v1/reconcile. Requests of a
-/// connection are read in order and answered in order; while one record is committed, the next body
-/// is already read. Threads: the socket thread.
+/// Serves nodes below: tus 1.0.0 with pipelining and takeover, /v1/node, /v1/reconcile. Requests of
+/// a connection are read in order and answered in order; while one record is committed, the next
+/// body is already read. Threads: the socket thread.
 class server {
 public:
     server(asio::any_io_executor on, vault::vault& into, accept::gate& gate, self_description self,
-        options opts);
+           options opts);
 
     /// One connection, until it ends. The peer has a certificate of one of our authorities.
     asio::awaitable<void> serve(std::unique_ptr<http::stream> transport);
@@ -41,7 +41,11 @@ public:
     /// Something new for those who wait at /v1/node.
     void ring() { news_.ring(); }
     /// Answers 503 to new work from now on: the node stops.
-    void stop_accepting() { is_stopping_ = true; news_.ring(); }
+    void stop_accepting()
+    {
+        is_stopping_ = true;
+        news_.ring();
+    }
 
 private:
     class exchange;

@@ -5,8 +5,7 @@
 namespace titip::intake {
 
 uploads::claim::claim(uploads& all, vault::key which, http::stream& by)
-    : all_(all)
-    , which_(std::move(which))
+    : all_(all), which_(std::move(which))
 {
     [[maybe_unused]] const bool is_free = all_.active_.emplace(which_, &by).second;
     assert(is_free);

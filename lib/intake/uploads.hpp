@@ -8,15 +8,12 @@
 
 namespace titip::intake {
 
-/// Uploads whose bytes are arriving or being committed now, so that a newer request for one can take
-/// it over: the older connection stops, what came of it is committed, and only then is the offset known.
-/// Threads: the socket thread.
+/// Uploads whose bytes are arriving or being committed now, so that a newer request for one can
+/// take it over: the older connection stops, what came of it is committed, and only then is the
+/// offset known. Threads: the socket thread.
 class uploads {
 public:
-    explicit uploads(asio::any_io_executor on)
-        : changed_(std::move(on))
-    {
-    }
+    explicit uploads(asio::any_io_executor on) : changed_(std::move(on)) {}
 
     /// While one lives, the upload belongs to its connection.
     class claim {

@@ -38,200 +38,203 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
 
 namespace {
 
-    struct known_epoch {
-        epoch_id epoch;
-        v1::Numbering numbering;
-    };
+struct known_epoch {
+    epoch_id epoch;
+    v1::Numbering numbering;
+};
 
-    /// Every epoch of a station's numbering here.
-    std::vector<known_epoch> epochs_of(
-        const transaction& txn, const tables& t, const std::string& station)
+/// Every epoch of a station's numbering here.
+std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
+                                   const std::string& station)
+{
+    std::vector<known_epoch> out;
+    const auto prefix = key_builder{}.text(station);
+    const bytes_view wanted = prefix;
+    cursor walk{txn, t.numbering};
+    for (auto each = walk.seek(prefix); each; each = walk.next()) {
+        if (each->key.size() != wanted.size() + 16 ||
+            !std::ranges::equal(each->key.first(wanted.size()), wanted))
+            break;
+        known_epoch known{.epoch = epoch_id::from_bytes(each->key.last(16)).value(),
+                          .numbering = {}};
+        open_row(seed::numbering, each->key, each->value, known.numbering);
+        out.push_back(std::move(known));
+    }
+    return out;
+}
+
+envelope::epoch_custody to_custody(const known_epoch& known)
+{
+    envelope::epoch_custody out{.epoch = known.epoch, .ranges = {}};
+    for (const auto& span : known.numbering.spans())
+        out.ranges.push_back(
+            {.first = envelope::sequence{span.first()},
+             .last = envelope::sequence{span.last()},
+             .last_hash = to_digest(as_bytes(span.last_hash())).value_or(digest{})});
+    return out;
+}
+
+bool is_kept(const ::titip::vault::question& asked, const epoch_id& epoch, std::uint64_t sequence)
+{
+    return std::ranges::any_of(asked.kept, [&](const ::titip::vault::kept_range& each) {
+        return each.epoch == epoch && each.first <= sequence && sequence <= each.last;
+    });
+}
+
+/// What the station's own heads, held against what is known here, have to say.
+class examination {
+public:
+    examination(const transaction& txn, const tables& t, const std::string& station,
+                const ::titip::vault::question& asked)
+        : txn_(txn), t_(t), station_(station), asked_(asked)
     {
-        std::vector<known_epoch> out;
-        const auto prefix = key_builder {}.text(station);
-        const bytes_view wanted = prefix;
-        cursor walk { txn, t.numbering };
-        for (auto each = walk.seek(prefix); each; each = walk.next()) {
-            if (each->key.size() != wanted.size() + 16
-                || !std::ranges::equal(each->key.first(wanted.size()), wanted))
-                break;
-            known_epoch known { .epoch = epoch_id::from_bytes(each->key.last(16)).value(), .numbering = {} };
-            open_row(seed::numbering, each->key, each->value, known.numbering);
-            out.push_back(std::move(known));
-        }
-        return out;
     }
 
-    envelope::epoch_custody to_custody(const known_epoch& known)
+    std::vector<finding> run(const std::vector<known_epoch>& known)
     {
-        envelope::epoch_custody out { .epoch = known.epoch, .ranges = {} };
-        for (const auto& span : known.numbering.spans())
-            out.ranges.push_back({ .first = envelope::sequence { span.first() },
-                .last = envelope::sequence { span.last() },
-                .last_hash = to_digest(as_bytes(span.last_hash())).value_or(digest {}) });
-        return out;
+        for (const auto& each : known) {
+            const auto reported =
+                std::ranges::find(asked_.heads, each.epoch, &::titip::vault::reported_head::epoch);
+            if (reported != asked_.heads.end())
+                compare_head(each, *reported);
+            find_gaps(each);
+        }
+        return std::move(out_);
     }
 
-    bool is_kept(const ::titip::vault::question& asked, const epoch_id& epoch, std::uint64_t sequence)
+private:
+    void add(finding::kind what, const epoch_id& epoch, std::uint64_t first, std::uint64_t last)
     {
-        return std::ranges::any_of(asked.kept, [&](const ::titip::vault::kept_range& each) {
-            return each.epoch == epoch && each.first <= sequence && sequence <= each.last;
-        });
+        constexpr std::size_t most = 64;
+        if (out_.size() < most)
+            out_.push_back({.what = what,
+                            .station = station_,
+                            .epoch = epoch,
+                            .first = first,
+                            .last = last,
+                            .noticed_at = wall_now()});
     }
 
-    /// What the station's own heads, held against what is known here, have to say.
-    class examination {
-    public:
-        examination(const transaction& txn, const tables& t, const std::string& station,
-            const ::titip::vault::question& asked)
-            : txn_(txn)
-            , t_(t)
-            , station_(station)
-            , asked_(asked)
-        {
-        }
-
-        std::vector<finding> run(const std::vector<known_epoch>& known)
-        {
-            for (const auto& each : known) {
-                const auto reported
-                    = std::ranges::find(asked_.heads, each.epoch, &::titip::vault::reported_head::epoch);
-                if (reported != asked_.heads.end())
-                    compare_head(each, *reported);
-                find_gaps(each);
-            }
-            return std::move(out_);
-        }
-
-    private:
-        void add(finding::kind what, const epoch_id& epoch, std::uint64_t first, std::uint64_t last)
-        {
-            constexpr std::size_t most = 64;
-            if (out_.size() < most)
-                out_.push_back({ .what = what,
-                    .station = station_,
-                    .epoch = epoch,
-                    .first = first,
-                    .last = last,
-                    .noticed_at = wall_now() });
-        }
-
-        void compare_head(const known_epoch& known, const ::titip::vault::reported_head& reported)
-        {
-            if (known.numbering.head() > reported.sequence)
-                add(finding::kind::later_head, known.epoch, reported.sequence, known.numbering.head());
-            const auto at = txn_.get(t_.by_sequence, sequence_key(station_, known.epoch, reported.sequence));
-            if (!at)
-                return;
-            const auto row = find_row(txn_, t_, place { read_u64(*at) });
-            if (row && row->manifest_hash() != as_text(reported.hash))
-                add(finding::kind::fork, known.epoch, reported.sequence, reported.sequence);
-        }
-
-        /// Between spans: numbers that are missing although later ones are here, or a neighbour that
-        /// does not name the one before it.
-        void find_gaps(const known_epoch& known)
-        {
-            std::uint64_t next = 1;
-            for (const auto& span : known.numbering.spans()) {
-                if (span.first() == next && next > 1)
-                    add(finding::kind::broken_chain, known.epoch, next, next);
-                for (auto missing = next; missing < span.first() && missing - next < most_looked_at; ++missing)
-                    if (!is_kept(asked_, known.epoch, missing))
-                        gap(known.epoch, missing);
-                next = span.last() + 1;
-            }
-        }
-
-        /// Joins neighbouring gaps into one finding.
-        void gap(const epoch_id& epoch, std::uint64_t missing)
-        {
-            if (!out_.empty() && out_.back().what == finding::kind::gap && out_.back().epoch == epoch
-                && out_.back().last + 1 == missing)
-                out_.back().last = missing;
-            else
-                add(finding::kind::gap, epoch, missing, missing);
-        }
-
-        static constexpr std::uint64_t most_looked_at = 10'000;
-        const transaction& txn_;
-        const tables& t_;
-        const std::string& station_;
-        const ::titip::vault::question& asked_;
-        std::vector<finding> out_;
-    };
-
-    std::vector<::titip::vault::partial> partials_of(
-        const transaction& txn, const tables& t, const std::string& station,
-        const std::vector<record_id>& unsettled)
+    void compare_head(const known_epoch& known, const ::titip::vault::reported_head& reported)
     {
-        std::vector<::titip::vault::partial> out;
-        for (const auto& id : unsettled) {
-            const auto at = find_place(txn, t, { station, id });
-            const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-            if (row && row->state() == v1::ARRIVING)
-                out.push_back({ .record = id,
-                    .digest = to_digest(as_bytes(row->digest())).value_or(digest {}),
-                    .offset = row->stored_bytes() });
-        }
-        return out;
+        if (known.numbering.head() > reported.sequence)
+            add(finding::kind::later_head, known.epoch, reported.sequence, known.numbering.head());
+        const auto at =
+            txn_.get(t_.by_sequence, sequence_key(station_, known.epoch, reported.sequence));
+        if (!at)
+            return;
+        const auto row = find_row(txn_, t_, place{read_u64(*at)});
+        if (row && row->manifest_hash() != as_text(reported.hash))
+            add(finding::kind::fork, known.epoch, reported.sequence, reported.sequence);
     }
 
-    std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, const tables& t,
-        const std::string& station, const std::vector<record_id>& unsettled)
+    /// Between spans: numbers that are missing although later ones are here, or a neighbour that
+    /// does not name the one before it.
+    void find_gaps(const known_epoch& known)
     {
-        std::vector<std::pair<record_id, bytes>> out;
-        for (const auto& id : unsettled) {
-            const auto at = find_place(txn, t, { station, id });
-            const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-            if (row && !row->receipt_given().empty())
-                out.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
+        std::uint64_t next = 1;
+        for (const auto& span : known.numbering.spans()) {
+            if (span.first() == next && next > 1)
+                add(finding::kind::broken_chain, known.epoch, next, next);
+            for (auto missing = next; missing < span.first() && missing - next < most_looked_at;
+                 ++missing)
+                if (!is_kept(asked_, known.epoch, missing))
+                    gap(known.epoch, missing);
+            next = span.last() + 1;
         }
-        return out;
     }
 
-    void add_verdicts(const transaction& txn, const tables& t, const std::string& station,
-        std::uint64_t after, ::titip::vault::answer& out)
+    /// Joins neighbouring gaps into one finding.
+    void gap(const epoch_id& epoch, std::uint64_t missing)
     {
-        const auto prefix = key_builder {}.text(station);
-        const bytes_view wanted = prefix;
-        cursor walk { txn, t.verdicts };
-        for (auto each = walk.seek(verdict_key(station, after + 1)); each; each = walk.next()) {
-            if (each->key.size() != wanted.size() + 8
-                || !std::ranges::equal(each->key.first(wanted.size()), wanted))
-                break;
-            if (out.verdicts.size() == ::titip::vault::most_verdicts) {
-                out.more = true;
-                break;
-            }
-            std::uint64_t sum = 0;
-            std::memcpy(&sum, each->value.data(), sizeof sum);
-            const auto cms = each->value.subspan(8);
-            if (checksum(seed::verdict, each->key, cms) != sum)
-                throw rotten_row(seed::verdict, "a verdict does not match its checksum");
-            out.verdicts.push_back({ .number = read_u64(each->key.last(8)), .cms = to_bytes(cms) });
-        }
+        if (!out_.empty() && out_.back().what == finding::kind::gap && out_.back().epoch == epoch &&
+            out_.back().last + 1 == missing)
+            out_.back().last = missing;
+        else
+            add(finding::kind::gap, epoch, missing, missing);
     }
+
+    static constexpr std::uint64_t most_looked_at = 10'000;
+    const transaction& txn_;
+    const tables& t_;
+    const std::string& station_;
+    const ::titip::vault::question& asked_;
+    std::vector<finding> out_;
+};
+
+std::vector<::titip::vault::partial> partials_of(const transaction& txn, const tables& t,
+                                                 const std::string& station,
+                                                 const std::vector<record_id>& unsettled)
+{
+    std::vector<::titip::vault::partial> out;
+    for (const auto& id : unsettled) {
+        const auto at = find_place(txn, t, {station, id});
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (row && row->state() == v1::ARRIVING)
+            out.push_back({.record = id,
+                           .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
+                           .offset = row->stored_bytes()});
+    }
+    return out;
+}
+
+std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, const tables& t,
+                                                     const std::string& station,
+                                                     const std::vector<record_id>& unsettled)
+{
+    std::vector<std::pair<record_id, bytes>> out;
+    for (const auto& id : unsettled) {
+        const auto at = find_place(txn, t, {station, id});
+        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        if (row && !row->receipt_given().empty())
+            out.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
+    }
+    return out;
+}
+
+void add_verdicts(const transaction& txn, const tables& t, const std::string& station,
+                  std::uint64_t after, ::titip::vault::answer& out)
+{
+    const auto prefix = key_builder{}.text(station);
+    const bytes_view wanted = prefix;
+    cursor walk{txn, t.verdicts};
+    for (auto each = walk.seek(verdict_key(station, after + 1)); each; each = walk.next()) {
+        if (each->key.size() != wanted.size() + 8 ||
+            !std::ranges::equal(each->key.first(wanted.size()), wanted))
+            break;
+        if (out.verdicts.size() == ::titip::vault::most_verdicts) {
+            out.more = true;
+            break;
+        }
+        std::uint64_t sum = 0;
+        std::memcpy(&sum, each->value.data(), sizeof sum);
+        const auto cms = each->value.subspan(8);
+        if (checksum(seed::verdict, each->key, cms) != sum)
+            throw rotten_row(seed::verdict, "a verdict does not match its checksum");
+        out.verdicts.push_back({.number = read_u64(each->key.last(8)), .cms = to_bytes(cms)});
+    }
+}
 
 } // namespace
 
-asio::awaitable<result<::titip::vault::answer>> store::reconcile(
-    std::string station, ::titip::vault::question asked)
+asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string station,
+                                                                 ::titip::vault::question asked)
 {
     auto examine = [this, station, asked = std::move(asked)]() -> result<::titip::vault::answer> {
-        const transaction txn { parts_->env->get(), transaction::mode::read };
+        const transaction txn{parts_->env->get(), transaction::mode::read};
         const auto& t = parts_->t;
         ::titip::vault::answer out;
         out.store_epoch = parts_->epoch;
         const auto known = epochs_of(txn, t, station);
-        envelope::custody custody { .station = station, .at = wall_now(), .epochs = {} };
+        envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
         for (const auto& each : known)
             custody.epochs.push_back(to_custody(each));
         out.custody_cms = parts_->current_identity()->sign(envelope::encode(custody));
-        out.findings = examination { txn, t, station, asked }.run(known);
+        out.findings = examination{txn, t, station, asked}.run(known);
         out.partials = partials_of(txn, t, station, asked.unsettled);
         out.receipts = receipts_of(txn, t, station, asked.unsettled);
-        add_verdicts(txn, t, station, asked.cursor_epoch == parts_->epoch ? asked.cursor_number : 0, out);
+        add_verdicts(txn, t, station, asked.cursor_epoch == parts_->epoch ? asked.cursor_number : 0,
+                     out);
         return out;
     };
     auto job = [this, examine = std::move(examine)] { return parts_->guarded(examine); };

@@ -7,20 +7,20 @@ namespace titip::journal {
 
 namespace {
 
-    class category final : public boost::system::error_category {
-    public:
-        const char* name() const noexcept override { return "lmdb"; }
-        std::string message(int value) const override { return mdb_strerror(value); }
-    };
+class category final : public boost::system::error_category {
+public:
+    const char* name() const noexcept override { return "lmdb"; }
+    std::string message(int value) const override { return mdb_strerror(value); }
+};
 
-    /// True if found, false if there is no such entry; throws for all else.
-    bool found(int code)
-    {
-        if (code == MDB_NOTFOUND)
-            return false;
-        check(code);
-        return true;
-    }
+/// True if found, false if there is no such entry; throws for all else.
+bool found(int code)
+{
+    if (code == MDB_NOTFOUND)
+        return false;
+    check(code);
+    return true;
+}
 
 } // namespace
 
@@ -77,15 +77,16 @@ bool transaction::insert(table into, bytes_view key, bytes_view value)
 std::span<std::byte> transaction::reserve(table into, bytes_view key, std::size_t size)
 {
     auto k = to_val(key);
-    MDB_val v { size, nullptr };
-    // Appending leaves no half-empty pages behind; a key that is not the greatest goes the usual way.
+    MDB_val v{size, nullptr};
+    // Appending leaves no half-empty pages behind; a key that is not the greatest goes the usual
+    // way.
     int code = mdb_put(handle_, into.handle, &k, &v, MDB_APPEND | MDB_RESERVE);
     if (code == MDB_KEYEXIST) {
-        v = { size, nullptr };
+        v = {size, nullptr};
         code = mdb_put(handle_, into.handle, &k, &v, MDB_RESERVE);
     }
     check(code);
-    return { static_cast<std::byte*>(v.mv_data), size };
+    return {static_cast<std::byte*>(v.mv_data), size};
 }
 
 bool transaction::erase(table from, bytes_view key)
@@ -105,7 +106,10 @@ cursor::cursor(const transaction& within, table over)
     check(mdb_cursor_open(within.native_handle(), over.handle, &handle_));
 }
 
-cursor::~cursor() { mdb_cursor_close(handle_); }
+cursor::~cursor()
+{
+    mdb_cursor_close(handle_);
+}
 
 std::optional<cursor::entry> cursor::seek(bytes_view key)
 {
@@ -113,7 +117,7 @@ std::optional<cursor::entry> cursor::seek(bytes_view key)
     MDB_val v;
     if (!found(mdb_cursor_get(handle_, &k, &v, MDB_SET_RANGE)))
         return std::nullopt;
-    return entry { to_view(k), to_view(v) };
+    return entry{to_view(k), to_view(v)};
 }
 
 std::optional<cursor::entry> cursor::move(MDB_cursor_op op)
@@ -122,7 +126,7 @@ std::optional<cursor::entry> cursor::move(MDB_cursor_op op)
     MDB_val v;
     if (!found(mdb_cursor_get(handle_, &k, &v, op)))
         return std::nullopt;
-    return entry { to_view(k), to_view(v) };
+    return entry{to_view(k), to_view(v)};
 }
 
 std::uint64_t read_u64(bytes_view data) noexcept

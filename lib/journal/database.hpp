@@ -25,11 +25,11 @@ struct table {
 
 inline MDB_val to_val(bytes_view data) noexcept
 {
-    return { data.size(), const_cast<std::byte*>(data.data()) };
+    return {data.size(), const_cast<std::byte*>(data.data())};
 }
 inline bytes_view to_view(const MDB_val& v) noexcept
 {
-    return { static_cast<const std::byte*>(v.mv_data), v.mv_size };
+    return {static_cast<const std::byte*>(v.mv_data), v.mv_size};
 }
 
 /// One transaction; aborted unless committed.

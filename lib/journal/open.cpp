@@ -16,52 +16,55 @@ namespace titip::journal {
 
 namespace {
 
-    using kind = open_failure::kind;
+using kind = open_failure::kind;
 
-    constexpr std::uint32_t format = 1;
-    constexpr std::size_t page_bytes = 4096;
+constexpr std::uint32_t format = 1;
+constexpr std::size_t page_bytes = 4096;
 
-    [[noreturn]] void refuse(kind what, std::string sentence)
-    {
-        throw open_failure { what, std::move(sentence) };
-    }
+[[noreturn]] void refuse(kind what, std::string sentence)
+{
+    throw open_failure{what, std::move(sentence)};
+}
 
-    std::string why() { return std::strerror(errno); }
+std::string why()
+{
+    return std::strerror(errno);
+}
 
-    struct meta_page {
-        std::uint64_t transaction = 0;
-        bool is_good = false;
-    };
+struct meta_page {
+    std::uint64_t transaction = 0;
+    bool is_good = false;
+};
 
-    /// A meta page as LMDB 0.9 writes it (mdb.c, MDB_page and MDB_meta): page header of 16 bytes, magic,
-    /// version, address, map size, two MDB_db of 48 bytes, last page, transaction id.
-    meta_page read_meta_page(bytes_view page)
-    {
-        constexpr std::uint32_t magic = 0xBEEFC0DE;
-        constexpr std::uint16_t is_meta = 0x08;
-        std::uint16_t flags = 0;
-        std::uint32_t found_magic = 0;
-        std::uint32_t version = 0;
-        meta_page out;
-        std::memcpy(&flags, page.data() + 10, sizeof flags);
-        std::memcpy(&found_magic, page.data() + 16, sizeof found_magic);
-        std::memcpy(&version, page.data() + 20, sizeof version);
-        std::memcpy(&out.transaction, page.data() + 16 + 24 + 96 + 8, sizeof out.transaction);
-        out.is_good = (flags & is_meta) != 0 && found_magic == magic && version == 1;
-        return out;
-    }
+/// A meta page as LMDB 0.9 writes it (mdb.c, MDB_page and MDB_meta): page header of 16 bytes,
+/// magic, version, address, map size, two MDB_db of 48 bytes, last page, transaction id.
+meta_page read_meta_page(bytes_view page)
+{
+    constexpr std::uint32_t magic = 0xBEEFC0DE;
+    constexpr std::uint16_t is_meta = 0x08;
+    std::uint16_t flags = 0;
+    std::uint32_t found_magic = 0;
+    std::uint32_t version = 0;
+    meta_page out;
+    std::memcpy(&flags, page.data() + 10, sizeof flags);
+    std::memcpy(&found_magic, page.data() + 16, sizeof found_magic);
+    std::memcpy(&version, page.data() + 20, sizeof version);
+    std::memcpy(&out.transaction, page.data() + 16 + 24 + 96 + 8, sizeof out.transaction);
+    out.is_good = (flags & is_meta) != 0 && found_magic == magic && version == 1;
+    return out;
+}
 
-    table open_table(MDB_txn* txn, const char* name)
-    {
-        table out;
-        check(mdb_dbi_open(txn, name, MDB_CREATE, &out.handle));
-        return out;
-    }
+table open_table(MDB_txn* txn, const char* name)
+{
+    table out;
+    check(mdb_dbi_open(txn, name, MDB_CREATE, &out.handle));
+    return out;
+}
 
-    tables open_tables(transaction& txn)
-    {
-        const auto open = [&txn](const char* name) { return open_table(txn.native_handle(), name); };
-        return { .meta = open("meta"),
+tables open_tables(transaction& txn)
+{
+    const auto open = [&txn](const char* name) { return open_table(txn.native_handle(), name); };
+    return {.meta = open("meta"),
             .rows = open("rows"),
             .chunks = open("chunks"),
             .by_id = open("by_id"),
@@ -70,59 +73,61 @@ namespace {
             .numbering = open("numbering"),
             .verdicts = open("verdicts"),
             .ledger = open("ledger"),
-            .opened = open("opened") };
-    }
+            .opened = open("opened")};
+}
 
-    v1::Meta new_meta(const std::string& node)
-    {
-        const auto epoch = epoch_id::random();
-        bytes key(32);
-        fill_random(key);
-        v1::Meta meta;
-        meta.set_format(format);
-        meta.set_store_epoch(std::string { as_text(epoch.data()) });
-        meta.set_submission_key(std::string { as_text(key) });
-        meta.set_next_place(1);
-        meta.set_next_entry(1);
-        meta.set_node(node);
-        meta.set_born_at_ms(to_ms(wall_now()));
-        return meta;
-    }
+v1::Meta new_meta(const std::string& node)
+{
+    const auto epoch = epoch_id::random();
+    bytes key(32);
+    fill_random(key);
+    v1::Meta meta;
+    meta.set_format(format);
+    meta.set_store_epoch(std::string{as_text(epoch.data())});
+    meta.set_submission_key(std::string{as_text(key)});
+    meta.set_next_place(1);
+    meta.set_next_entry(1);
+    meta.set_node(node);
+    meta.set_born_at_ms(to_ms(wall_now()));
+    return meta;
+}
 
-    void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
-    {
-        if (meta.format() > format)
-            refuse(kind::newer,
-                fmt::format("the store has format {}, this program knows {}: install the newer version "
-                            "again",
-                    meta.format(), format));
-        if (meta.node() != node)
-            refuse(kind::foreign,
-                fmt::format("the store belongs to node \"{}\", the configuration says \"{}\": set "
-                            "[node] name back, or give this node a state directory of its own",
-                    meta.node(), node));
-        if (meta.transaction() != newest_transaction)
-            refuse(kind::untrusted,
-                fmt::format("the newest commit is {} but the store was last written by {}: a commit "
-                            "was lost; delete nothing, leave the machine as it is and call the centre",
-                    newest_transaction, meta.transaction()));
-    }
+void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+{
+    if (meta.format() > format)
+        refuse(
+            kind::newer,
+            fmt::format("the store has format {}, this program knows {}: install the newer version "
+                        "again",
+                        meta.format(), format));
+    if (meta.node() != node)
+        refuse(kind::foreign,
+               fmt::format("the store belongs to node \"{}\", the configuration says \"{}\": set "
+                           "[node] name back, or give this node a state directory of its own",
+                           meta.node(), node));
+    if (meta.transaction() != newest_transaction)
+        refuse(
+            kind::untrusted,
+            fmt::format("the newest commit is {} but the store was last written by {}: a commit "
+                        "was lost; delete nothing, leave the machine as it is and call the centre",
+                        newest_transaction, meta.transaction()));
+}
 
-    std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(
-        const transaction& txn, const tables& t)
-    {
-        std::map<std::string, std::uint64_t, std::less<>> out;
-        cursor walk { txn, t.verdicts };
-        for (auto each = walk.first(); each;) {
-            const auto key = as_text(each->key);
-            const std::string station { key.substr(0, key.find('\0')) };
-            auto past = walk.seek(verdict_key(station, ~0ull));
-            const auto newest = past ? walk.previous() : walk.last();
-            out[station] = read_u64(newest->key.last(8));
-            each = walk.next();
-        }
-        return out;
+std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transaction& txn,
+                                                                  const tables& t)
+{
+    std::map<std::string, std::uint64_t, std::less<>> out;
+    cursor walk{txn, t.verdicts};
+    for (auto each = walk.first(); each;) {
+        const auto key = as_text(each->key);
+        const std::string station{key.substr(0, key.find('\0'))};
+        auto past = walk.seek(verdict_key(station, ~0ull));
+        const auto newest = past ? walk.previous() : walk.last();
+        out[station] = read_u64(newest->key.last(8));
+        each = walk.next();
     }
+    return out;
+}
 
 } // namespace
 
@@ -142,7 +147,10 @@ environment::environment(const std::filesystem::path& directory, std::uint64_t m
     }
 }
 
-environment::~environment() { mdb_env_close(handle_); }
+environment::~environment()
+{
+    mdb_env_close(handle_);
+}
 
 directory_lock::directory_lock(const std::filesystem::path& directory)
 {
@@ -152,18 +160,22 @@ directory_lock::directory_lock(const std::filesystem::path& directory)
     file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file_ < 0)
         refuse(kind::unreadable,
-            fmt::format("{}: {}: the state directory must exist and belong to the daemon's user",
-                path.string(), why()));
+               fmt::format("{}: {}: the state directory must exist and belong to the daemon's user",
+                           path.string(), why()));
     if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
         ::close(file_);
-        refuse(kind::in_use,
+        refuse(
+            kind::in_use,
             fmt::format("{} is in use by another titipd: stop that one, or give this one its own "
                         "[node] state",
-                directory.string()));
+                        directory.string()));
     }
 }
 
-directory_lock::~directory_lock() { ::close(file_); }
+directory_lock::~directory_lock()
+{
+    ::close(file_);
+}
 
 void directory_lock::note_commit(std::uint64_t transaction) noexcept
 {
@@ -190,28 +202,29 @@ void check_meta_pages(const std::filesystem::path& data_file)
     ::close(file);
     if (got == 0)
         return;
-    const auto first = read_meta_page(bytes_view { pages }.first(page_bytes));
-    const auto second = read_meta_page(bytes_view { pages }.last(page_bytes));
+    const auto first = read_meta_page(bytes_view{pages}.first(page_bytes));
+    const auto second = read_meta_page(bytes_view{pages}.last(page_bytes));
     const auto newer = std::max(first.transaction, second.transaction);
     const auto older = std::min(first.transaction, second.transaction);
-    // Commit n writes page n % 2, so the two are neighbours; both are 0 before the first commit. LMDB
-    // would take the older of two differing pages without a word if the newer one lost a bit.
-    const bool neighbours = newer == older + 1 && (first.transaction % 2 == 0) && (second.transaction % 2 == 1);
+    // Commit n writes page n % 2, so the two are neighbours; both are 0 before the first commit.
+    // LMDB would take the older of two differing pages without a word if the newer one lost a bit.
+    const bool neighbours =
+        newer == older + 1 && (first.transaction % 2 == 0) && (second.transaction % 2 == 1);
     const bool fresh = newer == 0;
-    if (got != static_cast<ssize_t>(pages.size()) || !first.is_good || !second.is_good
-        || !(neighbours || fresh))
+    if (got != static_cast<ssize_t>(pages.size()) || !first.is_good || !second.is_good ||
+        !(neighbours || fresh))
         refuse(kind::untrusted,
-            fmt::format("{}: the two meta pages do not belong together: delete nothing, leave "
-                        "the machine as it is and call the centre",
-                data_file.string()));
+               fmt::format("{}: the two meta pages do not belong together: delete nothing, leave "
+                           "the machine as it is and call the centre",
+                           data_file.string()));
 }
 
 totals to_totals(const v1::Meta& meta)
 {
     totals out;
     for (const auto& each : meta.tallies())
-        out.by_state.at(static_cast<std::size_t>(each.state()))
-            = { .records = each.records(), .bytes = each.bytes(), .held = each.held() };
+        out.by_state.at(static_cast<std::size_t>(each.state())) = {
+            .records = each.records(), .bytes = each.bytes(), .held = each.held()};
     out.next_entry = meta.next_entry();
     out.newest_signed = from_ms(meta.newest_signed_ms());
     for (const auto& each : meta.findings())
@@ -221,44 +234,63 @@ totals to_totals(const v1::Meta& meta)
     return out;
 }
 
+namespace {
+
+/// Of a record whose bytes are here; 0: there is none.
+std::uint64_t mean_size(const totals& all)
+{
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+    for (const auto each :
+         {state::waiting, state::relayed, state::delivered, state::opened, state::quarantined}) {
+        records += all.of(each).records;
+        bytes += all.of(each).bytes;
+    }
+    return records == 0 ? 0 : bytes / records;
+}
+
+} // namespace
+
 store::parts::parts(options o, asio::thread_pool& p)
-    : opts(std::move(o))
-    , pool(p)
-    , lock(opts.directory)
+    : opts(std::move(o)), pool(p), lock(opts.directory)
 {
 }
 
-result<std::unique_ptr<store>, open_failure> store::open(
-    options opts, asio::thread_pool& pool, std::function<void(std::string)> failed)
+result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thread_pool& pool,
+                                                         std::function<void(std::string)> failed)
 {
     try {
         auto p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
         check_meta_pages(data_file);
         // Set once and never resized under readers: the quota is ours to keep, below it.
-        const auto map_bytes = (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
+        const auto map_bytes =
+            (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
         p->room = std::make_unique<space>(data_file,
-            space::options { .quota_bytes = p->opts.quota_bytes,
-                .reserve_bytes = 2 * p->opts.group_bytes });
+                                          space::options{.quota_bytes = p->opts.quota_bytes,
+                                                         .reserve_bytes = 2 * p->opts.group_bytes});
         p->room->top_up();
 
         v1::Meta meta;
         {
-            transaction txn { p->env->get(), transaction::mode::write };
+            transaction txn{p->env->get(), transaction::mode::write};
             const auto newest = txn.id() - 1;
             if (p->lock.noted_commit() > newest)
-                refuse(kind::untrusted,
-                    fmt::format("the newest commit here is {}, but {} was made: a commit was lost; delete "
-                                "nothing, leave the machine as it is and call the centre",
+                refuse(
+                    kind::untrusted,
+                    fmt::format(
+                        "the newest commit here is {}, but {} was made: a commit was lost; delete "
+                        "nothing, leave the machine as it is and call the centre",
                         newest, p->lock.noted_commit()));
             p->t = open_tables(txn);
-            const auto key = key_builder {}.text("meta");
+            const auto key = key_builder{}.text("meta");
             if (const auto stored = txn.get(p->t.meta, key)) {
                 open_row(seed::meta, key, *stored, meta);
                 check_meta(meta, p->opts.node, newest);
             } else if (newest > 0)
-                refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, leave the machine as it is and call the centre");
+                refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, "
+                                        "leave the machine as it is and call the centre");
             else
                 meta = new_meta(p->opts.node);
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
@@ -267,31 +299,38 @@ result<std::unique_ptr<store>, open_failure> store::open(
             txn.commit();
         }
         {
-            const transaction txn { p->env->get(), transaction::mode::read };
+            const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
         }
-        p->epoch = epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id {});
+        p->epoch = epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id{});
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
         p->newest = to_totals(meta);
         p->newest.file_bytes = p->room->file_bytes();
-        p->newest.has_room = p->room->top_up() && live_bytes(meta) < p->opts.quota_bytes;
+        p->room->note_refusal(
+            mean_size(p->newest)); // full is what would refuse one more like those here
+        p->newest.has_room =
+            p->room->top_up() &&
+            live_bytes(meta) + stored_size(p->room->refused_bytes()) < p->opts.quota_bytes;
         auto& shared = *p;
         p->writer = std::make_unique<journal::writer>(
             p->env->get(), p->t, std::move(meta),
-            surroundings { p->opts.node, p->opts.has_upstream, p->opts.identity }, *p->room,
-            writer::options { .group_bytes = p->opts.group_bytes },
+            surroundings{p->opts.node, p->opts.has_upstream, p->opts.identity}, *p->room,
+            writer::options{.group_bytes = p->opts.group_bytes},
             [&shared](writer::outcome done) { shared.on_commit(std::move(done)); }, p->failed);
-        return std::unique_ptr<store> { new store { std::move(p) } };
+        return std::unique_ptr<store>{new store{std::move(p)}};
     } catch (open_failure& failure) {
         return std::move(failure);
     } catch (const rotten_row& rotten) {
-        return open_failure { kind::untrusted,
-            fmt::format("{}: delete nothing, leave the machine as it is and call the centre", rotten.what()) };
+        return open_failure{
+            kind::untrusted,
+            fmt::format("{}: delete nothing, leave the machine as it is and call the centre",
+                        rotten.what())};
     } catch (const boost::system::system_error& failure) {
         const bool bad = failure.code().category() == lmdb_category() && failure.code().value() < 0;
-        return open_failure { bad ? kind::untrusted : kind::unreadable,
-            fmt::format("the store cannot be opened: {}", failure.code().message()) };
+        return open_failure{
+            bad ? kind::untrusted : kind::unreadable,
+            fmt::format("the store cannot be opened: {}", failure.code().message())};
     }
 }
 

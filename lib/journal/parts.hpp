@@ -31,9 +31,9 @@ public:
     directory_lock(const directory_lock&) = delete;
     ~directory_lock();
 
-    /// The newest commit, told beside the store: a meta page that lost a bit may show an older one, and
-    /// then LMDB goes back to the commit before without a word. Not synced: written after the commit, so
-    /// that what survives a power failure is never newer than the store.
+    /// The newest commit, told beside the store: a meta page that lost a bit may show an older one,
+    /// and then LMDB goes back to the commit before without a word. Not synced: written after the
+    /// commit, so that what survives a power failure is never newer than the store.
     void note_commit(std::uint64_t transaction) noexcept;
     std::uint64_t noted_commit() const noexcept;
 
@@ -65,8 +65,8 @@ struct store::parts {
     void on_commit(writer::outcome outcome);
     std::shared_ptr<const trust::identity> current_identity() const;
 
-    /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten index
-    /// or an error of LMDB is the store's.
+    /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten
+    /// index or an error of LMDB is the store's.
     template <class Look>
     auto guarded(Look& look) -> decltype(look())
     {
@@ -74,12 +74,12 @@ struct store::parts {
             return look();
         } catch (const rotten_row& rotten) {
             if (rotten.concerns_one_record())
-                return error_code { ::titip::vault::errc::rotten };
+                return error_code{::titip::vault::errc::rotten};
             failed(rotten.what());
         } catch (const boost::system::system_error& failure) {
             failed(failure.what());
         }
-        return error_code { ::titip::vault::errc::store_failed };
+        return error_code{::titip::vault::errc::store_failed};
     }
 };
 

@@ -2,72 +2,73 @@
 
 #include <algorithm>
 
-/// Looks at the store for those who send and for people. Each look is one read transaction on a pool
-/// thread, closed before its answer is used: a reader that stays keeps freed pages from being used again.
+/// Looks at the store for those who send and for people. Each look is one read transaction on a
+/// pool thread, closed before its answer is used: a reader that stays keeps freed pages from being
+/// used again.
 namespace titip::journal {
 
 namespace {
 
-    bool fits(const v1::Row& row, const list_filter& filter)
-    {
-        return (!filter.state || to_state(row.state()) == *filter.state)
-            && (!filter.lane || static_cast<envelope::lane>(row.lane()) == *filter.lane)
-            && (!filter.accepted_before || row.accepted_at_ms() < to_ms(*filter.accepted_before))
-            && (!filter.held || row.held() == *filter.held);
-    }
+bool fits(const v1::Row& row, const list_filter& filter)
+{
+    return (!filter.state || to_state(row.state()) == *filter.state) &&
+           (!filter.lane || static_cast<envelope::lane>(row.lane()) == *filter.lane) &&
+           (!filter.accepted_before || row.accepted_at_ms() < to_ms(*filter.accepted_before)) &&
+           (!filter.held || row.held() == *filter.held);
+}
 
-    ledger_entry to_entry(const v1::Entry& stored)
-    {
-        return { .number = stored.number(),
+ledger_entry to_entry(const v1::Entry& stored)
+{
+    return {.number = stored.number(),
             .at = from_ms(stored.at_ms()),
             .event = to_string(stored.event()),
             .record = record_id::from_bytes(as_bytes(stored.record_id())),
             .station = stored.station(),
             .detail = stored.detail(),
-            .duration = milliseconds { stored.duration_ms() } };
-    }
+            .duration = milliseconds{stored.duration_ms()}};
+}
 
-    /// Every place at which a record id is known: stations are visited by skipping from one to the next.
-    std::vector<place> places_of(const transaction& txn, const tables& t, const record_id& record)
-    {
-        std::vector<place> out;
-        cursor walk { txn, t.by_id };
-        auto each = walk.first();
-        while (each) {
-            const auto key = as_text(each->key);
-            const std::string station { key.substr(0, key.find('\0')) };
-            if (const auto at = find_place(txn, t, { station, record }))
-                out.push_back(*at);
-            auto past = key_builder {}.text(station);
-            bytes last(record_id::size_bytes + 1, std::byte { 0xff });
-            each = walk.seek(past.raw(last));
-        }
-        return out;
+/// Every place at which a record id is known: stations are visited by skipping from one to the
+/// next.
+std::vector<place> places_of(const transaction& txn, const tables& t, const record_id& record)
+{
+    std::vector<place> out;
+    cursor walk{txn, t.by_id};
+    auto each = walk.first();
+    while (each) {
+        const auto key = as_text(each->key);
+        const std::string station{key.substr(0, key.find('\0'))};
+        if (const auto at = find_place(txn, t, {station, record}))
+            out.push_back(*at);
+        auto past = key_builder{}.text(station);
+        bytes last(record_id::size_bytes + 1, std::byte{0xff});
+        each = walk.seek(past.raw(last));
     }
+    return out;
+}
 
-    ::titip::vault::reported_head head_of(const epoch_id& epoch, const v1::Numbering& numbering)
-    {
-        return { .epoch = epoch,
+::titip::vault::reported_head head_of(const epoch_id& epoch, const v1::Numbering& numbering)
+{
+    return {.epoch = epoch,
             .sequence = numbering.head(),
-            .hash = to_digest(as_bytes(numbering.head_hash())).value_or(digest {}) };
-    }
+            .hash = to_digest(as_bytes(numbering.head_hash())).value_or(digest{})};
+}
 
-    /// Joins neighbours that are kept for the same reason.
-    void add_kept(std::vector<::titip::vault::kept_range>& ranges, const v1::Row& row)
-    {
-        const ::titip::vault::kept_range added {
-            .epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id {}),
-            .first = row.sequence(),
-            .last = row.sequence(),
-            .is_quarantined = row.state() == v1::STATE_QUARANTINED
-        };
-        if (!ranges.empty() && ranges.back().epoch == added.epoch
-            && ranges.back().is_quarantined == added.is_quarantined
-            && ranges.back().last + 1 == added.first)
-            ++ranges.back().last;
-        else
-            ranges.push_back(added);
-    }
+/// Joins neighbours that are kept for the same reason.
+void add_kept(std::vector<::titip::vault::kept_range>& ranges, const v1::Row& row)
+{
+    const ::titip::vault::kept_range added{
+        .epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id{}),
+        .first = row.sequence(),
+        .last = row.sequence(),
+        .is_quarantined = row.state() == v1::STATE_QUARANTINED};
+    if (!ranges.empty() && ranges.back().epoch == added.epoch &&
+        ranges.back().is_quarantined == added.is_quarantined &&
+        ranges.back().last + 1 == added.first)
+        ++ranges.back().last;
+    else
+        ranges.push_back(added);
+}
 
 } // namespace
 
@@ -76,7 +77,7 @@ asio::awaitable<result<T>> store::look(Look look)
 {
     auto job = [this, look = std::move(look)]() mutable -> result<T> {
         auto within = [this, &look]() -> result<T> {
-            const transaction txn { parts_->env->get(), transaction::mode::read };
+            const transaction txn{parts_->env->get(), transaction::mode::read};
             return look(txn, parts_->t);
         };
         return parts_->guarded(within);
@@ -84,30 +85,32 @@ asio::awaitable<result<T>> store::look(Look look)
     co_return co_await run_on(parts_->pool, std::move(job));
 }
 
-asio::awaitable<result<std::optional<::titip::vault::standing>>> store::find(::titip::vault::key which)
+asio::awaitable<result<std::optional<::titip::vault::standing>>>
+store::find(::titip::vault::key which)
 {
     using found = std::optional<::titip::vault::standing>;
-    auto act = [which = std::move(which)](const transaction& txn, const tables& t) -> result<found> {
+    auto act = [which = std::move(which)](const transaction& txn,
+                                          const tables& t) -> result<found> {
         const auto at = find_place(txn, t, which);
         const auto row = at ? find_row(txn, t, *at) : std::nullopt;
         if (!row)
-            return found {};
+            return found{};
         const bool complete = row->state() != v1::ARRIVING;
-        return found { { .complete = complete,
-            .offset = complete ? row->size_bytes() : row->stored_bytes(),
-            .size_bytes = row->size_bytes(),
-            .digest = to_digest(as_bytes(row->digest())).value_or(digest {}),
-            .receipt = to_bytes(as_bytes(row->receipt_given())),
-            .manifest_cms = to_bytes(as_bytes(row->manifest())) } };
+        return found{{.complete = complete,
+                      .offset = complete ? row->size_bytes() : row->stored_bytes(),
+                      .size_bytes = row->size_bytes(),
+                      .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
+                      .receipt = to_bytes(as_bytes(row->receipt_given())),
+                      .manifest_cms = to_bytes(as_bytes(row->manifest()))}};
     };
     co_return co_await look<found>(std::move(act));
 }
 
-asio::awaitable<result<bytes>> store::read(
-    ::titip::vault::key which, std::uint64_t offset, std::size_t limit_bytes)
+asio::awaitable<result<bytes>> store::read(::titip::vault::key which, std::uint64_t offset,
+                                           std::size_t limit_bytes)
 {
-    auto act = [which = std::move(which), offset, limit_bytes](
-                   const transaction& txn, const tables& t) -> result<bytes> {
+    auto act = [which = std::move(which), offset, limit_bytes](const transaction& txn,
+                                                               const tables& t) -> result<bytes> {
         const auto at = find_place(txn, t, which);
         const auto row = at ? find_row(txn, t, *at) : std::nullopt;
         if (!row)
@@ -119,7 +122,8 @@ asio::awaitable<result<bytes>> store::read(
     co_return co_await look<bytes>(std::move(act));
 }
 
-asio::awaitable<result<bytes>> store::read_at(place at, std::uint64_t offset, std::size_t limit_bytes)
+asio::awaitable<result<bytes>> store::read_at(place at, std::uint64_t offset,
+                                              std::size_t limit_bytes)
 {
     auto act = [at, offset, limit_bytes](const transaction& txn, const tables& t) -> result<bytes> {
         const auto row = find_row(txn, t, at);
@@ -150,24 +154,24 @@ asio::awaitable<result<std::vector<queued>>> store::load_queue()
 {
     auto act = [](const transaction& txn, const tables& t) -> result<std::vector<queued>> {
         std::vector<queued> out;
-        cursor walk { txn, t.queue };
+        cursor walk{txn, t.queue};
         for (auto each = walk.first(); each; each = walk.next()) {
-            const place at { read_u64(each->key.subspan(1)) };
+            const place at{read_u64(each->key.subspan(1))};
             try {
                 const auto row = find_row(txn, t, at);
                 if (row)
-                    out.push_back({ .place = at,
-                        .lane = static_cast<envelope::lane>(row->lane()),
-                        .record = key_of(*row).record,
-                        .station = row->station(),
-                        .size_bytes = row->size_bytes() });
+                    out.push_back({.place = at,
+                                   .lane = static_cast<envelope::lane>(row->lane()),
+                                   .record = key_of(*row).record,
+                                   .station = row->station(),
+                                   .size_bytes = row->size_bytes()});
             } catch (const rotten_row&) {
                 // Its own attempt to be sent will find it rotten; the others must not wait for it.
-                out.push_back({ .place = at,
-                    .lane = static_cast<envelope::lane>(each->key[0]),
-                    .record = record_id::from_bytes(each->value).value_or(record_id {}),
-                    .station = {},
-                    .size_bytes = 0 });
+                out.push_back({.place = at,
+                               .lane = static_cast<envelope::lane>(each->key[0]),
+                               .record = record_id::from_bytes(each->value).value_or(record_id{}),
+                               .station = {},
+                               .size_bytes = 0});
             }
         }
         return out;
@@ -181,31 +185,34 @@ asio::awaitable<result<outgoing>> store::outgoing_of(place at)
         const auto row = find_row(txn, t, at);
         if (!row)
             return ::titip::vault::errc::unknown;
-        return outgoing { .view = to_view(at, *row),
-            .manifest_cms = to_bytes(as_bytes(row->manifest())),
-            .manifest_hash = to_digest(as_bytes(row->manifest_hash())).value_or(digest {}) };
+        return outgoing{.view = to_view(at, *row),
+                        .manifest_cms = to_bytes(as_bytes(row->manifest())),
+                        .manifest_hash =
+                            to_digest(as_bytes(row->manifest_hash())).value_or(digest{})};
     };
     co_return co_await look<outgoing>(std::move(act));
 }
 
 asio::awaitable<result<outgoing>> store::manifest_of(::titip::vault::key which)
 {
-    auto act = [which = std::move(which)](
-                   const transaction& txn, const tables& t) -> result<outgoing> {
+    auto act = [which = std::move(which)](const transaction& txn,
+                                          const tables& t) -> result<outgoing> {
         const auto at = find_place(txn, t, which);
         const auto row = at ? find_row(txn, t, *at) : std::nullopt;
         if (!row)
             return ::titip::vault::errc::unknown;
-        return outgoing { .view = to_view(*at, *row),
-            .manifest_cms = to_bytes(as_bytes(row->manifest())),
-            .manifest_hash = to_digest(as_bytes(row->manifest_hash())).value_or(digest {}) };
+        return outgoing{.view = to_view(*at, *row),
+                        .manifest_cms = to_bytes(as_bytes(row->manifest())),
+                        .manifest_hash =
+                            to_digest(as_bytes(row->manifest_hash())).value_or(digest{})};
     };
     co_return co_await look<outgoing>(std::move(act));
 }
 
 asio::awaitable<result<bytes>> store::receipt_of(::titip::vault::key which)
 {
-    auto act = [which = std::move(which)](const transaction& txn, const tables& t) -> result<bytes> {
+    auto act = [which = std::move(which)](const transaction& txn,
+                                          const tables& t) -> result<bytes> {
         const auto at = find_place(txn, t, which);
         const auto row = at ? find_row(txn, t, *at) : std::nullopt;
         if (!row)
@@ -219,20 +226,22 @@ asio::awaitable<result<upstream_view>> store::upstream()
 {
     auto act = [this](const transaction& txn, const tables& t) -> result<upstream_view> {
         upstream_view out;
-        const auto prefix = key_builder {}.text(parts_->opts.node);
+        const auto prefix = key_builder{}.text(parts_->opts.node);
         const bytes_view wanted = prefix;
-        cursor epochs { txn, t.numbering };
+        cursor epochs{txn, t.numbering};
         for (auto each = epochs.seek(prefix); each; each = epochs.next()) {
-            if (!std::ranges::equal(each->key.first(std::min(wanted.size(), each->key.size())), wanted))
+            if (!std::ranges::equal(each->key.first(std::min(wanted.size(), each->key.size())),
+                                    wanted))
                 break;
             v1::Numbering numbering;
             open_row(seed::numbering, each->key, each->value, numbering);
-            out.heads.push_back(head_of(epoch_id::from_bytes(each->key.last(16)).value(), numbering));
+            out.heads.push_back(
+                head_of(epoch_id::from_bytes(each->key.last(16)).value(), numbering));
         }
         if (out.heads.empty())
-            out.heads.push_back({ .epoch = parts_->epoch });
+            out.heads.push_back({.epoch = parts_->epoch});
         v1::Meta meta;
-        const auto key = key_builder {}.text("meta");
+        const auto key = key_builder{}.text("meta");
         open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
         out.cursor_epoch = epoch_id::from_bytes(as_bytes(meta.verdict_cursor().store_epoch()));
         out.cursor_number = meta.verdict_cursor().number();
@@ -240,11 +249,11 @@ asio::awaitable<result<upstream_view>> store::upstream()
         const auto totals = to_totals(meta);
         if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
             return out;
-        cursor walk { txn, t.rows };
+        cursor walk{txn, t.rows};
         for (auto each = walk.first(); each; each = walk.next()) {
-            const auto row = find_good_row(txn, t, place { read_u64(each->key) });
-            if (row && row->station() == parts_->opts.node
-                && (row->held() || row->state() == v1::STATE_QUARANTINED))
+            const auto row = find_good_row(txn, t, place{read_u64(each->key)});
+            if (row && row->station() == parts_->opts.node &&
+                (row->held() || row->state() == v1::STATE_QUARANTINED))
                 add_kept(out.kept, *row);
         }
         return out;
@@ -252,22 +261,25 @@ asio::awaitable<result<upstream_view>> store::upstream()
     co_return co_await look<upstream_view>(std::move(act));
 }
 
-asio::awaitable<result<std::vector<record_view>>> store::list(
-    list_filter filter, std::optional<place> after, std::size_t limit)
+asio::awaitable<result<std::vector<record_view>>>
+store::list(list_filter filter, std::optional<place> after, std::size_t limit)
 {
-    auto act = [filter, after, limit](
-                   const transaction& txn, const tables& t) -> result<std::vector<record_view>> {
+    auto act = [filter, after, limit](const transaction& txn,
+                                      const tables& t) -> result<std::vector<record_view>> {
         std::vector<record_view> out;
         const auto from = after ? static_cast<std::uint64_t>(*after) + 1 : 0;
-        cursor walk { txn, t.rows };
-        for (auto each = walk.seek(place_key(place { from })); each && out.size() < limit;
+        cursor walk{txn, t.rows};
+        for (auto each = walk.seek(place_key(place{from})); each && out.size() < limit;
              each = walk.next()) {
-            const place at { read_u64(each->key) };
+            const place at{read_u64(each->key)};
             if (const auto row = find_good_row(txn, t, at)) {
                 if (fits(*row, filter))
                     out.push_back(to_view(at, *row));
             } else if (!filter.state || *filter.state == state::quarantined)
-                out.push_back({ .place = at, .state = state::quarantined, .reason = reason::rotten, .note = "its row cannot be read" });
+                out.push_back({.place = at,
+                               .state = state::quarantined,
+                               .reason = reason::rotten,
+                               .note = "its row cannot be read"});
         }
         return out;
     };
@@ -276,7 +288,8 @@ asio::awaitable<result<std::vector<record_view>>> store::list(
 
 asio::awaitable<result<std::vector<record_view>>> store::show(record_id record)
 {
-    auto act = [record](const transaction& txn, const tables& t) -> result<std::vector<record_view>> {
+    auto act = [record](const transaction& txn,
+                        const tables& t) -> result<std::vector<record_view>> {
         std::vector<record_view> out;
         for (const auto at : places_of(txn, t, record))
             if (const auto row = find_row(txn, t, at))
@@ -286,13 +299,14 @@ asio::awaitable<result<std::vector<record_view>>> store::show(record_id record)
     co_return co_await look<std::vector<record_view>>(std::move(act));
 }
 
-asio::awaitable<result<std::vector<ledger_entry>>> store::ledger(std::uint64_t after, std::size_t limit)
+asio::awaitable<result<std::vector<ledger_entry>>> store::ledger(std::uint64_t after,
+                                                                 std::size_t limit)
 {
-    auto act = [after, limit](
-                   const transaction& txn, const tables& t) -> result<std::vector<ledger_entry>> {
+    auto act = [after, limit](const transaction& txn,
+                              const tables& t) -> result<std::vector<ledger_entry>> {
         std::vector<ledger_entry> out;
-        cursor walk { txn, t.ledger };
-        for (auto each = walk.seek(key_builder {}.u64(after + 1)); each && out.size() < limit;
+        cursor walk{txn, t.ledger};
+        for (auto each = walk.seek(key_builder{}.u64(after + 1)); each && out.size() < limit;
              each = walk.next()) {
             v1::Entry entry;
             open_row(seed::entry, each->key, each->value, entry);
@@ -305,12 +319,14 @@ asio::awaitable<result<std::vector<ledger_entry>>> store::ledger(std::uint64_t a
 
 asio::awaitable<result<std::vector<ledger_entry>>> store::story(record_id record)
 {
-    auto act = [record](const transaction& txn, const tables& t) -> result<std::vector<ledger_entry>> {
+    auto act = [record](const transaction& txn,
+                        const tables& t) -> result<std::vector<ledger_entry>> {
         std::vector<ledger_entry> out;
         const auto wanted = as_text(record.data());
-        cursor walk { txn, t.ledger };
+        cursor walk{txn, t.ledger};
         for (auto each = walk.first(); each; each = walk.next()) {
-            // Parsing each entry would cost more than the look: the id stands in the bytes as they are.
+            // Parsing each entry would cost more than the look: the id stands in the bytes as they
+            // are.
             if (as_text(each->value).find(wanted) == std::string_view::npos)
                 continue;
             v1::Entry entry;
@@ -327,16 +343,17 @@ asio::awaitable<result<wall_time>> store::oldest_waiting()
 {
     auto act = [](const transaction& txn, const tables& t) -> result<wall_time> {
         std::optional<place> oldest;
-        cursor walk { txn, t.queue };
-        for (const auto lane : { envelope::lane::urgent, envelope::lane::ordinary, envelope::lane::bulk }) {
-            const auto each = walk.seek(queue_key(lane, place { 0 }));
+        cursor walk{txn, t.queue};
+        for (const auto lane :
+             {envelope::lane::urgent, envelope::lane::ordinary, envelope::lane::bulk}) {
+            const auto each = walk.seek(queue_key(lane, place{0}));
             if (each && each->key[0] == std::byte(lane)) {
-                const place at { read_u64(each->key.subspan(1)) };
+                const place at{read_u64(each->key.subspan(1))};
                 oldest = oldest ? std::min(*oldest, at) : at;
             }
         }
         const auto row = oldest ? find_row(txn, t, *oldest) : std::nullopt;
-        return row ? from_ms(row->accepted_at_ms()) : wall_time {};
+        return row ? from_ms(row->accepted_at_ms()) : wall_time{};
     };
     co_return co_await look<wall_time>(std::move(act));
 }

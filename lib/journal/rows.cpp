@@ -12,14 +12,18 @@ namespace titip::journal {
 
 namespace {
 
-    constexpr std::array<std::string_view, state_count> state_names { "", "arriving", "waiting",
-        "relayed", "delivered", "opened", "erased", "quarantined", "withdrawn" };
-    constexpr std::array<std::string_view, 8> reason_names { "none", "rotten", "refused", "too-large",
-        "conflict", "not-ours", "mismatch", "open-failed" };
+constexpr std::array<std::string_view, state_count> state_names{
+    "",       "arriving", "waiting",     "relayed",  "delivered",
+    "opened", "erased",   "quarantined", "withdrawn"};
+constexpr std::array<std::string_view, 8> reason_names{
+    "none", "rotten", "refused", "too-large", "conflict", "not-ours", "mismatch", "open-failed"};
 
 } // namespace
 
-std::string_view to_string(state s) noexcept { return state_names[static_cast<std::size_t>(s)]; }
+std::string_view to_string(state s) noexcept
+{
+    return state_names[static_cast<std::size_t>(s)];
+}
 
 std::optional<state> parse_state(std::string_view text) noexcept
 {
@@ -29,14 +33,24 @@ std::optional<state> parse_state(std::string_view text) noexcept
     return std::nullopt;
 }
 
-std::string_view to_string(reason r) noexcept { return reason_names[static_cast<std::size_t>(r)]; }
+std::string_view to_string(reason r) noexcept
+{
+    return reason_names[static_cast<std::size_t>(r)];
+}
 
-state to_state(v1::State s) { return static_cast<state>(s); }
-v1::State to_proto(state s) { return static_cast<v1::State>(s); }
+state to_state(v1::State s)
+{
+    return static_cast<state>(s);
+}
+v1::State to_proto(state s)
+{
+    return static_cast<v1::State>(s);
+}
 
 std::uint64_t checksum(seed kind, bytes_view key, bytes_view data)
 {
-    const auto seeded = XXH3_64bits_withSeed(key.data(), key.size(), static_cast<XXH64_hash_t>(kind));
+    const auto seeded =
+        XXH3_64bits_withSeed(key.data(), key.size(), static_cast<XXH64_hash_t>(kind));
     return XXH3_64bits_withSeed(data.data(), data.size(), seeded);
 }
 
@@ -44,7 +58,7 @@ bytes seal_row(seed kind, bytes_view key, const google::protobuf::MessageLite& m
 {
     bytes out(sizeof(std::uint64_t) + message.ByteSizeLong());
     message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out.data() + 8));
-    const auto sum = checksum(kind, key, bytes_view { out }.subspan(8));
+    const auto sum = checksum(kind, key, bytes_view{out}.subspan(8));
     std::memcpy(out.data(), &sum, sizeof sum);
     return out;
 }
@@ -55,11 +69,12 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
     if (stored.size() >= sizeof sum) {
         std::memcpy(&sum, stored.data(), sizeof sum);
         const auto body = stored.subspan(sizeof sum);
-        if (checksum(kind, key, body) == sum
-            && message.ParseFromArray(body.data(), static_cast<int>(body.size())))
+        if (checksum(kind, key, body) == sum &&
+            message.ParseFromArray(body.data(), static_cast<int>(body.size())))
             return;
     }
-    throw rotten_row(kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
+    throw rotten_row(
+        kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
 }
 
 vault::key key_of(const v1::Row& row)
@@ -67,19 +82,19 @@ vault::key key_of(const v1::Row& row)
     const auto id = record_id::from_bytes(as_bytes(row.record_id()));
     if (!id)
         throw rotten_row(seed::row, "a row without an id");
-    return { row.station(), *id };
+    return {row.station(), *id};
 }
 
 record_view to_view(place at, const v1::Row& row)
 {
-    record_view out { .place = at, .key = key_of(row) };
+    record_view out{.place = at, .key = key_of(row)};
     out.state = to_state(row.state());
     out.held = row.held();
     out.lane = static_cast<envelope::lane>(row.lane());
-    out.epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id {});
+    out.epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id{});
     out.sequence = row.sequence();
     out.size_bytes = row.size_bytes();
-    out.digest = to_digest(as_bytes(row.digest())).value_or(digest {});
+    out.digest = to_digest(as_bytes(row.digest())).value_or(digest{});
     out.stored_bytes = row.stored_bytes();
     out.taken_at = from_ms(row.taken_at_ms());
     out.accepted_at = from_ms(row.accepted_at_ms());
@@ -121,7 +136,7 @@ std::optional<place> find_place(const transaction& txn, const tables& t, const v
     const auto stored = txn.get(t.by_id, id_key(k));
     if (!stored)
         return std::nullopt;
-    return place { read_u64(*stored) };
+    return place{read_u64(*stored)};
 }
 
 } // namespace titip::journal

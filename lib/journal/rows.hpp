@@ -13,15 +13,11 @@ namespace titip::journal {
 
 enum class seed : std::uint64_t { meta = 1, row, numbering, verdict, entry, chunk };
 
-/// Stored bytes are not what was written. A row or chunk costs only its record; any other table is an
-/// index that all records stand on, and then the store cannot be trusted.
+/// Stored bytes are not what was written. A row or chunk costs only its record; any other table is
+/// an index that all records stand on, and then the store cannot be trusted.
 class rotten_row : public std::runtime_error {
 public:
-    rotten_row(seed kind, const std::string& what)
-        : std::runtime_error(what)
-        , kind_(kind)
-    {
-    }
+    rotten_row(seed kind, const std::string& what) : std::runtime_error(what), kind_(kind) {}
     bool concerns_one_record() const noexcept { return kind_ == seed::row || kind_ == seed::chunk; }
 
 private:
@@ -34,36 +30,57 @@ bytes seal_row(seed kind, bytes_view key, const google::protobuf::MessageLite& m
 /// Throws rotten_row.
 void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::MessageLite& message);
 
-inline key_builder place_key(place p) { return key_builder {}.u64(static_cast<std::uint64_t>(p)); }
+inline key_builder place_key(place p)
+{
+    return key_builder{}.u64(static_cast<std::uint64_t>(p));
+}
 inline key_builder id_key(const vault::key& k)
 {
-    return key_builder {}.text(k.station).raw(k.record.data());
+    return key_builder{}.text(k.station).raw(k.record.data());
 }
 inline key_builder numbering_key(std::string_view station, const epoch_id& epoch)
 {
-    return key_builder {}.text(station).raw(epoch.data());
+    return key_builder{}.text(station).raw(epoch.data());
 }
 inline key_builder sequence_key(std::string_view station, const epoch_id& epoch, std::uint64_t n)
 {
-    return key_builder {}.text(station).raw(epoch.data()).u64(n);
+    return key_builder{}.text(station).raw(epoch.data()).u64(n);
 }
 inline key_builder verdict_key(std::string_view station, std::uint64_t n)
 {
-    return key_builder {}.text(station).u64(n);
+    return key_builder{}.text(station).u64(n);
 }
 inline key_builder queue_key(envelope::lane l, place p)
 {
-    return key_builder {}.u8(static_cast<std::uint8_t>(l)).u64(static_cast<std::uint64_t>(p));
+    return key_builder{}.u8(static_cast<std::uint8_t>(l)).u64(static_cast<std::uint64_t>(p));
 }
 inline key_builder opened_key(std::int64_t opened_ms, place p)
 {
-    return key_builder {}.u64(static_cast<std::uint64_t>(opened_ms)).u64(static_cast<std::uint64_t>(p));
+    return key_builder{}
+        .u64(static_cast<std::uint64_t>(opened_ms))
+        .u64(static_cast<std::uint64_t>(p));
 }
 
 /// All tables of the environment.
 struct tables {
     table meta, rows, chunks, by_id, by_sequence, queue, numbering, verdicts, ledger, opened;
 };
+
+/// Protobuf keeps bytes in strings.
+inline std::string text(bytes_view data)
+{
+    return std::string{as_text(data)};
+}
+
+inline bool is_in_queue(const v1::Row& row)
+{
+    return row.state() == v1::WAITING && !row.held();
+}
+
+inline envelope::lane lane_of(const v1::Row& row)
+{
+    return static_cast<envelope::lane>(row.lane());
+}
 
 vault::key key_of(const v1::Row& row);
 record_view to_view(place at, const v1::Row& row);

@@ -5,8 +5,8 @@
 
 namespace titip::journal {
 
-/// Room on the disk: a quota, and a reserve that is allocated ahead on the data file, so that a full
-/// disk shows before a record is accepted, and receipts and deletes can always commit.
+/// Room on the disk: a quota, and a reserve that is allocated ahead on the data file, so that a
+/// full disk shows before a record is accepted, and receipts and deletes can always commit.
 /// Threads: the writer thread only.
 class space {
 public:
@@ -21,12 +21,12 @@ public:
     space(const space&) = delete;
     ~space();
 
-    /// Allocates the reserve behind the file's present end, generously if the disk allows. False: not
-    /// even the bare reserve could be had.
+    /// Allocates the reserve behind the file's present end, generously if the disk allows. False:
+    /// not even the bare reserve could be had.
     bool top_up();
 
-    /// The size of the record that was refused last; 0: the last one found room. What status calls full
-    /// is that a record was turned away and still would be, not that the last byte is gone.
+    /// The size of the record that was refused last; 0: the last one found room. What status calls
+    /// full is that a record was turned away and still would be, not that the last byte is gone.
     void note_refusal(std::uint64_t weight_bytes) noexcept { refused_bytes_ = weight_bytes; }
     std::uint64_t refused_bytes() const noexcept { return refused_bytes_; }
 
@@ -34,8 +34,8 @@ public:
     std::uint64_t quota_bytes() const noexcept { return opts_.quota_bytes; }
     std::uint64_t reserve_bytes() const noexcept { return opts_.reserve_bytes; }
 
-    /// Whether a commit that just failed failed because the disk is full: LMDB reports a short write as
-    /// EIO, so its code alone does not tell.
+    /// Whether a commit that just failed failed because the disk is full: LMDB reports a short
+    /// write as EIO, so its code alone does not tell.
     bool is_disk_full() const;
 
 private:

@@ -7,76 +7,68 @@ namespace titip::journal {
 
 namespace {
 
-    struct due {
-        std::int64_t opened_ms = 0;
-        place at {};
-    };
+struct due {
+    std::int64_t opened_ms = 0;
+    place at{};
+};
 
-    constexpr std::size_t erase_batch = 16; // a free list entry of 64 records needs pages in a row
+constexpr std::size_t erase_batch = 16; // a free list entry of 64 records needs pages in a row
 
-    /// One act inside the writer's transaction whose result a coroutine waits for.
-    template <class T, class Act, class Done>
-    class act_operation final : public operation {
-    public:
-        act_operation(Act act, Done done)
-            : act_(std::move(act))
-            , done_(std::move(done))
-        {
-        }
+/// One act inside the writer's transaction whose result a coroutine waits for.
+template <class T, class Act, class Done>
+class act_operation final : public operation {
+public:
+    act_operation(Act act, Done done) : act_(std::move(act)), done_(std::move(done)) {}
 
-        void apply(writing& w) override
-        {
-            try {
-                value_ = act_(w);
-            } catch (const rotten_row& rotten) {
-                if (!rotten.concerns_one_record())
-                    throw;
-                value_ = result<T> { error_code { vault::errc::rotten } };
-            }
-        }
-
-        void settle(error_code failed) noexcept override
-        {
-            done_(failed ? result<T> { failed } : std::move(value_));
-        }
-
-    private:
-        Act act_;
-        Done done_;
-        result<T> value_ { error_code { vault::errc::store_failed } };
-    };
-
-    bool is_all_waiting(const transaction& txn, const tables& t, const ::titip::vault::finding& gap)
+    void apply(writing& w) override
     {
-        for (auto n = gap.first; n <= gap.last; ++n) {
-            const auto at = txn.get(t.by_sequence, sequence_key(gap.station, gap.epoch, n));
-            const auto row = at ? find_good_row(txn, t, place { read_u64(*at) }) : std::nullopt;
-            if (!row || row->state() != v1::WAITING)
-                return false;
+        try {
+            value_ = act_(w);
+        } catch (const rotten_row& rotten) {
+            if (!rotten.concerns_one_record())
+                throw;
+            value_ = result<T>{error_code{vault::errc::rotten}};
         }
-        return true;
     }
 
-    class pulse_operation final : public operation {
-    public:
-        explicit pulse_operation(std::function<void()> done)
-            : done_(std::move(done))
-        {
-            writes = false;
-        }
-        void apply(writing&) override { }
-        void settle(error_code) noexcept override { done_(); }
+    void settle(error_code failed) noexcept override
+    {
+        done_(failed ? result<T>{failed} : std::move(value_));
+    }
 
-    private:
-        std::function<void()> done_;
-    };
+private:
+    Act act_;
+    Done done_;
+    result<T> value_{error_code{vault::errc::store_failed}};
+};
+
+bool is_all_waiting(const transaction& txn, const tables& t, const ::titip::vault::finding& gap)
+{
+    for (auto n = gap.first; n <= gap.last; ++n) {
+        const auto at = txn.get(t.by_sequence, sequence_key(gap.station, gap.epoch, n));
+        const auto row = at ? find_good_row(txn, t, place{read_u64(*at)}) : std::nullopt;
+        if (!row || row->state() != v1::WAITING)
+            return false;
+    }
+    return true;
+}
+
+class pulse_operation final : public operation {
+public:
+    explicit pulse_operation(std::function<void()> done) : done_(std::move(done))
+    {
+        writes = false;
+    }
+    void apply(writing&) override {}
+    void settle(error_code) noexcept override { done_(); }
+
+private:
+    std::function<void()> done_;
+};
 
 } // namespace
 
-store::store(std::unique_ptr<parts> p)
-    : parts_(std::move(p))
-{
-}
+store::store(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 
 store::~store() = default;
 
@@ -84,7 +76,8 @@ template <class T, class Act>
 asio::awaitable<result<T>> store::commit(Act act, std::size_t weight_bytes, bool is_urgent)
 {
     auto start = [this, &act, weight_bytes, is_urgent](auto done) {
-        auto op = std::make_unique<act_operation<T, Act, decltype(done)>>(std::move(act), std::move(done));
+        auto op = std::make_unique<act_operation<T, Act, decltype(done)>>(std::move(act),
+                                                                          std::move(done));
         op->weight_bytes = weight_bytes;
         op->is_urgent = is_urgent;
         parts_->writer->submit(std::move(op));
@@ -95,7 +88,7 @@ asio::awaitable<result<T>> store::commit(Act act, std::size_t weight_bytes, bool
 void store::parts::on_commit(writer::outcome outcome)
 {
     lock.note_commit(outcome.meta.transaction());
-    const std::lock_guard guard { mutex };
+    const std::lock_guard guard{mutex};
     auto file_bytes = outcome.file_bytes;
     newest = to_totals(outcome.meta);
     newest.file_bytes = file_bytes;
@@ -108,21 +101,23 @@ void store::parts::on_commit(writer::outcome outcome)
         asio::post(told_on, [told = told, each = std::move(each)] { (*told)(each); });
 }
 
-asio::awaitable<result<void>> store::keep(
-    ::titip::vault::offer what, std::uint64_t offset, bytes data)
+asio::awaitable<result<void>> store::keep(::titip::vault::offer what, std::uint64_t offset,
+                                          bytes data)
 {
     const auto weight = data.size();
-    auto act = [what = std::move(what), offset, data = std::move(data)](
-                   writing& w) { return w.keep(what, offset, data); };
+    auto act = [what = std::move(what), offset, data = std::move(data)](writing& w) {
+        return w.keep(what, offset, data);
+    };
     co_return co_await commit<void>(std::move(act), weight, false);
 }
 
-asio::awaitable<result<bytes>> store::complete(
-    ::titip::vault::offer what, std::uint64_t offset, bytes rest)
+asio::awaitable<result<bytes>> store::complete(::titip::vault::offer what, std::uint64_t offset,
+                                               bytes rest)
 {
     const auto weight = rest.size();
-    auto act = [what = std::move(what), offset, rest = std::move(rest)](
-                   writing& w) { return w.complete(what, offset, rest); };
+    auto act = [what = std::move(what), offset, rest = std::move(rest)](writing& w) {
+        return w.complete(what, offset, rest);
+    };
     co_return co_await commit<bytes>(std::move(act), weight, false);
 }
 
@@ -139,11 +134,12 @@ asio::awaitable<result<acceptance>> store::accept(submission offered)
     co_return co_await commit<acceptance>(std::move(act), weight, false);
 }
 
-asio::awaitable<result<void>> store::settle(
-    place at, envelope::receipt said, bytes cms, trust::peer by)
+asio::awaitable<result<void>> store::settle(place at, envelope::receipt said, bytes cms,
+                                            trust::peer by)
 {
-    auto act = [at, said = std::move(said), cms = std::move(cms), by = std::move(by)](
-                   writing& w) { return w.settle(at, said, cms, by); };
+    auto act = [at, said = std::move(said), cms = std::move(cms), by = std::move(by)](writing& w) {
+        return w.settle(at, said, cms, by);
+    };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
@@ -161,15 +157,14 @@ asio::awaitable<result<void>> store::quarantine(place at, reason why, std::strin
         } catch (const rotten_row& rotten) {
             if (!rotten.concerns_one_record())
                 throw;
-            w.unqueue(at); // nobody can read what it was: it must not be tried for ever
-            return ::titip::vault::errc::rotten;
+            return w.quarantine_unreadable(at);
         }
     };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
-asio::awaitable<result<void>> store::take_verdicts(
-    std::vector<envelope::verdict> said, epoch_id store_epoch, std::uint64_t cursor)
+asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict> said,
+                                                   epoch_id store_epoch, std::uint64_t cursor)
 {
     auto act = [said = std::move(said), store_epoch, cursor](writing& w) -> result<void> {
         for (const auto& each : said)
@@ -185,20 +180,22 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
     const auto limit = to_ms(now().newest_signed) - keep.count();
     auto find_due = [this, limit]() -> result<std::vector<due>> {
         std::vector<due> out;
-        const transaction txn { parts_->env->get(), transaction::mode::read };
-        cursor walk { txn, parts_->t.opened };
+        const transaction txn{parts_->env->get(), transaction::mode::read};
+        cursor walk{txn, parts_->t.opened};
         for (auto each = walk.first(); each && out.size() < erase_batch; each = walk.next()) {
             if (static_cast<std::int64_t>(read_u64(each->key)) > limit)
                 break;
-            out.push_back({ static_cast<std::int64_t>(read_u64(each->key)),
-                place { read_u64(each->key.subspan(8)) } });
+            out.push_back({static_cast<std::int64_t>(read_u64(each->key)),
+                           place{read_u64(each->key.subspan(8))}});
         }
         return out;
     };
-    auto look = [this, find_due = std::move(find_due)]() mutable { return parts_->guarded(find_due); };
+    auto look = [this, find_due = std::move(find_due)]() mutable {
+        return parts_->guarded(find_due);
+    };
     const auto found = co_await run_on(parts_->pool, std::move(look));
     if (!found || found->empty())
-        co_return std::size_t { 0 };
+        co_return std::size_t{0};
     auto act = [found = *found](writing& w) -> result<std::size_t> {
         std::size_t erased = 0;
         for (const auto& each : found)
@@ -244,7 +241,8 @@ asio::awaitable<result<void>> store::note_started()
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
-asio::awaitable<result<void>> store::note_outage(bool began, std::string layer, milliseconds duration)
+asio::awaitable<result<void>> store::note_outage(bool began, std::string layer,
+                                                 milliseconds duration)
 {
     auto act = [began, layer = std::move(layer), duration](writing& w) -> result<void> {
         w.note(began ? v1::Entry::OUTAGE_BEGAN : v1::Entry::OUTAGE_ENDED, layer, duration);
@@ -253,52 +251,59 @@ asio::awaitable<result<void>> store::note_outage(bool began, std::string layer, 
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
-asio::awaitable<result<bytes>> store::judge(
-    ::titip::vault::key which, digest of, envelope::verdict_kind kind)
+asio::awaitable<result<bytes>> store::judge(::titip::vault::key which, digest of,
+                                            envelope::verdict_kind kind)
 {
-    auto act = [which = std::move(which), of, kind](writing& w) { return w.judge(which, of, kind); };
+    auto act = [which = std::move(which), of, kind](writing& w) {
+        return w.judge(which, of, kind);
+    };
     co_return co_await commit<bytes>(std::move(act), 0, true);
 }
 
-asio::awaitable<result<std::vector<record_id>>> store::take_custody(
-    envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings)
+asio::awaitable<result<std::vector<record_id>>>
+store::take_custody(envelope::custody said, bytes cms,
+                    std::vector<::titip::vault::finding> findings)
 {
     constexpr std::size_t most = ::titip::vault::most_unsettled;
-    // What it says of this epoch, against what we hold: where it covers a record that still waits, the
-    // receipt was lost; where it does not cover one that was delivered, the upstream lost a record.
+    // What it says of this epoch, against what we hold: where it covers a record that still waits,
+    // the receipt was lost; where it does not cover one that was delivered, the upstream lost a
+    // record.
     using comparison = std::pair<std::vector<record_id>, std::vector<::titip::vault::finding>>;
     auto compare = [this, said, findings = std::move(findings)]() -> result<comparison> {
         comparison out;
-        const transaction txn { parts_->env->get(), transaction::mode::read };
-        const epoch_custody_view view { said, parts_->epoch };
-        cursor walk { txn, parts_->t.queue };
+        const transaction txn{parts_->env->get(), transaction::mode::read};
+        const epoch_custody_view view{said, parts_->epoch};
+        cursor walk{txn, parts_->t.queue};
         for (auto each = walk.first(); each && out.first.size() < most; each = walk.next()) {
-            const auto row = find_good_row(txn, parts_->t, place { read_u64(each->key.subspan(1)) });
+            const auto row = find_good_row(txn, parts_->t, place{read_u64(each->key.subspan(1))});
             if (row && row->station() == said.station && view.covers(row->sequence()))
                 out.first.push_back(key_of(*row).record);
         }
         // Records overtake each other: a number that still waits here is on its way, not missing.
         for (const auto& each : findings)
-            if (each.what != ::titip::vault::finding::kind::gap || !is_all_waiting(txn, parts_->t, each))
+            if (each.what != ::titip::vault::finding::kind::gap ||
+                !is_all_waiting(txn, parts_->t, each))
                 out.second.push_back(each);
         for (const auto& [first, last] : view.gaps())
             for (auto n = first; n <= last; ++n) {
-                const auto at = txn.get(parts_->t.by_sequence, sequence_key(said.station, parts_->epoch, n));
+                const auto at =
+                    txn.get(parts_->t.by_sequence, sequence_key(said.station, parts_->epoch, n));
                 if (!at)
                     break;
-                const auto row = find_good_row(txn, parts_->t, place { read_u64(*at) });
+                const auto row = find_good_row(txn, parts_->t, place{read_u64(*at)});
                 if (!row || row->state() == v1::WAITING || row->receipt().empty())
                     continue;
-                if (!out.second.empty() && out.second.back().what == ::titip::vault::finding::kind::not_held
-                    && out.second.back().last + 1 == n)
+                if (!out.second.empty() &&
+                    out.second.back().what == ::titip::vault::finding::kind::not_held &&
+                    out.second.back().last + 1 == n)
                     out.second.back().last = n;
                 else
-                    out.second.push_back({ .what = ::titip::vault::finding::kind::not_held,
-                        .station = said.station,
-                        .epoch = parts_->epoch,
-                        .first = n,
-                        .last = n,
-                        .noticed_at = wall_now() });
+                    out.second.push_back({.what = ::titip::vault::finding::kind::not_held,
+                                          .station = said.station,
+                                          .epoch = parts_->epoch,
+                                          .first = n,
+                                          .last = n,
+                                          .noticed_at = wall_now()});
                 if (out.second.size() >= most)
                     return out;
             }
@@ -309,8 +314,8 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
     if (!compared)
         co_return compared.error();
     auto& [covered, noticed] = *compared;
-    auto act = [cms = std::move(cms), at = said.at, findings = std::move(noticed)](
-                   writing& w) -> result<void> {
+    auto act = [cms = std::move(cms), at = said.at,
+                findings = std::move(noticed)](writing& w) -> result<void> {
         w.note_custody(cms, at, findings);
         return {};
     };
@@ -322,26 +327,35 @@ asio::awaitable<result<std::vector<record_id>>> store::take_custody(
 
 bool store::has_room() const
 {
-    const std::lock_guard guard { parts_->mutex };
+    const std::lock_guard guard{parts_->mutex};
     return parts_->newest.has_room;
 }
 
 std::uint64_t store::newest_verdict(const std::string& station) const
 {
-    const std::lock_guard guard { parts_->mutex };
+    const std::lock_guard guard{parts_->mutex};
     const auto found = parts_->newest_verdicts.find(station);
     return found == parts_->newest_verdicts.end() ? 0 : found->second;
 }
 
 totals store::now() const
 {
-    const std::lock_guard guard { parts_->mutex };
+    const std::lock_guard guard{parts_->mutex};
     return parts_->newest;
 }
 
-bytes_view store::submission_key() const noexcept { return parts_->submission_key; }
-epoch_id store::epoch() const noexcept { return parts_->epoch; }
-std::uint64_t store::quota_bytes() const noexcept { return parts_->opts.quota_bytes; }
+bytes_view store::submission_key() const noexcept
+{
+    return parts_->submission_key;
+}
+epoch_id store::epoch() const noexcept
+{
+    return parts_->epoch;
+}
+std::uint64_t store::quota_bytes() const noexcept
+{
+    return parts_->opts.quota_bytes;
+}
 
 asio::awaitable<void> store::pulse()
 {
@@ -354,21 +368,21 @@ asio::awaitable<void> store::pulse()
 
 void store::on_change(asio::any_io_executor executor, std::function<void(const change&)> told)
 {
-    const std::lock_guard guard { parts_->mutex };
+    const std::lock_guard guard{parts_->mutex};
     parts_->told_on = std::move(executor);
     parts_->told = std::make_shared<std::function<void(const change&)>>(std::move(told));
 }
 
 std::shared_ptr<const trust::identity> store::parts::current_identity() const
 {
-    const std::lock_guard guard { mutex };
+    const std::lock_guard guard{mutex};
     return opts.identity;
 }
 
 void store::replace_identity(std::shared_ptr<const trust::identity> identity)
 {
     {
-        const std::lock_guard guard { parts_->mutex };
+        const std::lock_guard guard{parts_->mutex};
         parts_->opts.identity = identity;
     }
     parts_->writer->replace_identity(std::move(identity));

@@ -16,18 +16,18 @@ namespace titip::journal {
 /// Why a store could not be opened: one line that says what to do.
 struct open_failure {
     enum class kind {
-        in_use,      ///< another daemon has it
-        newer,       ///< written by a later version
-        foreign,     ///< born under another node's name
-        unreadable,  ///< permissions, or not a directory
-        untrusted,   ///< meta pages, checksums or transaction ids do not fit: safe mode
+        in_use,     ///< another daemon has it
+        newer,      ///< written by a later version
+        foreign,    ///< born under another node's name
+        unreadable, ///< permissions, or not a directory
+        untrusted,  ///< meta pages, checksums or transaction ids do not fit: safe mode
     };
-    open_failure::kind what {};
+    open_failure::kind what{};
     std::string sentence;
 };
 
 struct queued {
-    journal::place place {};
+    journal::place place{};
     envelope::lane lane = envelope::lane::ordinary;
     record_id record;
     std::string station;
@@ -38,7 +38,7 @@ struct queued {
 struct outgoing {
     record_view view;
     bytes manifest_cms;
-    digest manifest_hash {};
+    digest manifest_hash{};
 };
 
 struct list_filter {
@@ -59,7 +59,8 @@ struct upstream_view {
 /// The records that this node answers for, in one LMDB environment. DESIGN §7 and
 /// docs/architecture.md have the format and its reasons.
 /// Promise:  what an awaited function has returned as done survives power loss.
-/// Threads:  every function on the socket thread; they come back there. One thread of its own writes;
+/// Threads:  every function on the socket thread; they come back there. One thread of its own
+/// writes;
 ///           reading and checking happens on `pool`, never on the socket thread, where a cold page
 ///           would stop timers and status.
 /// Errors:   vault::errc. After store_failed it can only be closed.
@@ -76,22 +77,24 @@ public:
         std::shared_ptr<const trust::identity> identity;
     };
 
-    /// `pool` must outlive the store. `failed` is told, on the writer thread, that a write or sync failed.
-    static result<std::unique_ptr<store>, open_failure> open(
-        options opts, boost::asio::thread_pool& pool, std::function<void(std::string)> failed);
+    /// `pool` must outlive the store. `failed` is told, on the writer thread, that a write or sync
+    /// failed.
+    static result<std::unique_ptr<store>, open_failure>
+    open(options opts, boost::asio::thread_pool& pool, std::function<void(std::string)> failed);
     ~store() override;
 
     // What nodes below need: see vault.
-    asio::awaitable<result<std::optional<::titip::vault::standing>>> find(::titip::vault::key which) override;
-    asio::awaitable<result<void>> keep(
-        ::titip::vault::offer what, std::uint64_t offset, bytes data) override;
-    asio::awaitable<result<bytes>> complete(
-        ::titip::vault::offer what, std::uint64_t offset, bytes rest) override;
+    asio::awaitable<result<std::optional<::titip::vault::standing>>>
+    find(::titip::vault::key which) override;
+    asio::awaitable<result<void>> keep(::titip::vault::offer what, std::uint64_t offset,
+                                       bytes data) override;
+    asio::awaitable<result<bytes>> complete(::titip::vault::offer what, std::uint64_t offset,
+                                            bytes rest) override;
     asio::awaitable<result<void>> discard(::titip::vault::key which) override;
-    asio::awaitable<result<bytes>> read(
-        ::titip::vault::key which, std::uint64_t offset, std::size_t limit_bytes) override;
-    asio::awaitable<result<::titip::vault::answer>> reconcile(
-        std::string station, ::titip::vault::question asked) override;
+    asio::awaitable<result<bytes>> read(::titip::vault::key which, std::uint64_t offset,
+                                        std::size_t limit_bytes) override;
+    asio::awaitable<result<::titip::vault::answer>>
+    reconcile(std::string station, ::titip::vault::question asked) override;
     std::uint64_t newest_verdict(const std::string& station) const override;
     bool has_room() const override;
 
@@ -108,18 +111,18 @@ public:
     asio::awaitable<result<bytes>> read_at(place at, std::uint64_t offset, std::size_t limit_bytes);
     /// errc::rotten unless the whole envelope still has its digest.
     asio::awaitable<result<void>> check_intact(place at);
-    asio::awaitable<result<void>> settle(
-        place at, envelope::receipt said, bytes cms, trust::peer by);
+    asio::awaitable<result<void>> settle(place at, envelope::receipt said, bytes cms,
+                                         trust::peer by);
     asio::awaitable<result<std::uint32_t>> count_failure(place at);
     asio::awaitable<result<void>> quarantine(place at, reason why, std::string note);
     asio::awaitable<result<upstream_view>> upstream();
-    asio::awaitable<result<void>> take_verdicts(
-        std::vector<envelope::verdict> said, epoch_id store_epoch, std::uint64_t cursor);
+    asio::awaitable<result<void>> take_verdicts(std::vector<envelope::verdict> said,
+                                                epoch_id store_epoch, std::uint64_t cursor);
     /// The newest custody statement, and what it does not fit. `covers` is what it says of our
     /// present epoch: waiting records that it covers are returned, to ask for their receipts, and
     /// delivered ones that it does not cover become findings.
-    asio::awaitable<result<std::vector<record_id>>> take_custody(
-        envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings);
+    asio::awaitable<result<std::vector<record_id>>>
+    take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings);
     /// Erases up to 16 records opened longer than `keep` ago, by the upstream's signed time.
     asio::awaitable<result<std::size_t>> erase_due(milliseconds keep);
 
@@ -130,16 +133,17 @@ public:
     asio::awaitable<result<void>> set_paused(bool paused);
     asio::awaitable<result<void>> note_started();
     asio::awaitable<result<void>> note_outage(bool began, std::string layer, milliseconds duration);
-    asio::awaitable<result<bytes>> judge(
-        ::titip::vault::key which, digest of, envelope::verdict_kind kind);
-    asio::awaitable<result<std::vector<record_view>>> list(
-        list_filter filter, std::optional<place> after, std::size_t limit);
+    asio::awaitable<result<bytes>> judge(::titip::vault::key which, digest of,
+                                         envelope::verdict_kind kind);
+    asio::awaitable<result<std::vector<record_view>>>
+    list(list_filter filter, std::optional<place> after, std::size_t limit);
     /// Every station's record of this id: one, but for ids that two stations chose alike.
     asio::awaitable<result<std::vector<record_view>>> show(record_id record);
     asio::awaitable<result<outgoing>> manifest_of(::titip::vault::key which);
     /// The upstream's receipt if there is one, else the one that we gave.
     asio::awaitable<result<bytes>> receipt_of(::titip::vault::key which);
-    asio::awaitable<result<std::vector<ledger_entry>>> ledger(std::uint64_t after, std::size_t limit);
+    asio::awaitable<result<std::vector<ledger_entry>>> ledger(std::uint64_t after,
+                                                              std::size_t limit);
     asio::awaitable<result<std::vector<ledger_entry>>> story(record_id record);
     /// The oldest record that waits, not held; zero if none does.
     asio::awaitable<result<wall_time>> oldest_waiting();

@@ -32,33 +32,33 @@ std::optional<state> parse_state(std::string_view text) noexcept;
 /// Why a record was set aside. The numbers are part of the format.
 enum class reason : std::uint8_t {
     none = 0,
-    rotten = 1,    ///< the bytes here no longer match their checksum or digest
-    refused,       ///< refused for good upstream; the copy here is good
-    too_large,     ///< 413
-    conflict,      ///< the upstream holds other bytes under this id
-    not_ours,      ///< 403 on the upload
-    mismatch,      ///< 460 twice
-    open_failed,   ///< the centre could not open it
+    rotten = 1,  ///< the bytes here no longer match their checksum or digest
+    refused,     ///< refused for good upstream; the copy here is good
+    too_large,   ///< 413
+    conflict,    ///< the upstream holds other bytes under this id
+    not_ours,    ///< 403 on the upload
+    mismatch,    ///< 460 twice
+    open_failed, ///< the centre could not open it
 };
 std::string_view to_string(reason) noexcept;
 
 /// What one row says, for people and for the parts that send.
 struct record_view {
-    journal::place place {};
+    journal::place place{};
     vault::key key;
-    journal::state state {};
+    journal::state state{};
     bool held = false;
     envelope::lane lane = envelope::lane::ordinary;
     epoch_id epoch;
     std::uint64_t sequence = 0;
     std::uint64_t size_bytes = 0;
-    titip::digest digest {};
+    titip::digest digest{};
     std::uint64_t stored_bytes = 0;
-    wall_time taken_at {};
-    wall_time accepted_at {};
-    wall_time delivered_at {}; ///< these three: zero if not yet
-    wall_time opened_at {};
-    wall_time erased_at {};
+    wall_time taken_at{};
+    wall_time accepted_at{};
+    wall_time delivered_at{}; ///< these three: zero if not yet
+    wall_time opened_at{};
+    wall_time erased_at{};
     std::uint32_t record_failures = 0;
     journal::reason reason = reason::none;
     std::string note;
@@ -70,12 +70,12 @@ struct record_view {
 /// One line of the ledger.
 struct ledger_entry {
     std::uint64_t number = 0;
-    wall_time at {};
+    wall_time at{};
     std::string_view event; ///< "accepted", "delivered", ... (static storage)
     std::optional<record_id> record;
     std::string station;
     std::string detail;
-    milliseconds duration {};
+    milliseconds duration{};
 };
 
 struct tally {
@@ -87,19 +87,19 @@ struct tally {
 /// A record that was checked and sealed, to be numbered and kept.
 struct submission {
     record_id record;
-    titip::digest mac {};
+    titip::digest mac{};
     bytes sealed;
-    titip::digest digest {};
+    titip::digest digest{};
     wall_time taken_at;
     envelope::lane lane = envelope::lane::ordinary;
     std::vector<std::string> warnings;
 };
 
 struct acceptance {
-    journal::place place {};
+    journal::place place{};
     epoch_id epoch;
     std::uint64_t sequence = 0;
-    titip::digest digest {};
+    titip::digest digest{};
     std::uint64_t size_bytes = 0;
     wall_time accepted_at;
     std::vector<std::string> warnings;
@@ -108,9 +108,9 @@ struct acceptance {
 
 /// A record has come into this state; said on the socket thread after the commit.
 struct change {
-    journal::place place {};
+    journal::place place{};
     vault::key key;
-    journal::state state {};
+    journal::state state{};
     bool held = false;
     envelope::lane lane = envelope::lane::ordinary;
     std::uint64_t size_bytes = 0;
@@ -119,10 +119,10 @@ struct change {
 
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
 struct totals {
-    std::array<tally, state_count> by_state {};
+    std::array<tally, state_count> by_state{};
     const tally& of(state s) const { return by_state[static_cast<std::size_t>(s)]; }
     std::uint64_t next_entry = 1;
-    wall_time newest_signed {};
+    wall_time newest_signed{};
     std::vector<vault::finding> findings;
     bool paused = false;
     std::uint64_t live_bytes = 0; ///< pages in use by envelopes

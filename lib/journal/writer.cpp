@@ -4,24 +4,19 @@
 
 namespace titip::journal {
 
-writer::writer(MDB_env* environment, const tables& t, v1::Meta meta, surroundings around, space& room,
-    options opts, std::function<void(outcome)> committed, std::function<void(std::string)> failed)
-    : environment_(environment)
-    , t_(t)
-    , meta_(std::move(meta))
-    , around_(std::move(around))
-    , space_(room)
-    , opts_(opts)
-    , committed_(std::move(committed))
-    , failed_(std::move(failed))
-    , thread_([this] { run(); })
+writer::writer(MDB_env* environment, const tables& t, v1::Meta meta, surroundings around,
+               space& room, options opts, std::function<void(outcome)> committed,
+               std::function<void(std::string)> failed)
+    : environment_(environment), t_(t), meta_(std::move(meta)), around_(std::move(around)),
+      space_(room), opts_(opts), committed_(std::move(committed)), failed_(std::move(failed)),
+      thread_([this] { run(); })
 {
 }
 
 writer::~writer()
 {
     {
-        const std::lock_guard lock { mutex_ };
+        const std::lock_guard lock{mutex_};
         stop_ = true;
     }
     wake_.notify_one();
@@ -31,7 +26,7 @@ writer::~writer()
 void writer::submit(std::unique_ptr<operation> op)
 {
     {
-        const std::lock_guard lock { mutex_ };
+        const std::lock_guard lock{mutex_};
         (op->is_urgent ? urgent_ : ordinary_).push_back(std::move(op));
     }
     wake_.notify_one();
@@ -39,7 +34,7 @@ void writer::submit(std::unique_ptr<operation> op)
 
 void writer::replace_identity(std::shared_ptr<const trust::identity> identity)
 {
-    const std::lock_guard lock { mutex_ };
+    const std::lock_guard lock{mutex_};
     next_identity_ = std::move(identity);
 }
 
@@ -47,7 +42,7 @@ writer::batch writer::take_batch()
 {
     // A burst of verdicts or receipts must fit one transaction too: each rewrites a few pages.
     constexpr std::size_t most_operations = 256;
-    std::unique_lock lock { mutex_ };
+    std::unique_lock lock{mutex_};
     wake_.wait(lock, [this] { return stop_ || !urgent_.empty() || !ordinary_.empty(); });
     batch out;
     if (next_identity_)
@@ -75,7 +70,8 @@ void writer::run()
             return;
         auto failed = commit(group);
         if (failed == vault::errc::full && group.size() > 1) {
-            // What frees space, or records that custody has moved, must not wait for what needs space.
+            // What frees space, or records that custody has moved, must not wait for what needs
+            // space.
             batch urgent;
             for (auto& each : group)
                 if (each->is_urgent)
@@ -83,7 +79,7 @@ void writer::run()
                 else
                     each->settle(vault::errc::full);
             group = std::move(urgent);
-            failed = group.empty() ? error_code {} : commit(group);
+            failed = group.empty() ? error_code{} : commit(group);
         }
         for (const auto& each : group)
             each->settle(failed);
@@ -99,19 +95,21 @@ error_code writer::commit(const batch& group)
         return {};
     try {
         auto meta = meta_;
-        transaction txn { environment_, transaction::mode::write };
-        writing w { txn, t_, meta, around_, space_, wall_now() };
+        transaction txn{environment_, transaction::mode::write};
+        writing w{txn, t_, meta, around_, space_, wall_now()};
         for (const auto& each : group)
             each->apply(w);
         w.finish();
         txn.commit();
         meta_ = std::move(meta);
-        const bool has_room = space_.top_up() && live_bytes(meta_) + stored_size(space_.refused_bytes()) < space_.quota_bytes();
-        committed_({ .meta = meta_,
-            .changes = w.take_changes(),
-            .new_verdicts = w.new_verdicts(),
-            .file_bytes = space_.file_bytes(),
-            .has_room = has_room });
+        const bool has_room =
+            space_.top_up() &&
+            live_bytes(meta_) + stored_size(space_.refused_bytes()) < space_.quota_bytes();
+        committed_({.meta = meta_,
+                    .changes = w.take_changes(),
+                    .new_verdicts = w.new_verdicts(),
+                    .file_bytes = space_.file_bytes(),
+                    .has_room = has_room});
         return {};
     } catch (const boost::system::system_error& failure) {
         return explain(failure);
@@ -124,8 +122,8 @@ error_code writer::commit(const batch& group)
 error_code writer::explain(const boost::system::system_error& failure)
 {
     const auto& code = failure.code();
-    if (code == error_code { MDB_MAP_FULL, lmdb_category() } || code.value() == ENOSPC
-        || (code.value() == EIO && space_.is_disk_full()))
+    if (code == error_code{MDB_MAP_FULL, lmdb_category()} || code.value() == ENOSPC ||
+        (code.value() == EIO && space_.is_disk_full()))
         return vault::errc::full;
     fail(failure.what());
     return vault::errc::store_failed;

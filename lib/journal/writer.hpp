@@ -21,7 +21,8 @@ public:
     virtual void settle(error_code failed) noexcept = 0;
     /// Bytes of envelope that it adds: what bounds a shared transaction.
     std::size_t weight_bytes = 0;
-    /// Receipts, verdicts and deletes go before new records, and are tried again when those did not fit.
+    /// Receipts, verdicts and deletes go before new records, and are tried again when those did not
+    /// fit.
     bool is_urgent = false;
     /// False: it only wants to have passed through this thread (the watchdog's token).
     bool writes = true;
@@ -30,8 +31,10 @@ public:
 /// The one thread that writes: all that waits when it comes round shares one transaction, one sync.
 ///
 ///     a commit that failed for lack of space refuses its new records (full) and goes on
-///     any other failure is final: a page whose sync failed may count as clean, so that trying again
-///     proves nothing. Every operation from then on settles with store_failed, and `failed` is told once
+///     any other failure is final: a page whose sync failed may count as clean, so that trying
+/// again
+///     proves nothing. Every operation from then on settles with store_failed, and `failed` is told
+/// once
 class writer {
 public:
     struct options {
@@ -47,7 +50,8 @@ public:
     };
 
     writer(MDB_env* environment, const tables& t, v1::Meta meta, surroundings around, space& room,
-        options opts, std::function<void(outcome)> committed, std::function<void(std::string)> failed);
+           options opts, std::function<void(outcome)> committed,
+           std::function<void(std::string)> failed);
     /// Finishes what waits, then ends.
     ~writer();
 

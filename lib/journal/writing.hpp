@@ -9,7 +9,8 @@
 
 /// What can be done to the journal, each within one write transaction that others share (group
 /// commit). Every operation reads and decides first and writes after, so that one that refuses has
-/// changed nothing. Private to this room; the writer thread only.
+/// changed nothing. In arrivals.cpp how records come in, in steps.cpp what becomes of them, in
+/// writing.cpp what both stand on. Private to this room; the writer thread only.
 namespace titip::journal {
 
 /// What the operations need beside the transaction.
@@ -21,33 +22,36 @@ struct surroundings {
 
 class writing {
 public:
-    writing(transaction& txn, const tables& t, v1::Meta& meta, const surroundings& around, space& room,
-        wall_time now);
+    writing(transaction& txn, const tables& t, v1::Meta& meta, const surroundings& around,
+            space& room, wall_time now);
 
     result<acceptance> accept(const submission& offered);
     result<void> keep(const vault::offer& what, std::uint64_t offset, bytes_view data);
     result<bytes> complete(const vault::offer& what, std::uint64_t offset, bytes_view rest);
     result<void> discard(const vault::key& which);
 
-    /// The next custodian's receipt: overrides hold, quarantine and withdrawal, because the truth is
-    /// what is held where.
-    result<void> settle(place at, const envelope::receipt& said, const bytes& cms, const trust::peer& by);
+    /// The next custodian's receipt: overrides hold, quarantine and withdrawal, because the truth
+    /// is what is held where.
+    result<void> settle(place at, const envelope::receipt& said, const bytes& cms,
+                        const trust::peer& by);
     result<std::uint32_t> count_failure(place at);
     result<void> quarantine(place at, reason why, std::string_view note);
+    /// The same for a waiting record whose row is rotten: the row stays, the queue is rid of it.
+    result<void> quarantine_unreadable(place at);
     result<void> hold(const vault::key& which);
     result<void> release(const vault::key& which);
     result<void> retry(const vault::key& which);
     /// A verdict from upstream; one for a record that is not here is kept in the ledger only.
     void take_verdict(const envelope::verdict& said);
     void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
-    void note_custody(const bytes& cms, wall_time signed_at, const std::vector<vault::finding>& findings);
-    /// At the centre: signs and keeps a verdict. errc::conflict if the record here has another digest.
+    void note_custody(const bytes& cms, wall_time signed_at,
+                      const std::vector<vault::finding>& findings);
+    /// At the centre: signs and keeps a verdict. errc::conflict if the record here has another
+    /// digest.
     result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind);
     result<void> erase(place at);
     /// Erases what the table of opened records names; false, and never again, if its row is rotten.
     bool erase_due(std::int64_t opened_ms, place at);
-    /// Takes a record whose row nobody can read out of the queue.
-    void unqueue(place at);
     void set_paused(bool paused);
     void note(v1::Entry::Event event, std::string_view detail, milliseconds duration = {});
 
@@ -56,7 +60,10 @@ public:
     std::vector<change> take_changes() { return std::move(changes_); }
 
     bool has_room(std::uint64_t weight_bytes);
-    const std::vector<std::pair<std::string, std::uint64_t>>& new_verdicts() const { return new_verdicts_; }
+    const std::vector<std::pair<std::string, std::uint64_t>>& new_verdicts() const
+    {
+        return new_verdicts_;
+    }
 
 private:
     bool finds_room(std::uint64_t weight_bytes);

@@ -33,7 +33,7 @@ namespace titip::link {
 ///
 /// Threads: one. Times must not go back (the monotonic clock).
 class monitor {
-  public:
+public:
     struct options {
         milliseconds base = 1s;
         milliseconds cap_below_tls = 60s;
@@ -78,7 +78,7 @@ class monitor {
     /// The last decision again, without its event.
     const decision& current() const noexcept { return now_; }
 
-  private:
+private:
     void advance(instant now);
     decision with(event what) const;
     milliseconds ceiling(instant now);

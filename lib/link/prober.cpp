@@ -16,65 +16,68 @@ namespace titip::link {
 
 namespace {
 
-    constexpr auto connect_limit = 20s;
-    constexpr auto answer_limit = 20s;
-    constexpr auto long_poll_limit = 5min + 30s;
-    constexpr std::size_t most_answer_bytes = 16u << 10;
+constexpr auto connect_limit = 20s;
+constexpr auto answer_limit = 20s;
+constexpr auto long_poll_limit = 5min + 30s;
+constexpr std::size_t most_answer_bytes = 16u << 10;
 
-    probe_failure failed(verdict what, std::string detail)
-    {
-        return { .verdict = what, .detail = std::move(detail) };
-    }
+probe_failure failed(verdict what, std::string detail)
+{
+    return {.verdict = what, .detail = std::move(detail)};
+}
 
-    milliseconds retry_after_of(const http::response& answer)
-    {
-        const auto text = answer.fields.find("Retry-After");
-        const auto seconds = text ? http::parse_number(*text) : std::nullopt;
-        return seconds ? std::chrono::seconds { std::min<std::uint64_t>(*seconds, 3600) } : milliseconds {};
-    }
+milliseconds retry_after_of(const http::response& answer)
+{
+    const auto text = answer.fields.find("Retry-After");
+    const auto seconds = text ? http::parse_number(*text) : std::nullopt;
+    return seconds ? std::chrono::seconds{std::min<std::uint64_t>(*seconds, 3600)} : milliseconds{};
+}
 
-    std::optional<node_info> parse(const http::response& answer)
-    {
-        boost::system::error_code failed_to;
-        const auto value = boost::json::parse(as_text(answer.body), failed_to);
-        if (failed_to || !value.is_object())
-            return std::nullopt;
-        const auto& object = value.get_object();
-        const auto* name = object.if_contains("name");
-        if (!name || !name->is_string())
-            return std::nullopt;
-        node_info out { .name = std::string { name->get_string() } };
-        const auto number = [&object](std::string_view key) -> std::uint64_t {
-            const auto* each = object.if_contains(key);
-            boost::system::error_code not_one;
-            return each ? each->to_number<std::uint64_t>(not_one) : 0;
-        };
-        if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
-            out.is_accepting = accepting->get_bool();
-        out.spread = std::chrono::seconds { number("spread_s") };
-        out.newest_verdict = number("newest_verdict");
+std::optional<node_info> parse(const http::response& answer)
+{
+    boost::system::error_code failed_to;
+    const auto value = boost::json::parse(as_text(answer.body), failed_to);
+    if (failed_to || !value.is_object())
+        return std::nullopt;
+    const auto& object = value.get_object();
+    const auto* name = object.if_contains("name");
+    if (!name || !name->is_string())
+        return std::nullopt;
+    node_info out{.name = std::string{name->get_string()}};
+    const auto number = [&object](std::string_view key) -> std::uint64_t {
+        const auto* each = object.if_contains(key);
+        boost::system::error_code not_one;
+        return each ? each->to_number<std::uint64_t>(not_one) : 0;
+    };
+    if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
+        out.is_accepting = accepting->get_bool();
+    out.spread = std::chrono::seconds{number("spread_s")};
+    out.newest_verdict = number("newest_verdict");
+    return out;
+}
+
+result<node_info, probe_failure> judge(const http::response& answer)
+{
+    const auto type = answer.fields.find("Content-Type").value_or("");
+    if (boost::beast::iequals(type.substr(0, 9), "text/html") ||
+        (answer.status >= 300 && answer.status < 400))
+        return failed(verdict::portal, fmt::format("a web page answered ({})", answer.status));
+    if (answer.status == 401 || answer.status == 403)
+        return failed(verdict::auth,
+                      fmt::format("the upstream does not accept this node ({})", answer.status));
+    if (answer.status == 503 || answer.status == 429) {
+        auto out = failed(verdict::maintenance,
+                          fmt::format("the upstream asked for a pause ({})", answer.status));
+        out.retry_after = retry_after_of(answer);
         return out;
     }
-
-    result<node_info, probe_failure> judge(const http::response& answer)
-    {
-        const auto type = answer.fields.find("Content-Type").value_or("");
-        if (boost::beast::iequals(type.substr(0, 9), "text/html") || (answer.status >= 300 && answer.status < 400))
-            return failed(verdict::portal, fmt::format("a web page answered ({})", answer.status));
-        if (answer.status == 401 || answer.status == 403)
-            return failed(verdict::auth, fmt::format("the upstream does not accept this node ({})", answer.status));
-        if (answer.status == 503 || answer.status == 429) {
-            auto out = failed(verdict::maintenance, fmt::format("the upstream asked for a pause ({})", answer.status));
-            out.retry_after = retry_after_of(answer);
-            return out;
-        }
-        if (answer.status != 200)
-            return failed(verdict::application, fmt::format("the upstream answered {}", answer.status));
-        auto info = parse(answer);
-        if (!info)
-            return failed(verdict::portal, "the answer is not that of a titip node");
-        return *std::move(info);
-    }
+    if (answer.status != 200)
+        return failed(verdict::application, fmt::format("the upstream answered {}", answer.status));
+    auto info = parse(answer);
+    if (!info)
+        return failed(verdict::portal, "the answer is not that of a titip node");
+    return *std::move(info);
+}
 
 } // namespace
 
@@ -82,11 +85,15 @@ probe_failure explain(const http::connect_failure& failure)
 {
     auto text = failure.reason.message();
     switch (failure.at) {
-    case http::layer::resolve: return failed(verdict::dns, std::move(text));
-    case http::layer::route: return failed(verdict::no_route, std::move(text));
-    case http::layer::tcp: return failed(verdict::tcp, std::move(text));
+    case http::layer::resolve:
+        return failed(verdict::dns, std::move(text));
+    case http::layer::route:
+        return failed(verdict::no_route, std::move(text));
+    case http::layer::tcp:
+        return failed(verdict::tcp, std::move(text));
     case http::layer::tls:
-    case http::layer::done: break;
+    case http::layer::done:
+        break;
     }
     const auto reason = failure.verify_result;
     // Dates that only our clock finds wrong have been forgiven by the judge before they come here.
@@ -104,15 +111,16 @@ probe_failure explain_read(const error_code& ec)
     // TLS 1.3: that our certificate is refused arrives as an alert at the first read.
     if (http::is_refused_certificate(ec))
         return failed(verdict::auth, ec.message());
-    return failed(ec == boost::system::errc::timed_out ? verdict::tcp : verdict::application, ec.message());
+    return failed(ec == boost::system::errc::timed_out ? verdict::tcp : verdict::application,
+                  ec.message());
 }
 
 asio::awaitable<opened> dialer::open()
 {
     asio::cancellation_signal signal;
     attempts_.push_back(&signal);
-    opened out { http::connect_failure { http::layer::tcp, asio::error::operation_aborted } };
-    auto work = http::connect_tls(upstream_, context_(), http::tcp_options {}, connect_limit);
+    opened out{http::connect_failure{http::layer::tcp, asio::error::operation_aborted}};
+    auto work = http::connect_tls(upstream_, context_(), http::tcp_options{}, connect_limit);
     try {
         out = co_await asio::co_spawn(
             on_, std::move(work), asio::bind_cancellation_slot(signal.slot(), asio::use_awaitable));
@@ -136,8 +144,8 @@ asio::awaitable<result<node_info, probe_failure>> prober::ask(std::optional<std:
         auto transport = co_await dialer_.open();
         if (!transport)
             co_return explain(transport.error());
-        connection_ = std::make_unique<http::client_connection>(
-            std::move(*transport), dialer_.upstream().host);
+        connection_ = std::make_unique<http::client_connection>(std::move(*transport),
+                                                                dialer_.upstream().host);
     }
     auto out = co_await exchange(after);
     if (!out)
@@ -145,11 +153,13 @@ asio::awaitable<result<node_info, probe_failure>> prober::ask(std::optional<std:
     co_return out;
 }
 
-asio::awaitable<result<node_info, probe_failure>> prober::exchange(std::optional<std::uint64_t> after)
+asio::awaitable<result<node_info, probe_failure>>
+prober::exchange(std::optional<std::uint64_t> after)
 {
     auto& connection = *connection_;
-    connection.transport().set_no_progress_limit(after ? milliseconds { long_poll_limit } : answer_limit);
-    const auto target = after ? fmt::format("/v1/node?after={}", *after) : std::string { "/v1/node" };
+    connection.transport().set_no_progress_limit(after ? milliseconds{long_poll_limit}
+                                                       : answer_limit);
+    const auto target = after ? fmt::format("/v1/node?after={}", *after) : std::string{"/v1/node"};
     const http::fields none;
     const auto sent = co_await connection.write_request("GET", target, none, 0);
     if (!sent)

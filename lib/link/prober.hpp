@@ -23,18 +23,19 @@ namespace titip::link {
 struct node_info {
     std::string name;
     bool is_accepting = true;
-    std::chrono::seconds spread {};
+    std::chrono::seconds spread{};
     std::uint64_t newest_verdict = 0;
 };
 
 struct probe_failure {
-    link::verdict verdict {};
-    milliseconds retry_after {}; ///< as the upstream asked, capped at 1 h
-    std::string detail;          ///< for the log and `titip status`
+    link::verdict verdict{};
+    milliseconds retry_after{}; ///< as the upstream asked, capped at 1 h
+    std::string detail;         ///< for the log and `titip status`
 };
 
-/// What a failed connection says about the link. Dates alone are `clock` or `expired`; a certificate of somebody
-/// else is `tls`; that ours is refused shows only at the first read, as `auth`.
+/// What a failed connection says about the link. Dates alone are `clock` or `expired`; a
+/// certificate of somebody else is `tls`; that ours is refused shows only at the first read, as
+/// `auth`.
 probe_failure explain(const http::connect_failure& failure);
 probe_failure explain_read(const error_code& failed);
 
@@ -45,16 +46,14 @@ class dialer {
 public:
     /// `context`: asked at each connection, since SIGHUP may have exchanged it.
     dialer(asio::any_io_executor on, http::endpoint upstream,
-        std::function<std::shared_ptr<http::tls_context>()> context)
-        : on_(std::move(on))
-        , upstream_(std::move(upstream))
-        , context_(std::move(context))
+           std::function<std::shared_ptr<http::tls_context>()> context)
+        : on_(std::move(on)), upstream_(std::move(upstream)), context_(std::move(context))
     {
     }
 
     asio::awaitable<opened> open();
-    /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at once
-    /// with operation_aborted.
+    /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at
+    /// once with operation_aborted.
     void cancel();
     const http::endpoint& upstream() const noexcept { return upstream_; }
 
@@ -65,16 +64,13 @@ private:
     std::vector<asio::cancellation_signal*> attempts_;
 };
 
-/// Asks the upstream whether it is there, on a connection that is kept. An answer counts only from the
-/// peer whose certificate was verified, so a captive portal can never look like the centre.
+/// Asks the upstream whether it is there, on a connection that is kept. An answer counts only from
+/// the peer whose certificate was verified, so a captive portal can never look like the centre.
 /// Threads: the socket thread.
 class prober {
 public:
     /// `over` outlives it.
-    explicit prober(dialer& over)
-        : dialer_(over)
-    {
-    }
+    explicit prober(dialer& over) : dialer_(over) {}
 
     /// Opens a connection if there is none. `after`: a long poll, answered when the upstream has
     /// verdicts beyond it, or after five minutes.

@@ -17,251 +17,266 @@ namespace titip::node {
 
 namespace {
 
-    [[noreturn]] void refuse(std::string sentence) { throw config_error { std::move(sentence) }; }
+[[noreturn]] void refuse(std::string sentence)
+{
+    throw config_error{std::move(sentence)};
+}
 
-    std::size_t distance(std::string_view a, std::string_view b)
-    {
-        std::vector<std::size_t> row(b.size() + 1);
-        std::iota(row.begin(), row.end(), 0u);
-        for (std::size_t i = 0; i < a.size(); ++i) {
-            auto diagonal = std::exchange(row[0], i + 1);
-            for (std::size_t j = 0; j < b.size(); ++j) {
-                const auto cost = diagonal + (a[i] == b[j] ? 0 : 1);
-                diagonal = row[j + 1];
-                row[j + 1] = std::min({ row[j] + 1, row[j + 1] + 1, cost });
-            }
+std::size_t distance(std::string_view a, std::string_view b)
+{
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), 0u);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        auto diagonal = std::exchange(row[0], i + 1);
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const auto cost = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, cost});
         }
-        return row.back();
+    }
+    return row.back();
+}
+
+std::string nearest(std::string_view key, const std::vector<std::string_view>& known)
+{
+    return std::string{*std::ranges::min_element(
+        known, {}, [key](std::string_view each) { return distance(key, each); })};
+}
+
+/// One [table] of the file; remembers which keys were asked for, so that the rest are unknown.
+class section {
+public:
+    section(const toml::table& root, std::string_view name, std::string_view file)
+        : name_(name), file_(file)
+    {
+        const auto* node = root.get(name);
+        if (node && !node->is_table())
+            refuse(fmt::format("{}: \"{}\" must be a table: write [{}]", file, name, name));
+        table_ = node ? node->as_table() : nullptr;
     }
 
-    std::string nearest(std::string_view key, const std::vector<std::string_view>& known)
+    bool exists() const { return table_ != nullptr; }
+
+    std::optional<std::string> text(std::string_view key)
     {
-        return std::string { *std::ranges::min_element(
-            known, {}, [key](std::string_view each) { return distance(key, each); }) };
+        const auto* node = find(key);
+        if (!node)
+            return std::nullopt;
+        if (!node->is_string())
+            wrong(key, "must be a text in quotes");
+        return node->as_string()->get();
     }
 
-    /// One [table] of the file; remembers which keys were asked for, so that the rest are unknown.
-    class section {
-    public:
-        section(const toml::table& root, std::string_view name, std::string_view file)
-            : name_(name)
-            , file_(file)
-        {
-            const auto* node = root.get(name);
-            if (node && !node->is_table())
-                refuse(fmt::format("{}: \"{}\" must be a table: write [{}]", file, name, name));
-            table_ = node ? node->as_table() : nullptr;
-        }
+    std::string required(std::string_view key, std::string_view example)
+    {
+        auto value = text(key);
+        if (!value || value->empty())
+            wrong(key, fmt::format("is missing: add {} = \"{}\"", key, example));
+        return *std::move(value);
+    }
 
-        bool exists() const { return table_ != nullptr; }
-
-        std::optional<std::string> text(std::string_view key)
-        {
-            const auto* node = find(key);
-            if (!node)
-                return std::nullopt;
-            if (!node->is_string())
-                wrong(key, "must be a text in quotes");
-            return node->as_string()->get();
-        }
-
-        std::string required(std::string_view key, std::string_view example)
-        {
-            auto value = text(key);
-            if (!value || value->empty())
-                wrong(key, fmt::format("is missing: add {} = \"{}\"", key, example));
-            return *std::move(value);
-        }
-
-        std::vector<std::string> texts(std::string_view key)
-        {
-            std::vector<std::string> out;
-            const auto* node = find(key);
-            if (!node)
-                return out;
-            if (!node->is_array())
-                wrong(key, "must be a list of texts: [\"...\", \"...\"]");
-            for (const auto& each : *node->as_array()) {
-                if (!each.is_string())
-                    wrong(key, "must be a list of texts: [\"...\", \"...\"]");
-                out.push_back(each.as_string()->get());
-            }
+    std::vector<std::string> texts(std::string_view key)
+    {
+        std::vector<std::string> out;
+        const auto* node = find(key);
+        if (!node)
             return out;
-        }
-
-        std::optional<std::int64_t> number(std::string_view key)
-        {
-            const auto* node = find(key);
-            if (!node)
-                return std::nullopt;
-            if (!node->is_integer())
-                wrong(key, "must be a whole number");
-            return node->as_integer()->get();
-        }
-
-        std::optional<std::uint64_t> size(std::string_view key)
-        {
-            const auto value = text(key);
-            if (!value)
-                return std::nullopt;
-            const auto bytes = parse_size_bytes(*value);
-            if (!bytes)
-                wrong(key, fmt::format("\"{}\" is not a size: write a number and a unit, \"64 GiB\"", *value));
-            return bytes;
-        }
-
-        std::optional<milliseconds> duration(std::string_view key)
-        {
-            const auto value = text(key);
-            if (!value)
-                return std::nullopt;
-            const auto length = parse_duration(*value);
-            if (!length)
-                wrong(key, fmt::format("\"{}\" is not a duration: write a number and a unit, \"30 days\"", *value));
-            return length;
-        }
-
-        [[noreturn]] void wrong(std::string_view key, std::string_view what) const
-        {
-            refuse(fmt::format("{}: [{}] {}: {}", file_, name_, key, what));
-        }
-
-        void refuse_unknown() const
-        {
-            if (!table_)
-                return;
-            for (const auto& [key, value] : *table_)
-                if (std::ranges::find(asked_, key.str()) == asked_.end())
-                    wrong(key.str(), fmt::format("unknown key; did you mean \"{}\"?", nearest(key.str(), asked_)));
-        }
-
-    private:
-        const toml::node* find(std::string_view key)
-        {
-            asked_.push_back(key);
-            return table_ ? table_->get(key) : nullptr;
-        }
-
-        const toml::table* table_ = nullptr;
-        std::string_view name_;
-        std::string_view file_;
-        std::vector<std::string_view> asked_;
-    };
-
-    bool is_port(std::string_view text)
-    {
-        std::uint16_t port = 0;
-        const auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), port);
-        return failed == std::errc {} && rest == text.data() + text.size();
-    }
-
-    constexpr std::array<std::string_view, 7> sections { "node", "identity", "control", "seal", "listen",
-        "upstream", "retention" };
-
-    config::upstream_options to_upstream(section& from)
-    {
-        config::upstream_options out;
-        const auto text = from.required("url", "https://titip.example:8443");
-        const auto url = boost::urls::parse_uri(text);
-        const bool is_plain = url && url->scheme() == "https" && !url->host().empty()
-            && (url->path().empty() || url->path() == "/") && !url->has_query() && !url->has_fragment()
-            && !url->has_userinfo() && (!url->has_port() || (is_port(url->port()) && url->port_number() != 0));
-        if (!is_plain)
-            from.wrong("url", fmt::format("\"{}\" must be https://HOST:PORT", text));
-        out.host = url->host_address();
-        out.port = url->has_port() ? std::string { url->port() } : "8443";
-        if (const auto count = from.number("connections")) {
-            if (*count < 1 || *count > 16)
-                from.wrong("connections", "must be 1 to 16");
-            out.connections = static_cast<unsigned>(*count);
+        if (!node->is_array())
+            wrong(key, "must be a list of texts: [\"...\", \"...\"]");
+        for (const auto& each : *node->as_array()) {
+            if (!each.is_string())
+                wrong(key, "must be a list of texts: [\"...\", \"...\"]");
+            out.push_back(each.as_string()->get());
         }
         return out;
     }
 
-    void read_node(section& from, config& out)
+    std::optional<std::int64_t> number(std::string_view key)
     {
-        out.name = from.required("name", "kab-karimun-03");
-        if (!is_node_name(out.name))
-            from.wrong("name", "must be 1 to 63 of a-z, 0-9 and '-', the name in the certificate");
-        out.state = from.text("state").value_or(out.state.string());
-        out.quota_bytes = from.size("quota").value_or(out.quota_bytes);
-        constexpr std::uint64_t least = 1u << 20;
-        if (out.quota_bytes < least)
-            from.wrong("quota", "must be at least 1 MiB");
+        const auto* node = find(key);
+        if (!node)
+            return std::nullopt;
+        if (!node->is_integer())
+            wrong(key, "must be a whole number");
+        return node->as_integer()->get();
     }
 
-    void read_control(section& from, config& out)
+    std::optional<std::uint64_t> size(std::string_view key)
     {
-        out.control.socket = from.text("socket").value_or(out.control.socket.string());
-        out.control.submit = from.text("submit").value_or(out.control.submit);
-        out.control.read = from.text("read").value_or(out.control.read);
-        out.control.operate = from.text("operate").value_or(out.control.operate);
-        out.control.consume = from.text("consume").value_or(out.control.consume);
+        const auto value = text(key);
+        if (!value)
+            return std::nullopt;
+        const auto bytes = parse_size_bytes(*value);
+        if (!bytes)
+            wrong(key, fmt::format("\"{}\" is not a size: write a number and a unit, \"64 GiB\"",
+                                   *value));
+        return bytes;
     }
 
-    config convert(const toml::table& root, std::string_view file)
+    std::optional<milliseconds> duration(std::string_view key)
     {
-        for (const auto& [key, value] : root)
-            if (std::ranges::find(sections, key.str()) == sections.end())
-                refuse(fmt::format("{}: unknown table [{}]; did you mean [{}]?", file, key.str(),
-                    nearest(key.str(), { sections.begin(), sections.end() })));
-
-        config out;
-        section node { root, "node", file };
-        read_node(node, out);
-        section identity { root, "identity", file };
-        out.identity = { .certificate = identity.required("certificate", "/etc/titip/node.pem"),
-            .key = identity.required("key", "/etc/titip/node.key"),
-            .authorities = identity.required("authorities", "/etc/titip/authorities.pem") };
-        section control { root, "control", file };
-        read_control(control, out);
-
-        section seal { root, "seal", file };
-        const auto recipients = seal.texts("recipients");
-        if (seal.exists()) {
-            if (recipients.size() < 2)
-                seal.wrong("recipients", "needs the centre's certificate and an escrow's: two files or more");
-            out.seal.emplace().recipients.assign(recipients.begin(), recipients.end());
-        }
-        section listen { root, "listen", file };
-        if (listen.exists()) {
-            out.listen.emplace().address = listen.required("address", "0.0.0.0:8443");
-            const auto colon = out.listen->address.rfind(':');
-            if (colon == std::string::npos || !is_port(std::string_view { out.listen->address }.substr(colon + 1)))
-                listen.wrong("address", fmt::format("\"{}\" must be ADDRESS:PORT, as in \"0.0.0.0:8443\"",
-                    out.listen->address));
-            out.listen->spread = std::chrono::duration_cast<std::chrono::seconds>(
-                listen.duration("spread").value_or(0ms));
-        }
-        section upstream { root, "upstream", file };
-        if (upstream.exists())
-            out.upstream = to_upstream(upstream);
-        section retention { root, "retention", file };
-        if (retention.exists()) {
-            const auto keep = retention.duration("keep");
-            if (!keep)
-                retention.wrong("keep", "is missing: add keep = \"30 days\"");
-            if (const auto after = retention.text("after").value_or("opened"); after != "opened")
-                retention.wrong("after", "can only be \"opened\": nothing is erased before the centre has opened it");
-            out.retention.emplace().keep = *keep;
-        }
-        for (const auto* each : { &node, &identity, &control, &seal, &listen, &upstream, &retention })
-            each->refuse_unknown();
-
-        if (out.seal && !out.upstream)
-            refuse(fmt::format("{}: [seal] without [upstream]: a node where records are submitted must hand "
-                               "them on; add [upstream] url",
-                file));
-        if (!out.upstream && out.retention)
-            refuse(fmt::format("{}: [retention] at the end of the road: the centre never erases by itself; "
-                               "remove the table, or add [upstream]",
-                file));
-        if (!out.upstream && !out.listen)
-            refuse(fmt::format("{}: neither [upstream] nor [listen]: a station needs the first, the centre the "
-                               "second",
-                file));
-        return out;
+        const auto value = text(key);
+        if (!value)
+            return std::nullopt;
+        const auto length = parse_duration(*value);
+        if (!length)
+            wrong(key,
+                  fmt::format("\"{}\" is not a duration: write a number and a unit, \"30 days\"",
+                              *value));
+        return length;
     }
+
+    [[noreturn]] void wrong(std::string_view key, std::string_view what) const
+    {
+        refuse(fmt::format("{}: [{}] {}: {}", file_, name_, key, what));
+    }
+
+    void refuse_unknown() const
+    {
+        if (!table_)
+            return;
+        for (const auto& [key, value] : *table_)
+            if (std::ranges::find(asked_, key.str()) == asked_.end())
+                wrong(key.str(),
+                      fmt::format("unknown key; did you mean \"{}\"?", nearest(key.str(), asked_)));
+    }
+
+private:
+    const toml::node* find(std::string_view key)
+    {
+        asked_.push_back(key);
+        return table_ ? table_->get(key) : nullptr;
+    }
+
+    const toml::table* table_ = nullptr;
+    std::string_view name_;
+    std::string_view file_;
+    std::vector<std::string_view> asked_;
+};
+
+bool is_port(std::string_view text)
+{
+    std::uint16_t port = 0;
+    const auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), port);
+    return failed == std::errc{} && rest == text.data() + text.size();
+}
+
+constexpr std::array<std::string_view, 7> sections{"node",   "identity", "control",  "seal",
+                                                   "listen", "upstream", "retention"};
+
+config::upstream_options to_upstream(section& from)
+{
+    config::upstream_options out;
+    const auto text = from.required("url", "https://titip.example:8443");
+    const auto url = boost::urls::parse_uri(text);
+    const bool is_plain = url && url->scheme() == "https" && !url->host().empty() &&
+                          (url->path().empty() || url->path() == "/") && !url->has_query() &&
+                          !url->has_fragment() && !url->has_userinfo() &&
+                          (!url->has_port() || (is_port(url->port()) && url->port_number() != 0));
+    if (!is_plain)
+        from.wrong("url", fmt::format("\"{}\" must be https://HOST:PORT", text));
+    out.host = url->host_address();
+    out.port = url->has_port() ? std::string{url->port()} : "8443";
+    if (const auto count = from.number("connections")) {
+        if (*count < 1 || *count > 16)
+            from.wrong("connections", "must be 1 to 16");
+        out.connections = static_cast<unsigned>(*count);
+    }
+    return out;
+}
+
+void read_node(section& from, config& out)
+{
+    out.name = from.required("name", "kab-karimun-03");
+    if (!is_node_name(out.name))
+        from.wrong("name", "must be 1 to 63 of a-z, 0-9 and '-', the name in the certificate");
+    out.state = from.text("state").value_or(out.state.string());
+    out.quota_bytes = from.size("quota").value_or(out.quota_bytes);
+    constexpr std::uint64_t least = 1u << 20;
+    if (out.quota_bytes < least)
+        from.wrong("quota", "must be at least 1 MiB");
+}
+
+void read_control(section& from, config& out)
+{
+    out.control.socket = from.text("socket").value_or(out.control.socket.string());
+    out.control.submit = from.text("submit").value_or(out.control.submit);
+    out.control.read = from.text("read").value_or(out.control.read);
+    out.control.operate = from.text("operate").value_or(out.control.operate);
+    out.control.consume = from.text("consume").value_or(out.control.consume);
+}
+
+config convert(const toml::table& root, std::string_view file)
+{
+    for (const auto& [key, value] : root)
+        if (std::ranges::find(sections, key.str()) == sections.end())
+            refuse(fmt::format("{}: unknown table [{}]; did you mean [{}]?", file, key.str(),
+                               nearest(key.str(), {sections.begin(), sections.end()})));
+
+    config out;
+    section node{root, "node", file};
+    read_node(node, out);
+    section identity{root, "identity", file};
+    out.identity = {.certificate = identity.required("certificate", "/etc/titip/node.pem"),
+                    .key = identity.required("key", "/etc/titip/node.key"),
+                    .authorities = identity.required("authorities", "/etc/titip/authorities.pem")};
+    section control{root, "control", file};
+    read_control(control, out);
+
+    section seal{root, "seal", file};
+    const auto recipients = seal.texts("recipients");
+    if (seal.exists()) {
+        if (recipients.size() < 2)
+            seal.wrong("recipients",
+                       "needs the centre's certificate and an escrow's: two files or more");
+        out.seal.emplace().recipients.assign(recipients.begin(), recipients.end());
+    }
+    section listen{root, "listen", file};
+    if (listen.exists()) {
+        out.listen.emplace().address = listen.required("address", "0.0.0.0:8443");
+        const auto colon = out.listen->address.rfind(':');
+        if (colon == std::string::npos ||
+            !is_port(std::string_view{out.listen->address}.substr(colon + 1)))
+            listen.wrong("address",
+                         fmt::format("\"{}\" must be ADDRESS:PORT, as in \"0.0.0.0:8443\"",
+                                     out.listen->address));
+        out.listen->spread = std::chrono::duration_cast<std::chrono::seconds>(
+            listen.duration("spread").value_or(0ms));
+    }
+    section upstream{root, "upstream", file};
+    if (upstream.exists())
+        out.upstream = to_upstream(upstream);
+    section retention{root, "retention", file};
+    if (retention.exists()) {
+        const auto keep = retention.duration("keep");
+        if (!keep)
+            retention.wrong("keep", "is missing: add keep = \"30 days\"");
+        if (const auto after = retention.text("after").value_or("opened"); after != "opened")
+            retention.wrong(
+                "after",
+                "can only be \"opened\": nothing is erased before the centre has opened it");
+        out.retention.emplace().keep = *keep;
+    }
+    for (const auto* each : {&node, &identity, &control, &seal, &listen, &upstream, &retention})
+        each->refuse_unknown();
+
+    if (out.seal && !out.upstream)
+        refuse(fmt::format(
+            "{}: [seal] without [upstream]: a node where records are submitted must hand "
+            "them on; add [upstream] url",
+            file));
+    if (!out.upstream && out.retention)
+        refuse(fmt::format(
+            "{}: [retention] at the end of the road: the centre never erases by itself; "
+            "remove the table, or add [upstream]",
+            file));
+    if (!out.upstream && !out.listen)
+        refuse(fmt::format(
+            "{}: neither [upstream] nor [listen]: a station needs the first, the centre the "
+            "second",
+            file));
+    return out;
+}
 
 } // namespace
 
@@ -273,7 +288,7 @@ result<config, config_error> parse_config(std::string_view text, std::string_vie
         return std::move(error);
     } catch (const toml::parse_error& error) {
         const auto& at = error.source().begin;
-        return config_error { fmt::format("{}: line {}: {}", file, at.line, error.description()) };
+        return config_error{fmt::format("{}: line {}: {}", file, at.line, error.description())};
     }
 }
 
@@ -281,7 +296,7 @@ result<config, config_error> load_config(const std::filesystem::path& file)
 {
     const auto text = read_file(file, 1u << 20);
     if (!text)
-        return config_error { fmt::format("{}: {}", file.string(), text.error().message()) };
+        return config_error{fmt::format("{}: {}", file.string(), text.error().message())};
     return parse_config(as_text(*text), file.string());
 }
 

@@ -40,7 +40,7 @@ struct config {
 
     struct listen_options {
         std::string address;
-        std::chrono::seconds spread { 0 };
+        std::chrono::seconds spread{0};
     };
     std::optional<listen_options> listen;
 
@@ -52,7 +52,7 @@ struct config {
     std::optional<upstream_options> upstream;
 
     struct retention_options {
-        milliseconds keep {};
+        milliseconds keep{};
     };
     std::optional<retention_options> retention;
 };

@@ -13,26 +13,27 @@ namespace titip::node {
 
 namespace {
 
-    constexpr auto stop_limit = 4s;              ///< systemd gives five
-    constexpr std::size_t most_nodes = 512;      ///< connections from below
-    constexpr std::size_t most_local = 64;       ///< connections on the local socket
-    constexpr std::size_t station_group = 8u << 20;
-    constexpr std::size_t centre_group = 32u << 20;
+constexpr auto stop_limit = 4s;         ///< systemd gives five
+constexpr std::size_t most_nodes = 512; ///< connections from below
+constexpr std::size_t most_local = 64;  ///< connections on the local socket
+constexpr std::size_t station_group = 8u << 20;
+constexpr std::size_t centre_group = 32u << 20;
 
-    result<bytes, start_failure> read(const std::filesystem::path& file, std::string_view key)
-    {
-        auto data = read_file(file, 1u << 20);
-        if (!data)
-            return start_failure { fmt::format("{}: {} ({}): check that the file exists and that the daemon's "
-                                               "user may read it",
-                file.string(), data.error().message(), key) };
-        return *std::move(data);
-    }
+result<bytes, start_failure> read(const std::filesystem::path& file, std::string_view key)
+{
+    auto data = read_file(file, 1u << 20);
+    if (!data)
+        return start_failure{
+            fmt::format("{}: {} ({}): check that the file exists and that the daemon's "
+                        "user may read it",
+                        file.string(), data.error().message(), key)};
+    return *std::move(data);
+}
 
-    std::string_view role_of(const config& from)
-    {
-        return !from.upstream ? "centre" : from.listen ? "relay" : "station";
-    }
+std::string_view role_of(const config& from)
+{
+    return !from.upstream ? "centre" : from.listen ? "relay" : "station";
+}
 
 } // namespace
 
@@ -49,20 +50,25 @@ result<materials, start_failure> load_materials(const config& from)
         return roots.error();
     auto identity = trust::identity::load(*certificate, *key);
     if (!identity)
-        return start_failure { fmt::format("{}: {} ([identity] certificate and key)",
-            from.identity.certificate.string(), identity.error().message()) };
+        return start_failure{fmt::format("{}: {} ([identity] certificate and key)",
+                                         from.identity.certificate.string(),
+                                         identity.error().message())};
     const auto& self = identity->self();
     if (self.name != from.name || trust::to_string(self.role) != role_of(from))
-        return start_failure { fmt::format("{}: the certificate is for {} \"{}\", the configuration describes {} "
-                                           "\"{}\": set [node] name, or ask for another certificate",
-            from.identity.certificate.string(), trust::to_string(self.role), self.name, role_of(from), from.name) };
+        return start_failure{
+            fmt::format("{}: the certificate is for {} \"{}\", the configuration describes {} "
+                        "\"{}\": set [node] name, or ask for another certificate",
+                        from.identity.certificate.string(), trust::to_string(self.role), self.name,
+                        role_of(from), from.name)};
     auto authorities = trust::authorities::load(*roots);
     if (!authorities)
-        return start_failure { fmt::format("{}: {} ([identity] authorities)",
-            from.identity.authorities.string(), authorities.error().message()) };
-    materials out { .identity = std::make_shared<const trust::identity>(std::move(*identity)),
-        .authorities = std::make_shared<const trust::authorities>(std::move(*authorities)),
-        .sealer = nullptr };
+        return start_failure{fmt::format("{}: {} ([identity] authorities)",
+                                         from.identity.authorities.string(),
+                                         authorities.error().message())};
+    materials out{.identity = std::make_shared<const trust::identity>(std::move(*identity)),
+                  .authorities =
+                      std::make_shared<const trust::authorities>(std::move(*authorities)),
+                  .sealer = nullptr};
     if (!from.seal)
         return out;
     std::vector<bytes> recipients;
@@ -74,19 +80,17 @@ result<materials, start_failure> load_materials(const config& from)
     }
     auto sealer = envelope::sealer::load(recipients);
     if (!sealer)
-        return start_failure { fmt::format("[seal] recipients: {}: each file needs a certificate with a P-256 or "
-                                           "RSA key",
-            sealer.error().message()) };
+        return start_failure{
+            fmt::format("[seal] recipients: {}: each file needs a certificate with a P-256 or "
+                        "RSA key",
+                        sealer.error().message())};
     out.sealer = std::make_shared<const envelope::sealer>(std::move(*sealer));
     return out;
 }
 
 node::node(asio::any_io_executor on, config from, materials m)
-    : on_(on)
-    , config_(std::move(from))
-    , materials_(std::move(m))
-    , judge_(std::make_shared<trust::judge>(trust::judge::build_time()))
-    , changed_(on)
+    : on_(on), config_(std::move(from)), materials_(std::move(m)),
+      judge_(std::make_shared<trust::judge>(trust::judge::build_time())), changed_(on)
 {
 }
 
@@ -100,7 +104,7 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
     auto m = load_materials(from);
     if (!m)
         return m.error();
-    std::unique_ptr<node> out { new node { on, std::move(from), std::move(*m) } };
+    std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m)}};
     if (auto opened = out->open_store(); !opened)
         return opened.error();
     if (auto opened = out->open_doors(); !opened)
@@ -111,13 +115,17 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
 result<void, start_failure> node::open_store()
 {
     auto opened = journal::store::open(
-        { .directory = config_.state,
-            .node = config_.name,
-            .has_upstream = config_.upstream.has_value(),
-            .quota_bytes = config_.quota_bytes,
-            .group_bytes = config_.listen ? std::min<std::uint64_t>(centre_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20))
-                                          : std::min<std::uint64_t>(station_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
-            .identity = materials_.identity },
+        {.directory = config_.state,
+         .node = config_.name,
+         .has_upstream = config_.upstream.has_value(),
+         .quota_bytes = config_.quota_bytes,
+         .group_bytes =
+             config_.listen
+                 ? std::min<std::uint64_t>(
+                       centre_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20))
+                 : std::min<std::uint64_t>(
+                       station_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
+         .identity = materials_.identity},
         pool_, [this](std::string why) {
             asio::post(on_, [this, why = std::move(why)] {
                 log::error("store-failed why=\"{}\"", why);
@@ -131,7 +139,7 @@ result<void, start_failure> node::open_store()
         return {};
     }
     if (opened.error().what != journal::open_failure::kind::untrusted)
-        return start_failure { opened.error().sentence };
+        return start_failure{opened.error().sentence};
     safe_mode_ = opened.error().sentence;
     log::error("safe-mode why=\"{}\"", safe_mode_);
     return {};
@@ -139,30 +147,33 @@ result<void, start_failure> node::open_store()
 
 http::tls_options node::tls_options_of(bool is_client) const
 {
-    return { .certificate = materials_.identity->certificate(),
-        .key = materials_.identity->key(),
-        .authorities = materials_.authorities->store(),
-        .verify = [is_client, judge = judge_, authorities = materials_.authorities](x509_st* leaf, int reason) {
-            const auto peer = trust::peer_of(leaf);
-            if (is_client && (!peer || peer->role == trust::role::station))
-                return false; // a station's certificate does not make an upstream
-            if (reason == X509_V_OK)
-                return true;
-            // Dates alone: judged by the judge's time, which a dead clock battery does not move.
-            const bool dates = reason == X509_V_ERR_CERT_HAS_EXPIRED || reason == X509_V_ERR_CERT_NOT_YET_VALID;
-            return dates && authorities->check(leaf, judge->judged(wall_now())).has_value();
-        } };
+    return {.certificate = materials_.identity->certificate(),
+            .key = materials_.identity->key(),
+            .authorities = materials_.authorities->store(),
+            .verify = [is_client, judge = judge_,
+                       authorities = materials_.authorities](x509_st* leaf, int reason) {
+                const auto peer = trust::peer_of(leaf);
+                if (is_client && (!peer || peer->role == trust::role::station))
+                    return false; // a station's certificate does not make an upstream
+                if (reason == X509_V_OK)
+                    return true;
+                // Dates alone: judged by the judge's time, which a dead clock battery does not
+                // move.
+                const bool dates = reason == X509_V_ERR_CERT_HAS_EXPIRED ||
+                                   reason == X509_V_ERR_CERT_NOT_YET_VALID;
+                return dates && authorities->check(leaf, judge->judged(wall_now())).has_value();
+            }};
 }
 
 control::services node::services() const
 {
-    control::services out { .node = config_.name,
-        .role = std::string { role_of(config_) },
-        .store = store_.get(),
-        .acceptor = acceptor_.get(),
-        .replayer = replayer_.get(),
-        .safe_mode = safe_mode_,
-        .certificate_expires = materials_.identity->not_after() };
+    control::services out{.node = config_.name,
+                          .role = std::string{role_of(config_)},
+                          .store = store_.get(),
+                          .acceptor = acceptor_.get(),
+                          .replayer = replayer_.get(),
+                          .safe_mode = safe_mode_,
+                          .certificate_expires = materials_.identity->not_after()};
     if (materials_.sealer)
         out.recipient_expires = from_ms(materials_.sealer->earliest_expiry_ms());
     return out;
@@ -171,42 +182,51 @@ control::services node::services() const
 result<void, start_failure> node::open_doors()
 {
     if (store_ && materials_.sealer)
-        acceptor_ = std::make_unique<accept::acceptor>(*store_, pool_, config_.name, materials_.sealer);
+        acceptor_ =
+            std::make_unique<accept::acceptor>(*store_, pool_, config_.name, materials_.sealer);
     if (store_ && config_.upstream) {
         auto context = http::tls_context::client(tls_options_of(true));
         if (!context)
-            return start_failure { fmt::format("[identity]: TLS refuses it: {}", context.error().message()) };
+            return start_failure{
+                fmt::format("[identity]: TLS refuses it: {}", context.error().message())};
         client_tls_ = *context;
         dialer_ = std::make_unique<link::dialer>(
-            on_, http::endpoint { config_.upstream->host, config_.upstream->port }, [this] { return client_tls_; });
-        replay::replayer::options opts { .node = config_.name, .connections = config_.upstream->connections };
+            on_, http::endpoint{config_.upstream->host, config_.upstream->port},
+            [this] { return client_tls_; });
+        replay::replayer::options opts{.node = config_.name,
+                                       .connections = config_.upstream->connections};
         if (config_.retention)
             opts.keep = config_.retention->keep;
-        replayer_ = std::make_unique<replay::replayer>(on_, std::move(opts),
-            replay::replayer::surroundings {
-                *store_, *dialer_, [this] { return materials_.authorities; }, judge_ });
+        replayer_ = std::make_unique<replay::replayer>(
+            on_, std::move(opts),
+            replay::replayer::surroundings{*store_, *dialer_,
+                                           [this] { return materials_.authorities; }, judge_});
     }
     if (store_ && config_.listen) {
         auto context = http::tls_context::server(tls_options_of(false));
         if (!context)
-            return start_failure { fmt::format("[identity]: TLS refuses it: {}", context.error().message()) };
+            return start_failure{
+                fmt::format("[identity]: TLS refuses it: {}", context.error().message())};
         auto door = http::listen_tls(on_, config_.listen->address, *context, most_nodes);
         if (!door)
-            return start_failure { fmt::format("[listen] address: \"{}\": {}: use another port, or stop what has it",
-                config_.listen->address, door.error().message()) };
+            return start_failure{
+                fmt::format("[listen] address: \"{}\": {}: use another port, or stop what has it",
+                            config_.listen->address, door.error().message())};
         upper_door_ = std::move(*door);
         gate_ = std::make_unique<accept::gate>(materials_.authorities, judge_);
-        intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
-            intake::self_description { config_.name, config_.listen->spread }, intake::options {});
+        intake_ = std::make_unique<intake::server>(
+            on_, *store_, *gate_, intake::self_description{config_.name, config_.listen->spread},
+            intake::options{});
     }
     auto door = http::listen_unix(on_, config_.control.socket, most_local);
     if (!door)
-        return start_failure { fmt::format("[control] socket: \"{}\": {}", config_.control.socket.string(),
-            door.error().message()) };
+        return start_failure{fmt::format("[control] socket: \"{}\": {}",
+                                         config_.control.socket.string(), door.error().message())};
     local_door_ = std::move(*door);
     const auto& groups = config_.control;
-    control_ = std::make_unique<control::server>(on_, services(),
-        control::role_groups { groups.submit, groups.read, groups.operate, groups.consume });
+    control_ = std::make_unique<control::server>(
+        on_, services(),
+        control::role_groups{groups.submit, groups.read, groups.operate, groups.consume});
     if (store_)
         store_->on_change(on_, [this](const journal::change& what) {
             if (replayer_)
@@ -228,7 +248,8 @@ void node::start_part(asio::awaitable<void> work)
         if (failed && !is_stopping_)
             std::rethrow_exception(failed); // a bug: the process ends, the journal has everything
     };
-    asio::co_spawn(on_, std::move(work), asio::bind_cancellation_slot(running_.back()->slot(), std::move(done)));
+    asio::co_spawn(on_, std::move(work),
+                   asio::bind_cancellation_slot(running_.back()->slot(), std::move(done)));
 }
 
 asio::awaitable<void> node::run()
@@ -240,9 +261,12 @@ asio::awaitable<void> node::run()
             start_part(replayer_->run());
         }
     }
-    start_part(local_door_->run([this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));
+    start_part(local_door_->run(
+        [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));
     if (upper_door_)
-        start_part(upper_door_->run([this](std::unique_ptr<http::stream> each) { return intake_->serve(std::move(each)); }));
+        start_part(upper_door_->run([this](std::unique_ptr<http::stream> each) {
+            return intake_->serve(std::move(each));
+        }));
     while (!is_stopping_)
         co_await changed_.wait();
 
@@ -299,12 +323,13 @@ std::string node::summary() const
     const auto now = store_->now();
     const auto& waiting = now.of(journal::state::waiting);
     if (!replayer_)
-        return fmt::format("{} records here, {} opened", now.of(journal::state::delivered).records
-                + now.of(journal::state::opened).records,
-            now.of(journal::state::opened).records);
+        return fmt::format("{} records here, {} opened",
+                           now.of(journal::state::delivered).records +
+                               now.of(journal::state::opened).records,
+                           now.of(journal::state::opened).records);
     const auto link = replayer_->now();
     return fmt::format("{} waiting ({}); link {}{}", waiting.records, show_size(waiting.bytes),
-        link::to_string(link.verdict), now.paused ? "; paused" : "");
+                       link::to_string(link.verdict), now.paused ? "; paused" : "");
 }
 
 asio::awaitable<void> node::pulse()
@@ -313,6 +338,9 @@ asio::awaitable<void> node::pulse()
         co_await store_->pulse();
 }
 
-std::string node::listening() const { return upper_door_ ? upper_door_->address() : std::string {}; }
+std::string node::listening() const
+{
+    return upper_door_ ? upper_door_->address() : std::string{};
+}
 
 } // namespace titip::node

@@ -34,15 +34,17 @@ result<materials, start_failure> load_materials(const config& from);
 /// Threads: the socket thread; the journal has a writer thread, sealing and reading a pool of two.
 class node {
 public:
-    /// Checks everything before the store is opened. A store that cannot be trusted is not a failure
-    /// here: the node then runs in safe mode, and says why on its control socket.
-    static result<std::unique_ptr<node>, start_failure> start(asio::any_io_executor on, config from);
+    /// Checks everything before the store is opened. A store that cannot be trusted is not a
+    /// failure here: the node then runs in safe mode, and says why on its control socket.
+    static result<std::unique_ptr<node>, start_failure> start(asio::any_io_executor on,
+                                                              config from);
     ~node();
 
     /// Until stop(); comes back when all that was under way has ended, or after four seconds.
     asio::awaitable<void> run();
     void stop();
-    /// SIGHUP: certificates and keys are read again; what cannot be used is logged, and the old stays.
+    /// SIGHUP: certificates and keys are read again; what cannot be used is logged, and the old
+    /// stays.
     void reload();
 
     /// For systemd's status line.
@@ -68,7 +70,7 @@ private:
     config config_;
     materials materials_;
     std::shared_ptr<trust::judge> judge_;
-    asio::thread_pool pool_ { 2 };
+    asio::thread_pool pool_{2};
     std::string safe_mode_;
     std::string store_failure_;
     std::shared_ptr<http::tls_context> client_tls_;

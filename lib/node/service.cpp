@@ -22,83 +22,83 @@ namespace titip::node {
 
 namespace {
 
-    constexpr auto quiet = asio::as_tuple(asio::use_awaitable);
+constexpr auto quiet = asio::as_tuple(asio::use_awaitable);
 
-    /// A record is plaintext in memory for milliseconds; no dump of this process may hold it. And its
-    /// buffers of 1 MB come and go: as memory maps each would be 250 page faults (7 µs each, measured).
-    void prepare_process()
-    {
-        ::prctl(PR_SET_DUMPABLE, 0);
-        ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
-        ::mallopt(M_TRIM_THRESHOLD, 128 << 20);
-        ::mallopt(M_ARENA_MAX, 2);
-        std::signal(SIGPIPE, SIG_IGN);
-    }
+/// A record is plaintext in memory for milliseconds; no dump of this process may hold it. And its
+/// buffers of 1 MB come and go: as memory maps each would be 250 page faults (7 µs each, measured).
+void prepare_process()
+{
+    ::prctl(PR_SET_DUMPABLE, 0);
+    ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    ::mallopt(M_TRIM_THRESHOLD, 128 << 20);
+    ::mallopt(M_ARENA_MAX, 2);
+    std::signal(SIGPIPE, SIG_IGN);
+}
 
-    asio::awaitable<void> obey_signals(node& which, asio::signal_set& signals)
-    {
-        for (;;) {
-            const auto [failed, number] = co_await signals.async_wait(quiet);
-            if (failed)
-                co_return;
-            if (number == SIGHUP) {
-                ::sd_notify(0, "RELOADING=1");
-                which.reload();
-                ::sd_notify(0, "READY=1");
-                continue;
-            }
-            log::info("stopping signal={}", number);
-            ::sd_notify(0, "STOPPING=1");
-            which.stop();
-        }
-    }
-
-    /// The token goes through the writer and this thread: either one hanging stops the feeding.
-    asio::awaitable<void> feed_watchdog(node& which, asio::steady_timer& timer)
-    {
-        std::uint64_t interval_us = 0;
-        if (::sd_watchdog_enabled(0, &interval_us) <= 0)
+asio::awaitable<void> obey_signals(node& which, asio::signal_set& signals)
+{
+    for (;;) {
+        const auto [failed, number] = co_await signals.async_wait(quiet);
+        if (failed)
             co_return;
-        for (;;) {
-            co_await which.pulse();
-            ::sd_notify(0, "WATCHDOG=1");
-            timer.expires_after(std::chrono::microseconds { interval_us / 3 });
-            const auto [cancelled] = co_await timer.async_wait(quiet);
-            if (cancelled)
-                co_return;
+        if (number == SIGHUP) {
+            ::sd_notify(0, "RELOADING=1");
+            which.reload();
+            ::sd_notify(0, "READY=1");
+            continue;
         }
+        log::info("stopping signal={}", number);
+        ::sd_notify(0, "STOPPING=1");
+        which.stop();
     }
+}
 
-    asio::awaitable<void> tell_status(node& which, asio::steady_timer& timer)
-    {
-        std::string told;
-        for (;;) {
-            auto now = which.summary();
-            if (now != told)
-                ::sd_notify(0, ("STATUS=" + now).c_str());
-            told = std::move(now);
-            timer.expires_after(2s);
-            const auto [cancelled] = co_await timer.async_wait(quiet);
-            if (cancelled)
-                co_return;
-        }
+/// The token goes through the writer and this thread: either one hanging stops the feeding.
+asio::awaitable<void> feed_watchdog(node& which, asio::steady_timer& timer)
+{
+    std::uint64_t interval_us = 0;
+    if (::sd_watchdog_enabled(0, &interval_us) <= 0)
+        co_return;
+    for (;;) {
+        co_await which.pulse();
+        ::sd_notify(0, "WATCHDOG=1");
+        timer.expires_after(std::chrono::microseconds{interval_us / 3});
+        const auto [cancelled] = co_await timer.async_wait(quiet);
+        if (cancelled)
+            co_return;
     }
+}
+
+asio::awaitable<void> tell_status(node& which, asio::steady_timer& timer)
+{
+    std::string told;
+    for (;;) {
+        auto now = which.summary();
+        if (now != told)
+            ::sd_notify(0, ("STATUS=" + now).c_str());
+        told = std::move(now);
+        timer.expires_after(2s);
+        const auto [cancelled] = co_await timer.async_wait(quiet);
+        if (cancelled)
+            co_return;
+    }
+}
 
 } // namespace
 
 int run_service(config from)
 {
     prepare_process();
-    asio::io_context io { 1 };
+    asio::io_context io{1};
     auto started = node::start(io.get_executor(), std::move(from));
     if (!started) {
         fmt::print(stderr, "titipd: {}\n", started.error().sentence);
         return 1;
     }
     auto& it = **started;
-    asio::signal_set signals { io, SIGTERM, SIGINT, SIGHUP };
-    asio::steady_timer watchdog_timer { io };
-    asio::steady_timer status_timer { io };
+    asio::signal_set signals{io, SIGTERM, SIGINT, SIGHUP};
+    asio::steady_timer watchdog_timer{io};
+    asio::steady_timer status_timer{io};
     int behind = 0;
     const auto background = [&io, &behind](asio::awaitable<void> work) {
         ++behind;

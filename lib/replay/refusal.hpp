@@ -20,8 +20,8 @@ struct ruling {
     journal::reason reason = journal::reason::none; ///< of the quarantine, unless again
 };
 
-/// A defect or mismatch may have come about on the way: with a good copy here it is tried once more.
-/// `failures` counts this one. `is_intact`: the copy here still has its digest.
+/// A defect or mismatch may have come about on the way: with a good copy here it is tried once
+/// more. `failures` counts this one. `is_intact`: the copy here still has its digest.
 ruling rule_on(refusal what, std::uint32_t failures, bool is_intact) noexcept;
 
 /// Whether the ruling depends on the copy here, which costs a read of it.

@@ -12,60 +12,62 @@ namespace titip::replay {
 
 namespace {
 
-    /// A link that moves nothing for so long is dead; one that moves a byte is not (DESIGN: no progress).
-    constexpr auto no_progress_limit = 60s;
-    constexpr auto keep_open = 30s;      ///< an idle connection: the next record may come soon
-    constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short retentions
-    constexpr auto reconcile_every = 1h; ///< while connected
-    constexpr std::size_t slice_bytes = 256u << 10;
+/// A link that moves nothing for so long is dead; one that moves a byte is not (DESIGN: no
+/// progress).
+constexpr auto no_progress_limit = 60s;
+constexpr auto keep_open = 30s;      ///< an idle connection: the next record may come soon
+constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short retentions
+constexpr auto reconcile_every = 1h; ///< while connected
+constexpr std::size_t slice_bytes = 256u << 10;
 
-    double draw_chance()
-    {
-        thread_local std::mt19937_64 random { std::random_device {}() };
-        return std::uniform_real_distribution<double> { 0.0, 1.0 }(random);
-    }
+double draw_chance()
+{
+    thread_local std::mt19937_64 random{std::random_device{}()};
+    return std::uniform_real_distribution<double>{0.0, 1.0}(random);
+}
 
-    wall_time to_wall(instant t)
-    {
-        return wall_now() + std::chrono::duration_cast<milliseconds>(t - monotonic::now());
-    }
+wall_time to_wall(instant t)
+{
+    return wall_now() + std::chrono::duration_cast<milliseconds>(t - monotonic::now());
+}
 
-    /// The whole envelope, in slices of one short read transaction each.
-    asio::awaitable<result<bytes>> read_envelope(
-        journal::store& store, journal::place at, std::uint64_t offset, std::uint64_t size)
-    {
-        bytes out;
-        out.reserve(size - offset);
-        while (offset < size) {
-            const auto slice = co_await store.read_at(at, offset, slice_bytes);
-            if (!slice)
-                co_return slice.error();
-            if (slice->empty())
-                co_return vault::errc::rotten;
-            out.insert(out.end(), slice->begin(), slice->end());
-            offset += slice->size();
-        }
-        co_return out;
+/// The whole envelope, in slices of one short read transaction each.
+asio::awaitable<result<bytes>> read_envelope(journal::store& store, journal::place at,
+                                             std::uint64_t offset, std::uint64_t size)
+{
+    bytes out;
+    out.reserve(size - offset);
+    while (offset < size) {
+        const auto slice = co_await store.read_at(at, offset, slice_bytes);
+        if (!slice)
+            co_return slice.error();
+        if (slice->empty())
+            co_return vault::errc::rotten;
+        out.insert(out.end(), slice->begin(), slice->end());
+        offset += slice->size();
     }
+    co_return out;
+}
 
-    link::verdict verdict_of(uplink::outcome::kind what)
-    {
-        using kind = uplink::outcome::kind;
-        switch (what) {
-        case kind::auth: return link::verdict::auth;
-        case kind::admission: return link::verdict::maintenance;
-        case kind::portal: return link::verdict::portal;
-        default: return link::verdict::application;
-        }
+link::verdict verdict_of(uplink::outcome::kind what)
+{
+    using kind = uplink::outcome::kind;
+    switch (what) {
+    case kind::auth:
+        return link::verdict::auth;
+    case kind::admission:
+        return link::verdict::maintenance;
+    case kind::portal:
+        return link::verdict::portal;
+    default:
+        return link::verdict::application;
     }
+}
 
 } // namespace
 
 struct replayer::transfer {
-    explicit transfer(asio::any_io_executor on)
-        : changed(std::move(on))
-    {
-    }
+    explicit transfer(asio::any_io_executor on) : changed(std::move(on)) {}
     std::deque<journal::place> sent; ///< without an answer, in order
     bell changed;
     ending how = ending::idle;
@@ -74,13 +76,8 @@ struct replayer::transfer {
 };
 
 replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
-    : on_(on)
-    , opts_(std::move(opts))
-    , around_(std::move(around))
-    , monitor_(monotonic::now())
-    , prober_(around_.upstream)
-    , changed_(on)
-    , link_changed_(on)
+    : on_(on), opts_(std::move(opts)), around_(std::move(around)), monitor_(monotonic::now()),
+      prober_(around_.upstream), changed_(on), link_changed_(on)
 {
     is_paused_ = around_.store.now().paused;
 }
@@ -127,7 +124,7 @@ void replayer::on_change(const journal::change& what)
 report replayer::now() const
 {
     const auto& decided = monitor_.current();
-    report out { .is_up = decided.is_up, .verdict = decided.verdict, .detail = detail_ };
+    report out{.is_up = decided.is_up, .verdict = decided.verdict, .detail = detail_};
     out.upstream = around_.upstream.upstream().host + ":" + around_.upstream.upstream().port;
     out.since = to_wall(decided.since);
     if (decided.verdict != link::verdict::unknown)
@@ -179,13 +176,14 @@ void replayer::publish(const link::monitor::decision& decided, std::string detai
     if (decided.happened == event::none)
         return;
     const bool began = decided.happened == event::outage_began;
-    const std::string layer { link::to_string(decided.verdict) };
+    const std::string layer{link::to_string(decided.verdict)};
     if (began) {
         outage_began_ = monotonic::now();
         log::warn("outage-began layer={} detail=\"{}\"", layer, detail_);
         start(note_outage(true, layer, 0ms));
     } else {
-        const auto lasted = std::chrono::duration_cast<milliseconds>(monotonic::now() - outage_began_);
+        const auto lasted =
+            std::chrono::duration_cast<milliseconds>(monotonic::now() - outage_began_);
         log::info("outage-ended lasted_s={}", lasted.count() / 1000);
         start(note_outage(false, {}, lasted));
     }
@@ -207,7 +205,8 @@ void replayer::on_transfer_failure(link::verdict why, milliseconds retry_after, 
 {
     if (is_stopping_ || (!monitor_.current().is_up && retry_after == 0ms))
         return; // one outage, however many connections notice it
-    publish(monitor_.on_failure(monotonic::now(), why, retry_after, draw_chance()), std::move(detail));
+    publish(monitor_.on_failure(monotonic::now(), why, retry_after, draw_chance()),
+            std::move(detail));
     ask_again();
 }
 
@@ -224,7 +223,7 @@ asio::awaitable<void> replayer::run()
 {
     co_await asio::this_coro::throw_if_cancelled(false); // stop() ends it, in its own order
     for (unsigned i = 0; i < opts_.connections; ++i)
-        start(send(connection { i }));
+        start(send(connection{i}));
     start(watch());
     if (opts_.keep)
         start(sweep());
@@ -254,7 +253,8 @@ asio::awaitable<void> replayer::watch()
         if (is_interrupted_)
             continue;
         const auto why = info.error();
-        publish(monitor_.on_failure(monotonic::now(), why.verdict, why.retry_after, draw_chance()), why.detail);
+        publish(monitor_.on_failure(monotonic::now(), why.verdict, why.retry_after, draw_chance()),
+                why.detail);
     }
 }
 
@@ -262,7 +262,8 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info)
 {
     const bool was_up = monitor_.current().is_up;
     if (!info.is_accepting) {
-        publish(monitor_.on_failure(monotonic::now(), link::verdict::maintenance, 0ms, draw_chance()),
+        publish(
+            monitor_.on_failure(monotonic::now(), link::verdict::maintenance, 0ms, draw_chance()),
             "the upstream does not accept records now");
         co_return;
     }
@@ -317,7 +318,8 @@ asio::awaitable<bool> replayer::reconcile()
         on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
         co_return false;
     }
-    uplink::session over { std::move(*transport), around_.upstream.upstream().host, around_.authorities() };
+    uplink::session over{std::move(*transport), around_.upstream.upstream().host,
+                         around_.authorities()};
     over.transport().set_no_progress_limit(no_progress_limit);
     open_.push_back(&over.transport());
     std::vector<record_id> wanted = unsettled();
@@ -334,17 +336,17 @@ asio::awaitable<bool> replayer::reconcile()
     co_return more.has_value() && !is_stopping_;
 }
 
-asio::awaitable<std::optional<bool>> replayer::reconcile_once(
-    uplink::session& over, std::vector<record_id>& wanted)
+asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& over,
+                                                              std::vector<record_id>& wanted)
 {
     const auto known = co_await around_.store.upstream();
     if (!known)
         co_return std::nullopt;
-    vault::question asked { .heads = known->heads,
-        .cursor_epoch = known->cursor_epoch,
-        .cursor_number = known->cursor_number,
-        .kept = known->kept,
-        .unsettled = wanted };
+    vault::question asked{.heads = known->heads,
+                          .cursor_epoch = known->cursor_epoch,
+                          .cursor_number = known->cursor_number,
+                          .kept = known->kept,
+                          .unsettled = wanted};
     const auto told = co_await over.reconcile(opts_.node, std::move(asked));
     if (!told) {
         const auto& why = told.error();
@@ -354,13 +356,13 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(
     co_await take_told(*told, wanted);
     if (!told->verdicts.empty()) {
         const auto newest = told->answer.verdicts.back().number;
-        const auto taken
-            = co_await around_.store.take_verdicts(told->verdicts, told->answer.store_epoch, newest);
+        const auto taken =
+            co_await around_.store.take_verdicts(told->verdicts, told->answer.store_epoch, newest);
         if (!taken)
             co_return std::nullopt;
     }
-    auto covered = co_await around_.store.take_custody(
-        told->custody, told->answer.custody_cms, told->answer.findings);
+    auto covered = co_await around_.store.take_custody(told->custody, told->answer.custody_cms,
+                                                       told->answer.findings);
     if (!covered)
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.
@@ -377,8 +379,8 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(
 }
 
 /// Receipts end custody; what is not complete there goes on from where it stands.
-asio::awaitable<void> replayer::take_told(
-    const uplink::reconciled& told, const std::vector<record_id>& wanted)
+asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
+                                          const std::vector<record_id>& wanted)
 {
     around_.judge->on_signed_time(told.custody.at);
     std::set<record_id> settled;
@@ -394,24 +396,28 @@ asio::awaitable<void> replayer::take_told(
         if (at == by_record_.end() || settled.contains(id))
             continue;
         const auto partial = std::ranges::find(told.answer.partials, id, &vault::partial::record);
-        scheduler_.on_reconciled(at->second, partial == told.answer.partials.end() ? 0 : partial->offset);
+        scheduler_.on_reconciled(at->second,
+                                 partial == told.answer.partials.end() ? 0 : partial->offset);
     }
     changed_.ring();
 }
 
-asio::awaitable<void> replayer::settle(
-    journal::place at, uplink::receipt receipt, std::uint64_t size_bytes)
+asio::awaitable<void> replayer::settle(journal::place at, uplink::receipt receipt,
+                                       std::uint64_t size_bytes)
 {
     const auto record = receipt.said.record;
     const auto done = co_await around_.store.settle(at, receipt.said, receipt.cms, receipt.by);
     if (!done) {
-        log::error("receipt-refused record={} why=\"{}\"", record.to_string(), done.error().message());
+        log::error("receipt-refused record={} why=\"{}\"", record.to_string(),
+                   done.error().message());
         scheduler_.on_failed(at, false);
         if (done.error() == vault::errc::conflict)
-            co_await around_.store.quarantine(at, journal::reason::conflict, "the receipt names other bytes");
+            co_await around_.store.quarantine(at, journal::reason::conflict,
+                                              "the receipt names other bytes");
         co_return;
     }
-    log::info("delivered record={} to={} bytes={}", record.to_string(), receipt.by.name, size_bytes);
+    log::info("delivered record={} to={} bytes={}", record.to_string(), receipt.by.name,
+              size_bytes);
     note_delivery(size_bytes);
     scheduler_.on_settled(at);
     by_record_.erase(record);
@@ -433,8 +439,8 @@ asio::awaitable<void> replayer::send(connection on)
             on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
             continue;
         }
-        uplink::session over { std::move(*transport), around_.upstream.upstream().host,
-            around_.authorities() };
+        uplink::session over{std::move(*transport), around_.upstream.upstream().host,
+                             around_.authorities()};
         over.transport().set_no_progress_limit(no_progress_limit);
         open_.push_back(&over.transport());
         co_await pump(on, over);
@@ -445,7 +451,7 @@ asio::awaitable<void> replayer::send(connection on)
 /// Sends on one connection until it breaks, or there is nothing to send for a while.
 asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
 {
-    transfer state { on_ };
+    transfer state{on_};
     auto answers = take_answers(over, state);
     asio::co_spawn(on_, std::move(answers), [this, &state](std::exception_ptr) {
         state.is_reading = false;
@@ -487,22 +493,25 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
         co_return !state.sent.empty() || monotonic::now() - since < keep_open;
     }
     auto what = co_await around_.store.outgoing_of(pick->place);
-    result<bytes> body { what ? error_code {} : what.error() };
+    result<bytes> body{what ? error_code{} : what.error()};
     if (what)
         body = co_await read_envelope(around_.store, pick->place, pick->offset, pick->size_bytes);
     if (!body) {
         // Nothing of it was sent: this record is set aside, the connection is as good as before.
         scheduler_.on_failed(pick->place, false);
-        log::error("unreadable place={} why=\"{}\"", static_cast<std::uint64_t>(pick->place), body.error().message());
+        log::error("unreadable place={} why=\"{}\"", static_cast<std::uint64_t>(pick->place),
+                   body.error().message());
         if (body.error() == vault::errc::rotten)
-            co_await around_.store.quarantine(pick->place, journal::reason::rotten, body.error().message());
+            co_await around_.store.quarantine(pick->place, journal::reason::rotten,
+                                              body.error().message());
         co_return true;
     }
     by_record_.insert_or_assign(what->view.key.record, pick->place);
     state.sent.push_back(pick->place);
     state.changed.ring();
-    uplink::parcel parcel { what->view.key, std::move(what->manifest_cms), pick->size_bytes };
-    // If it fails, why is what the answers tell: a refusal closes the connection while we still write.
+    uplink::parcel parcel{what->view.key, std::move(what->manifest_cms), pick->size_bytes};
+    // If it fails, why is what the answers tell: a refusal closes the connection while we still
+    // write.
     const auto handed = co_await over.send(std::move(parcel), pick->offset, *body);
     co_return handed.has_value();
 }
@@ -552,7 +561,8 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
 {
     using kind = uplink::outcome::kind;
     switch (what.what) {
-    case kind::receipt: co_return;
+    case kind::receipt:
+        co_return;
     case kind::unknown:
     case kind::position_unknown:
         if (what.offset)
@@ -560,16 +570,29 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
         else
             scheduler_.on_unknown(at);
         co_return;
-    case kind::gone: scheduler_.on_failed(at, true); co_return;
-    case kind::too_large: co_await take_refusal(at, refusal::too_large, std::move(what.note)); co_return;
-    case kind::defect: co_await take_refusal(at, refusal::defect, std::move(what.note)); co_return;
-    case kind::mismatch: co_await take_refusal(at, refusal::mismatch, std::move(what.note)); co_return;
-    case kind::conflict: co_await take_refusal(at, refusal::conflict, std::move(what.note)); co_return;
-    case kind::not_ours: co_await take_refusal(at, refusal::not_ours, std::move(what.note)); co_return;
+    case kind::gone:
+        scheduler_.on_failed(at, true);
+        co_return;
+    case kind::too_large:
+        co_await take_refusal(at, refusal::too_large, std::move(what.note));
+        co_return;
+    case kind::defect:
+        co_await take_refusal(at, refusal::defect, std::move(what.note));
+        co_return;
+    case kind::mismatch:
+        co_await take_refusal(at, refusal::mismatch, std::move(what.note));
+        co_return;
+    case kind::conflict:
+        co_await take_refusal(at, refusal::conflict, std::move(what.note));
+        co_return;
+    case kind::not_ours:
+        co_await take_refusal(at, refusal::not_ours, std::move(what.note));
+        co_return;
     case kind::auth:
     case kind::admission:
     case kind::portal:
-    case kind::link: break;
+    case kind::link:
+        break;
     }
     // It is the link that failed, or was asked to pause: this burns no attempt of the record.
     scheduler_.on_failed(at, true);
@@ -589,7 +612,7 @@ asio::awaitable<void> replayer::take_refusal(journal::place at, refusal what, st
     if (ruling.again)
         co_return;
     log::warn("quarantine place={} reason={} note=\"{}\"", static_cast<std::uint64_t>(at),
-        journal::to_string(ruling.reason), note);
+              journal::to_string(ruling.reason), note);
     co_await around_.store.quarantine(at, ruling.reason, std::move(note));
 }
 

@@ -23,17 +23,17 @@ struct report {
     link::verdict verdict = link::verdict::unknown;
     std::string detail;
     std::string upstream; ///< host:port
-    wall_time since {};
-    wall_time last_checked {};
-    wall_time next_check {}; ///< zero while up
-    wall_time last_delivery {};
+    wall_time since{};
+    wall_time last_checked{};
+    wall_time next_check{}; ///< zero while up
+    wall_time last_delivery{};
     std::size_t in_flight = 0;
     std::uint64_t goodput_bytes_per_s = 0; ///< delivered, over the last minute
 };
 
-/// Hands the journal's records to the upstream whenever it can be reached, and takes receipts, custody
-/// and verdicts in. What to send when is the scheduler's to decide, whether the link is there the
-/// monitor's; this carries it out.
+/// Hands the journal's records to the upstream whenever it can be reached, and takes receipts,
+/// custody and verdicts in. What to send when is the scheduler's to decide, whether the link is
+/// there the monitor's; this carries it out.
 ///
 ///     watch      probes, keeps a long poll open while up, notes outages in the ledger
 ///     reconcile  first thing whenever the link comes up, and when the upstream has news
@@ -87,13 +87,15 @@ private:
     asio::awaitable<void> take_receipt(journal::place at, bytes cms);
     asio::awaitable<void> take_outcome(journal::place at, uplink::outcome what);
     asio::awaitable<void> take_refusal(journal::place at, refusal what, std::string note);
-    asio::awaitable<void> settle(journal::place at, uplink::receipt receipt, std::uint64_t size_bytes);
+    asio::awaitable<void> settle(journal::place at, uplink::receipt receipt,
+                                 std::uint64_t size_bytes);
     asio::awaitable<bool> reconcile();
-    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next. Nothing: it failed;
-    /// else whether there is more to ask.
-    asio::awaitable<std::optional<bool>> reconcile_once(
-        uplink::session& over, std::vector<record_id>& wanted);
-    asio::awaitable<void> take_told(const uplink::reconciled& told, const std::vector<record_id>& wanted);
+    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next. Nothing: it
+    /// failed; else whether there is more to ask.
+    asio::awaitable<std::optional<bool>> reconcile_once(uplink::session& over,
+                                                        std::vector<record_id>& wanted);
+    asio::awaitable<void> take_told(const uplink::reconciled& told,
+                                    const std::vector<record_id>& wanted);
     asio::awaitable<void> sweep();
     asio::awaitable<void> note_outage(bool began, std::string layer, milliseconds lasted);
 
@@ -118,9 +120,9 @@ private:
     std::vector<http::stream*> open_;
     std::deque<std::pair<instant, std::uint64_t>> deliveries_;
     std::string detail_;
-    wall_time last_delivery_ {};
-    instant reconciled_at_ {};
-    instant outage_began_ {};
+    wall_time last_delivery_{};
+    instant reconciled_at_{};
+    instant outage_began_{};
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
     std::size_t running_ = 0;
     bool is_reconciled_ = false;

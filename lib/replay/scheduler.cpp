@@ -18,7 +18,7 @@ void scheduler::add(journal::place at, envelope::lane lane, std::uint64_t size_b
     else if (const auto lost = unknown_.find(at); lost != unknown_.end())
         lost->second.is_withdrawn = false;
     else
-        make_waiting(at, { .lane = lane, .size_bytes = size_bytes });
+        make_waiting(at, {.lane = lane, .size_bytes = size_bytes});
 }
 
 void scheduler::remove(journal::place at)
@@ -28,7 +28,7 @@ void scheduler::remove(journal::place at)
     if (const auto lost = unknown_.find(at); lost != unknown_.end())
         lost->second.is_withdrawn = true;
     if (const auto found = by_place_.find(at); found != by_place_.end()) {
-        by_lane_.erase({ found->second.lane, at });
+        by_lane_.erase({found->second.lane, at});
         by_place_.erase(found);
     }
 }
@@ -47,14 +47,14 @@ std::optional<scheduler::pick> scheduler::next(connection on)
     const bool takes_oldest = (picks_ + 1) % opts_.oldest_every == 0;
     const auto at = takes_oldest ? by_place_.begin()->first : by_lane_.begin()->second;
     const auto what = by_place_.at(at);
-    if (unanswered >= opts_.most_unanswered
-        || (unanswered > 0 && unanswered_bytes + what.size_bytes > opts_.most_unanswered_bytes))
+    if (unanswered >= opts_.most_unanswered ||
+        (unanswered > 0 && unanswered_bytes + what.size_bytes > opts_.most_unanswered_bytes))
         return std::nullopt;
     ++picks_;
-    by_lane_.erase({ what.lane, at });
+    by_lane_.erase({what.lane, at});
     by_place_.erase(at);
-    in_flight_.emplace(at, sent { .what = what, .on = on });
-    return pick { .place = at, .size_bytes = what.size_bytes, .offset = what.offset };
+    in_flight_.emplace(at, sent{.what = what, .on = on});
+    return pick{.place = at, .size_bytes = what.size_bytes, .offset = what.offset};
 }
 
 void scheduler::on_settled(journal::place at)

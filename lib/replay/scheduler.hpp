@@ -13,8 +13,8 @@ namespace titip::replay {
 /// One of the connections to the upstream: 0, 1, ...
 enum class connection : std::uint32_t {};
 
-/// Decides which record goes next on which connection. Knows no socket, no clock and no disk; what it
-/// holds is rebuilt from the journal at every start.
+/// Decides which record goes next on which connection. Knows no socket, no clock and no disk; what
+/// it holds is rebuilt from the journal at every start.
 ///
 ///     waiting --next()--> in flight --on_settled()--> gone
 ///        ^                    |  \---on_failed()----> waiting (once more) or gone (quarantine)
@@ -22,11 +22,14 @@ enum class connection : std::uint32_t {};
 ///        +--on_reconciled()-- unknown <--on_broken()-- (all in flight on that connection)
 ///
 /// Rules
-/// - A body is never sent blindly twice: what was in flight on a broken connection is unknown, and only
+/// - A body is never sent blindly twice: what was in flight on a broken connection is unknown, and
+/// only
 ///   a reconcile makes it waiting again, from the offset that the upstream has.
-/// - At most `most_unanswered` requests or `most_unanswered_bytes` without an answer a connection, but
+/// - At most `most_unanswered` requests or `most_unanswered_bytes` without an answer a connection,
+/// but
 ///   always one. Rationale: what is unanswered is what one break makes unknown.
-/// - Lanes in their order, within a lane by place; every `oldest_every`th pick takes the oldest of all
+/// - Lanes in their order, within a lane by place; every `oldest_every`th pick takes the oldest of
+/// all
 ///   lanes. Rationale: a stream of urgent records must not starve the one that waits since Monday.
 class scheduler {
 public:
@@ -36,21 +39,18 @@ public:
         unsigned oldest_every = 8;
     };
     struct pick {
-        journal::place place {};
+        journal::place place{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0; ///< what the upstream has of it
     };
 
     scheduler() = default;
-    explicit scheduler(options opts)
-        : opts_(opts)
-    {
-    }
+    explicit scheduler(options opts) : opts_(opts) {}
 
     /// The record waits (accepted, released, retried). Known already: nothing changes.
     void add(journal::place at, envelope::lane lane, std::uint64_t size_bytes);
-    /// It does not wait any more (held, quarantined), or has been delivered some other way. One that is
-    /// in flight stays there: its answer will come.
+    /// It does not wait any more (held, quarantined), or has been delivered some other way. One
+    /// that is in flight stays there: its answer will come.
     void remove(journal::place at);
 
     std::optional<pick> next(connection on);
@@ -75,13 +75,13 @@ public:
 
 private:
     struct item {
-        envelope::lane lane {};
+        envelope::lane lane{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0;
     };
     struct sent {
         item what;
-        connection on {};
+        connection on{};
         bool is_withdrawn = false; ///< removed while in flight
     };
     void make_waiting(journal::place at, const item& what);

@@ -180,13 +180,20 @@ bool contains(const validity& dates, wall_time at)
 }
 
 // A signed time, or that of the one who judges. A manifest carries none; what a station says of
-// its own clock in a withdrawal must not make the withdrawal void. Nothing: as of the station's clock.
+// its own clock in a withdrawal must not make the withdrawal void. Nothing: as of the station's
+// clock.
 wall_time time_of(const envelope::statement& statement, std::optional<wall_time> judged_at)
 {
     struct visitor {
         std::optional<wall_time> judged_at;
-        wall_time operator()(const envelope::manifest& m) const { return judged_at.value_or(m.taken_at); }
-        wall_time operator()(const envelope::withdrawal& w) const { return judged_at.value_or(w.decided_at); }
+        wall_time operator()(const envelope::manifest& m) const
+        {
+            return judged_at.value_or(m.taken_at);
+        }
+        wall_time operator()(const envelope::withdrawal& w) const
+        {
+            return judged_at.value_or(w.decided_at);
+        }
         wall_time operator()(const envelope::receipt& r) const { return r.held_at; }
         wall_time operator()(const envelope::custody& c) const { return c.at; }
         wall_time operator()(const envelope::verdict& v) const { return v.at; }
@@ -220,7 +227,7 @@ bool may_say(const peer& signer, const envelope::statement& statement)
 // Certificates that were found to lead to an authority: a station's manifests come by the thousand,
 // and parsing and checking its certificate costs more than checking a signature.
 class authorities::known_certificates {
-  public:
+public:
     struct entry {
         std::shared_ptr<X509> certificate;
         peer who;
@@ -244,7 +251,7 @@ class authorities::known_certificates {
         entries_.insert_or_assign(fingerprint, std::move(value));
     }
 
-  private:
+private:
     // A regency's stations several times over; about 2 kB each.
     static constexpr std::size_t most_entries = 256;
 
@@ -304,7 +311,10 @@ result<verified> authorities::verify(bytes_view cms, wall_time judged_at) const
     return verify_at(cms, judged_at);
 }
 
-result<verified> authorities::verify_as_taken(bytes_view cms) const { return verify_at(cms, std::nullopt); }
+result<verified> authorities::verify_as_taken(bytes_view cms) const
+{
+    return verify_at(cms, std::nullopt);
+}
 
 result<verified> authorities::verify_at(bytes_view cms, std::optional<wall_time> judged_at) const
 {

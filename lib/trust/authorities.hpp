@@ -32,7 +32,7 @@ struct verified {
 /// verdicts, which therefore verify for ever; for a manifest, which carries no signing time, and a
 /// withdrawal, whose time is that of an office's clock, `judged_at`.
 class authorities {
-  public:
+public:
     /// From PEM certificates of authorities, one or more; nothing else may be among them. Each is
     /// believed by itself, so an intermediate may stand without its root.
     static result<authorities> load(bytes_view pem);
@@ -43,8 +43,8 @@ class authorities {
     result<verified> verify(bytes_view cms, wall_time judged_at) const;
 
     /// The same, but a manifest is judged as of the time when its record was taken. For one that is
-    /// only expired, from a bearer who has just proved otherwise to be this station, or a relay: after
-    /// an outage of weeks, records come that were numbered under a certificate renewed since.
+    /// only expired, from a bearer who has just proved otherwise to be this station, or a relay:
+    /// after an outage of weeks, records come that were numbered under a certificate renewed since.
     result<verified> verify_as_taken(bytes_view cms) const;
 
     /// Whether `certificate` leads to one of these authorities at `judged_at`: for TLS, where
@@ -54,7 +54,7 @@ class authorities {
 
     x509_store_st* store() const noexcept { return store_.get(); }
 
-  private:
+private:
     class known_certificates;
 
     authorities() = default;

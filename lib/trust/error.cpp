@@ -7,7 +7,7 @@ namespace titip::trust {
 namespace {
 
 class trust_category final : public boost::system::error_category {
-  public:
+public:
     const char* name() const noexcept override { return "titip.trust"; }
 
     std::string message(int value) const override

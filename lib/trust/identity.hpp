@@ -32,7 +32,7 @@ std::optional<peer> peer_of(x509_st* certificate);
 /// A node's certificate and P-256 key, for TLS and for signing. Shared, immutable; SIGHUP makes a
 /// new one. Threads: all functions from any thread.
 class identity {
-  public:
+public:
     static result<identity> load(bytes_view certificate_pem, bytes_view key_pem);
 
     const peer& self() const noexcept { return self_; }
@@ -44,7 +44,7 @@ class identity {
     /// certificate included; `openssl cms -verify -binary -inform DER -purpose any` checks it.
     bytes sign(bytes_view content) const;
 
-  private:
+private:
     identity() = default;
     std::shared_ptr<x509_st> certificate_;
     std::shared_ptr<evp_pkey_st> key_;

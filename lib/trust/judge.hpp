@@ -13,7 +13,7 @@ namespace titip::trust {
 /// Rationale: a clock that stands at 1970 would find every certificate "not yet valid" and stop all
 /// sending; the upstream's signed times can only have been in the past.
 class judge {
-  public:
+public:
     explicit judge(wall_time built_at) noexcept : built_at_(built_at) {}
 
     /// The build time compiled in.
@@ -23,7 +23,7 @@ class judge {
     wall_time judged(wall_time clock) const noexcept;
     bool is_plausible(wall_time clock) const noexcept;
 
-  private:
+private:
     wall_time built_at_;
     wall_time newest_signed_{};
 };

@@ -9,70 +9,80 @@ namespace titip::uplink {
 
 namespace {
 
-    using kind = outcome::kind;
+using kind = outcome::kind;
 
-    std::string note_of(const http::response& answer)
-    {
-        const auto type = answer.fields.find("Content-Type");
-        if (!type || !type->starts_with("application/problem+json"))
-            return {};
-        boost::system::error_code failed;
-        const auto value = boost::json::parse(as_text(answer.body), failed);
-        if (failed || !value.is_object())
-            return {};
-        const auto* title = value.get_object().if_contains("title");
-        return title && title->is_string() ? std::string { title->get_string() } : std::string {};
-    }
+std::string note_of(const http::response& answer)
+{
+    const auto type = answer.fields.find("Content-Type");
+    if (!type || !type->starts_with("application/problem+json"))
+        return {};
+    boost::system::error_code failed;
+    const auto value = boost::json::parse(as_text(answer.body), failed);
+    if (failed || !value.is_object())
+        return {};
+    const auto* title = value.get_object().if_contains("title");
+    return title && title->is_string() ? std::string{title->get_string()} : std::string{};
+}
 
-    /// Seconds only: a date would be read against a clock that may be wrong.
-    milliseconds retry_after_of(const http::response& answer)
-    {
-        const auto text = answer.fields.find("Retry-After");
-        const auto seconds = text ? http::parse_number(*text) : std::nullopt;
-        if (!seconds)
-            return {};
-        return std::chrono::seconds { std::min<std::uint64_t>(*seconds, 3600) };
-    }
+/// Seconds only: a date would be read against a clock that may be wrong.
+milliseconds retry_after_of(const http::response& answer)
+{
+    const auto text = answer.fields.find("Retry-After");
+    const auto seconds = text ? http::parse_number(*text) : std::nullopt;
+    if (!seconds)
+        return {};
+    return std::chrono::seconds{std::min<std::uint64_t>(*seconds, 3600)};
+}
 
-    bool is_html(const http::response& answer)
-    {
-        const auto type = answer.fields.find("Content-Type");
-        return type && boost::beast::iequals(type->substr(0, 9), "text/html");
-    }
+bool is_html(const http::response& answer)
+{
+    const auto type = answer.fields.find("Content-Type");
+    return type && boost::beast::iequals(type->substr(0, 9), "text/html");
+}
 
-    kind kind_of(const http::response& answer, bool on_upload)
-    {
-        const auto status = answer.status;
-        if (answer.fields.has("Titip-Receipt") && status >= 200 && status < 300)
-            return kind::receipt;
-        if (is_html(answer) || (status >= 300 && status < 400))
-            return kind::portal;
-        if (status >= 200 && status < 300)
-            return kind::unknown;
-        switch (status) {
-        case 401: return kind::auth;
-        case 403: return on_upload ? kind::not_ours : kind::auth;
-        case 404:
-        case 410: return on_upload ? kind::gone : kind::link;
-        case 409: return answer.fields.has("Upload-Offset") ? kind::position_unknown : kind::conflict;
-        case 413: return kind::too_large;
-        case 423: return kind::position_unknown;
-        case 400:
-        case 415:
-        case 422: return on_upload ? kind::defect : kind::link;
-        case 460: return kind::mismatch;
-        case 429:
-        case 503:
-        case 507: return kind::admission;
-        default: return kind::link;
-        }
+kind kind_of(const http::response& answer, bool on_upload)
+{
+    const auto status = answer.status;
+    if (answer.fields.has("Titip-Receipt") && status >= 200 && status < 300)
+        return kind::receipt;
+    if (is_html(answer) || (status >= 300 && status < 400))
+        return kind::portal;
+    if (status >= 200 && status < 300)
+        return kind::unknown;
+    switch (status) {
+    case 401:
+        return kind::auth;
+    case 403:
+        return on_upload ? kind::not_ours : kind::auth;
+    case 404:
+    case 410:
+        return on_upload ? kind::gone : kind::link;
+    case 409:
+        return answer.fields.has("Upload-Offset") ? kind::position_unknown : kind::conflict;
+    case 413:
+        return kind::too_large;
+    case 423:
+        return kind::position_unknown;
+    case 400:
+    case 415:
+    case 422:
+        return on_upload ? kind::defect : kind::link;
+    case 460:
+        return kind::mismatch;
+    case 429:
+    case 503:
+    case 507:
+        return kind::admission;
+    default:
+        return kind::link;
     }
+}
 
 } // namespace
 
 outcome classify(const http::response& answer, bool on_upload)
 {
-    outcome out { .what = kind_of(answer, on_upload), .receipt_cms = {}, .note = note_of(answer) };
+    outcome out{.what = kind_of(answer, on_upload), .receipt_cms = {}, .note = note_of(answer)};
     out.retry_after = retry_after_of(answer);
     if (const auto offset = answer.fields.find("Upload-Offset"))
         out.offset = http::parse_number(*offset);

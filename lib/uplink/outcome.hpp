@@ -26,11 +26,11 @@ struct outcome {
         portal,           ///< not the centre: HTML, or a redirection to elsewhere
         link,             ///< other 5xx, and what makes no sense
     };
-    outcome::kind what {};
+    outcome::kind what{};
     bytes receipt_cms;
     std::optional<std::uint64_t> offset;
-    milliseconds retry_after {}; ///< as asked, capped at 1 h
-    std::string note;            ///< what a problem+json says: title, for people
+    milliseconds retry_after{}; ///< as asked, capped at 1 h
+    std::string note;           ///< what a problem+json says: title, for people
 };
 
 /// Pure. `on_upload`: it answers a request for one record's upload.

@@ -6,45 +6,50 @@ namespace titip::uplink {
 
 namespace {
 
-    constexpr std::size_t most_answer_bytes = 64u << 10;
-    constexpr std::size_t most_reconcile_bytes = 4u << 20; // 256 verdicts, 64 receipts, ranges
+constexpr std::size_t most_answer_bytes = 64u << 10;
+constexpr std::size_t most_reconcile_bytes = 4u << 20; // 256 verdicts, 64 receipts, ranges
 
-    std::string text(bytes_view data) { return std::string { as_text(data) }; }
+std::string text(bytes_view data)
+{
+    return std::string{as_text(data)};
+}
 
-    outcome link_failure() { return { .what = outcome::kind::link, .receipt_cms = {}, .note = {} }; }
+outcome link_failure()
+{
+    return {.what = outcome::kind::link, .receipt_cms = {}, .note = {}};
+}
 
-    v1::ReconcileRequest to_request(const vault::question& asked)
-    {
-        v1::ReconcileRequest out;
-        for (const auto& each : asked.heads) {
-            auto& head = *out.add_heads();
-            head.set_epoch(text(each.epoch.data()));
-            head.set_sequence(each.sequence);
-            if (each.sequence > 0)
-                head.set_manifest_hash(text(each.hash));
-        }
-        if (asked.cursor_epoch) {
-            out.mutable_verdicts_after()->set_store_epoch(text(asked.cursor_epoch->data()));
-            out.mutable_verdicts_after()->set_number(asked.cursor_number);
-        }
-        for (const auto& each : asked.kept) {
-            auto& kept = *out.add_kept();
-            kept.set_epoch(text(each.epoch.data()));
-            kept.set_first(each.first);
-            kept.set_last(each.last);
-            kept.set_why(each.is_quarantined ? v1::KeptRange::QUARANTINED : v1::KeptRange::HELD);
-        }
-        for (const auto& each : asked.unsettled)
-            out.add_unsettled(text(each.data()));
-        return out;
+v1::ReconcileRequest to_request(const vault::question& asked)
+{
+    v1::ReconcileRequest out;
+    for (const auto& each : asked.heads) {
+        auto& head = *out.add_heads();
+        head.set_epoch(text(each.epoch.data()));
+        head.set_sequence(each.sequence);
+        if (each.sequence > 0)
+            head.set_manifest_hash(text(each.hash));
     }
+    if (asked.cursor_epoch) {
+        out.mutable_verdicts_after()->set_store_epoch(text(asked.cursor_epoch->data()));
+        out.mutable_verdicts_after()->set_number(asked.cursor_number);
+    }
+    for (const auto& each : asked.kept) {
+        auto& kept = *out.add_kept();
+        kept.set_epoch(text(each.epoch.data()));
+        kept.set_first(each.first);
+        kept.set_last(each.last);
+        kept.set_why(each.is_quarantined ? v1::KeptRange::QUARANTINED : v1::KeptRange::HELD);
+    }
+    for (const auto& each : asked.unsettled)
+        out.add_unsettled(text(each.data()));
+    return out;
+}
 
 } // namespace
 
 session::session(std::unique_ptr<http::stream> transport, std::string host,
-    std::shared_ptr<const trust::authorities> authorities)
-    : connection_(std::move(transport), std::move(host))
-    , authorities_(std::move(authorities))
+                 std::shared_ptr<const trust::authorities> authorities)
+    : connection_(std::move(transport), std::move(host)), authorities_(std::move(authorities))
 {
 }
 
@@ -80,22 +85,23 @@ asio::awaitable<result<outcome>> session::receive()
 
 result<receipt> verify_receipt(const trust::authorities& authorities, const bytes& cms)
 {
-    auto verified = authorities.verify(cms, wall_time {}); // judged as of its own signing time
+    auto verified = authorities.verify(cms, wall_time{}); // judged as of its own signing time
     if (!verified)
         return verified.error();
     const auto* said = std::get_if<envelope::receipt>(&verified->statement);
     if (!said)
         return trust::errc::wrong_role;
-    return receipt { .said = *said, .by = verified->signer, .cms = cms };
+    return receipt{.said = *said, .by = verified->signer, .cms = cms};
 }
 
-asio::awaitable<result<reconciled, outcome>> session::reconcile(
-    std::string station, vault::question asked)
+asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string station,
+                                                                vault::question asked)
 {
     const auto body = to_request(asked).SerializeAsString();
     http::fields fields;
     fields.add("Content-Type", "application/x-protobuf");
-    const auto begun = co_await connection_.write_request("POST", "/v1/reconcile", fields, body.size());
+    const auto begun =
+        co_await connection_.write_request("POST", "/v1/reconcile", fields, body.size());
     if (!begun)
         co_return link_failure();
     const auto sent = co_await connection_.write_body(as_bytes(body));
@@ -114,29 +120,34 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(
     v1::ReconcileResponse response;
     if (!response.ParseFromArray(answer->body.data(), static_cast<int>(answer->body.size())))
         co_return link_failure();
-    auto custody = authorities_->verify(as_bytes(response.custody()), wall_time {});
+    auto custody = authorities_->verify(as_bytes(response.custody()), wall_time{});
     const auto* said = custody ? std::get_if<envelope::custody>(&custody->statement) : nullptr;
     if (!said || said->station != station)
-        co_return outcome { .what = outcome::kind::auth, .receipt_cms = {}, .note = "the answer's signature is not the upstream's" };
+        co_return outcome{.what = outcome::kind::auth,
+                          .receipt_cms = {},
+                          .note = "the answer's signature is not the upstream's"};
 
-    reconciled out { .custody = *said, .by = custody->signer, .answer = {}, .verdicts = {}, .receipts = {} };
+    reconciled out{
+        .custody = *said, .by = custody->signer, .answer = {}, .verdicts = {}, .receipts = {}};
     out.answer.custody_cms = to_bytes(as_bytes(response.custody()));
     out.answer.more = response.more();
-    out.answer.store_epoch = epoch_id::from_bytes(as_bytes(response.store_epoch())).value_or(epoch_id {});
+    out.answer.store_epoch =
+        epoch_id::from_bytes(as_bytes(response.store_epoch())).value_or(epoch_id{});
     for (const auto& each : response.partials()) {
         const auto id = record_id::from_bytes(as_bytes(each.record_id()));
         const auto digest = to_digest(as_bytes(each.digest()));
         if (id && digest)
             out.answer.partials.push_back(
-                { .record = *id, .digest = *digest, .offset = each.offset_bytes() });
+                {.record = *id, .digest = *digest, .offset = each.offset_bytes()});
     }
     for (const auto& each : response.verdicts()) {
-        const auto verified = authorities_->verify(as_bytes(each.statement()), wall_time {});
-        const auto* verdict = verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
+        const auto verified = authorities_->verify(as_bytes(each.statement()), wall_time{});
+        const auto* verdict =
+            verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
         if (!verdict)
             break; // the cursor stays before it: it is asked for again
         out.verdicts.push_back(*verdict);
-        out.answer.verdicts.push_back({ .number = each.number(), .cms = {} });
+        out.answer.verdicts.push_back({.number = each.number(), .cms = {}});
     }
     for (const auto& each : response.receipts()) {
         auto verified = verify_receipt(*authorities_, to_bytes(as_bytes(each.statement())));
@@ -144,12 +155,13 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(
             out.receipts.push_back(std::move(*verified));
     }
     for (const auto& each : response.findings())
-        out.answer.findings.push_back({ .what = static_cast<vault::finding::kind>(each.kind()),
-            .station = each.station(),
-            .epoch = epoch_id::from_bytes(as_bytes(each.epoch())).value_or(epoch_id {}),
-            .first = each.first(),
-            .last = each.last(),
-            .noticed_at = from_ms(each.noticed_at_ms()) });
+        out.answer.findings.push_back(
+            {.what = static_cast<vault::finding::kind>(each.kind()),
+             .station = each.station(),
+             .epoch = epoch_id::from_bytes(as_bytes(each.epoch())).value_or(epoch_id{}),
+             .first = each.first(),
+             .last = each.last(),
+             .noticed_at = from_ms(each.noticed_at_ms())});
     co_return out;
 }
 

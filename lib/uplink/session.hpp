@@ -37,23 +37,24 @@ struct reconciled {
     std::vector<receipt> receipts;
 };
 
-/// One connection to the next custodian, speaking tus 1.0.0 with pipelining: the next record's request
-/// follows the last byte of the one before, answers come in the same order. One coroutine may send
-/// while another receives. Does not know the journal. Threads: the socket thread.
+/// One connection to the next custodian, speaking tus 1.0.0 with pipelining: the next record's
+/// request follows the last byte of the one before, answers come in the same order. One coroutine
+/// may send while another receives. Does not know the journal. Threads: the socket thread.
 class session {
 public:
     session(std::unique_ptr<http::stream> transport, std::string host,
-        std::shared_ptr<const trust::authorities> authorities);
+            std::shared_ptr<const trust::authorities> authorities);
 
-    /// Offers a record from `offset`: creation with the whole body (POST) at 0, else PATCH. `rest` must
-    /// live until it returns; by then the bytes are with TLS, the answer comes by receive().
+    /// Offers a record from `offset`: creation with the whole body (POST) at 0, else PATCH. `rest`
+    /// must live until it returns; by then the bytes are with TLS, the answer comes by receive().
     asio::awaitable<result<void>> send(parcel what, std::uint64_t offset, bytes_view rest);
 
     /// The next answer, in the order of send().
     asio::awaitable<result<outcome>> receive();
 
     /// One exchange; nothing else may be under way on this session.
-    asio::awaitable<result<reconciled, outcome>> reconcile(std::string station, vault::question asked);
+    asio::awaitable<result<reconciled, outcome>> reconcile(std::string station,
+                                                           vault::question asked);
 
     void close() noexcept { connection_.transport().close(); }
     http::stream& transport() noexcept { return connection_.transport(); }

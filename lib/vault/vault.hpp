@@ -17,7 +17,8 @@ namespace asio = boost::asio;
 
 namespace titip::vault {
 
-/// A record at a custodian: ids are chosen by capture programs, so they are unique per station only.
+/// A record at a custodian: ids are chosen by capture programs, so they are unique per station
+/// only.
 struct key {
     std::string station;
     record_id record;
@@ -28,8 +29,8 @@ struct key {
 struct offer {
     bytes cms;
     envelope::manifest manifest;
-    titip::digest hash {}; ///< of its Statement
-    vault::key key() const { return { manifest.station, manifest.record }; }
+    titip::digest hash{}; ///< of its Statement
+    vault::key key() const { return {manifest.station, manifest.record}; }
 };
 
 /// How far a record has come here.
@@ -37,14 +38,14 @@ struct standing {
     bool complete = false;
     std::uint64_t offset = 0; ///< durable bytes; equal to size_bytes if complete
     std::uint64_t size_bytes = 0;
-    titip::digest digest {};
+    titip::digest digest{};
     bytes receipt; ///< CMS, always the same bytes; empty unless complete
     bytes manifest_cms;
 };
 
 struct partial {
     record_id record;
-    titip::digest digest {};
+    titip::digest digest{};
     std::uint64_t offset = 0;
 };
 
@@ -56,12 +57,12 @@ struct numbered_verdict {
 /// A gap, fork or broken chain: reported, never a reason to refuse a record.
 struct finding {
     enum class kind : std::uint8_t { gap = 1, fork, broken_chain, later_head, not_held };
-    finding::kind what {};
+    finding::kind what{};
     std::string station;
     epoch_id epoch;
     std::uint64_t first = 0;
     std::uint64_t last = 0;
-    wall_time noticed_at {};
+    wall_time noticed_at{};
     friend bool operator==(const finding&, const finding&) = default;
 };
 std::string_view to_string(finding::kind) noexcept;
@@ -69,7 +70,7 @@ std::string_view to_string(finding::kind) noexcept;
 struct reported_head {
     epoch_id epoch;
     std::uint64_t sequence = 0;
-    titip::digest hash {};
+    titip::digest hash{};
 };
 
 /// Sequences that the station keeps for now: held or quarantined there, so no gap.
@@ -113,21 +114,22 @@ public:
     virtual asio::awaitable<result<std::optional<standing>>> find(key which) = 0;
 
     /// Makes `data`, which begins at `offset`, durable as a prefix of an incomplete record.
-    /// errc::wrong_offset unless the durable prefix ends at `offset`; errc::conflict if the record is
-    /// here under another digest.
+    /// errc::wrong_offset unless the durable prefix ends at `offset`; errc::conflict if the record
+    /// is here under another digest.
     virtual asio::awaitable<result<void>> keep(offer what, std::uint64_t offset, bytes data) = 0;
 
     /// Takes custody: `rest` begins at `offset`, where the durable prefix ends, and ends with the
     /// record. The caller has checked the digest over the whole. A record that is complete already
     /// gives its receipt again.
-    virtual asio::awaitable<result<bytes>> complete(offer what, std::uint64_t offset, bytes rest) = 0;
+    virtual asio::awaitable<result<bytes>> complete(offer what, std::uint64_t offset,
+                                                    bytes rest) = 0;
 
     /// Forgets an incomplete record: its sender gave it up, or its digest turned out wrong.
     virtual asio::awaitable<result<void>> discard(key which) = 0;
 
     /// Up to `limit_bytes` from `offset`, checked against their checksums; complete or not.
-    virtual asio::awaitable<result<bytes>> read(key which, std::uint64_t offset, std::size_t limit_bytes)
-        = 0;
+    virtual asio::awaitable<result<bytes>> read(key which, std::uint64_t offset,
+                                                std::size_t limit_bytes) = 0;
 
     virtual asio::awaitable<result<answer>> reconcile(std::string station, question asked) = 0;
 

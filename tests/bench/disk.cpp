@@ -35,7 +35,7 @@ std::vector<double> timed(std::size_t records, Write write)
     for (std::size_t i = 0; i < records; ++i) {
         const auto from = std::chrono::steady_clock::now();
         write(i);
-        out.push_back(titip::bench::seconds { std::chrono::steady_clock::now() - from }.count() * 1e3);
+        out.push_back(titip::bench::seconds{std::chrono::steady_clock::now() - from}.count() * 1e3);
     }
     return out;
 }
@@ -44,12 +44,12 @@ std::vector<double> timed(std::size_t records, Write write)
 
 int main(int argc, char** argv)
 {
-    CLI::App app { "titip-disk measures durable writes" };
+    CLI::App app{"titip-disk measures durable writes"};
     std::string method;
     std::string folder;
     std::size_t records = 200;
     std::size_t size_bytes = 1'000'000;
-    app.add_option("method", method)->required()->check(CLI::IsMember({ "raw", "careful" }));
+    app.add_option("method", method)->required()->check(CLI::IsMember({"raw", "careful"}));
     app.add_option("--folder", folder)->required();
     app.add_option("--records", records);
     app.add_option("--size-bytes", size_bytes);
@@ -65,7 +65,8 @@ int main(int argc, char** argv)
         const auto name = folder + "/raw";
         const int file = ::open(name.c_str(), O_RDWR | O_CREAT, 0600);
         require(file >= 0, "open");
-        for (std::size_t i = 0; i < records; ++i) // written, not only allocated: the limit overwrites
+        for (std::size_t i = 0; i < records;
+             ++i) // written, not only allocated: the limit overwrites
             write_all(file, data);
         require(::fsync(file) == 0 && ::lseek(file, 0, SEEK_SET) == 0, "fsync");
         from = std::chrono::steady_clock::now();
@@ -83,8 +84,10 @@ int main(int argc, char** argv)
             require(file >= 0, "open");
             write_all(file, data);
             require(::fsync(file) == 0 && ::close(file) == 0, "fsync");
-            require(::rename((name + ".new").c_str(), name.c_str()) == 0 && ::fsync(directory) == 0, "rename");
+            require(::rename((name + ".new").c_str(), name.c_str()) == 0 && ::fsync(directory) == 0,
+                    "rename");
         });
     }
-    titip::bench::print(std::move(latencies), std::chrono::steady_clock::now() - from, records * size_bytes);
+    titip::bench::print(std::move(latencies), std::chrono::steady_clock::now() - from,
+                        records * size_bytes);
 }

@@ -17,13 +17,16 @@ using namespace titip;
 namespace {
 
 /// The id stands first in what support::enrollment() makes: field 1, sixteen bytes.
-void set_id(bytes& enrollment, const record_id& id) { std::ranges::copy(id.data(), enrollment.begin() + 2); }
+void set_id(bytes& enrollment, const record_id& id)
+{
+    std::ranges::copy(id.data(), enrollment.begin() + 2);
+}
 
 } // namespace
 
 int main(int argc, char** argv)
 {
-    CLI::App app { "titip-load submits synthetic records and prints rate and latencies" };
+    CLI::App app{"titip-load submits synthetic records and prints rate and latencies"};
     std::string socket;
     std::size_t records = 200;
     std::size_t submitters = 1;
@@ -34,7 +37,7 @@ int main(int argc, char** argv)
     app.add_option("--size-bytes", size_bytes);
     CLI11_PARSE(app, argc, argv);
 
-    std::mt19937_64 random { 1 };
+    std::mt19937_64 random{1};
     support::enrollment_options options;
     options.size_bytes = size_bytes;
     options.is_plain = true;
@@ -44,7 +47,7 @@ int main(int argc, char** argv)
     std::mutex mutex;
     std::vector<double> latencies;
     const auto submit = [&] {
-        control::client client { socket };
+        control::client client{socket};
         auto mine = body;
         std::vector<double> own;
         while (next++ < records) {
@@ -53,12 +56,13 @@ int main(int argc, char** argv)
             const auto from = std::chrono::steady_clock::now();
             const auto answer = client.exchange("PUT", "/v1/records/" + id.to_string(), mine);
             if (!answer || answer->status != 201) {
-                fmt::print(stderr, "refused: {}\n", answer ? as_text(answer->body) : answer.error().message());
+                fmt::print(stderr, "refused: {}\n",
+                           answer ? as_text(answer->body) : answer.error().message());
                 std::exit(1);
             }
-            own.push_back(bench::seconds { std::chrono::steady_clock::now() - from }.count() * 1e3);
+            own.push_back(bench::seconds{std::chrono::steady_clock::now() - from}.count() * 1e3);
         }
-        const std::lock_guard lock { mutex };
+        const std::lock_guard lock{mutex};
         latencies.insert(latencies.end(), own.begin(), own.end());
     };
     const auto from = std::chrono::steady_clock::now();
@@ -67,5 +71,6 @@ int main(int argc, char** argv)
         threads.emplace_back(submit);
     for (auto& each : threads)
         each.join();
-    bench::print(std::move(latencies), std::chrono::steady_clock::now() - from, records * body.size());
+    bench::print(std::move(latencies), std::chrono::steady_clock::now() - from,
+                 records * body.size());
 }

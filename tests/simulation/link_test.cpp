@@ -19,7 +19,7 @@ constexpr auto four_weeks = 28 * 24h;
 constexpr instant start{1h};
 
 class world {
-  public:
+public:
     explicit world(unsigned seed) : random_(seed) {}
     double chance() { return std::uniform_real_distribution<double>{0.0, 1.0}(random_); }
     int below(int limit) { return static_cast<int>(random_() % static_cast<unsigned>(limit)); }
@@ -35,7 +35,7 @@ class world {
         return static_cast<verdict>(first + below(static_cast<int>(verdict::ok) - first));
     }
 
-  private:
+private:
     std::mt19937 random_;
 };
 
@@ -46,7 +46,7 @@ milliseconds cap_of(verdict why)
 
 /// Another way to the same decisions: remembers all that happened and counts it anew each time.
 class naive {
-  public:
+public:
     struct outcome {
         instant at;
         std::optional<verdict> failed; ///< nothing: a good answer
@@ -85,7 +85,7 @@ class naive {
     instant since() const { return seen_.empty() ? begin_ : seen_[turned()].at; }
     instant probe_at() const { return probe_at_.value_or(begin_); }
 
-  private:
+private:
     void add(outcome what)
     {
         seen_.push_back(what);

@@ -16,8 +16,8 @@ using journal::place;
 
 namespace {
 
-/// What a custodian has of each record. A record may be completed once; a body that does not begin where
-/// its stored part ends is a sender that did not listen.
+/// What a custodian has of each record. A record may be completed once; a body that does not begin
+/// where its stored part ends is a sender that did not listen.
 class modelled_server {
 public:
     std::uint64_t offset_of(place p) const

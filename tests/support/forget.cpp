@@ -1,5 +1,5 @@
-// Removes one record from a closed journal, as a hand that goes around the daemon would: so that the
-// demo, and tests, can show that somebody notices.
+// Removes one record from a closed journal, as a hand that goes around the daemon would: so that
+// the demo, and tests, can show that somebody notices.
 
 #include "journal/writing.hpp"
 
@@ -19,17 +19,17 @@ table open_table(const transaction& txn, const char* name)
 /// The journal's own count would notice a commit that it did not make: this hand is a careful one.
 void forget_first(MDB_env* environment)
 {
-    transaction txn { environment, transaction::mode::write };
+    transaction txn{environment, transaction::mode::write};
     tables t;
     t.rows = open_table(txn, "rows");
     t.by_id = open_table(txn, "by_id");
     t.meta = open_table(txn, "meta");
-    const auto first = cursor { txn, t.rows }.first().value();
-    const place at { read_u64(first.key) };
+    const auto first = cursor{txn, t.rows}.first().value();
+    const place at{read_u64(first.key)};
     const auto row = find_row(txn, t, at).value();
     txn.erase(t.by_id, id_key(key_of(row)));
     txn.erase(t.rows, place_key(at));
-    const auto key = key_builder {}.text("meta");
+    const auto key = key_builder{}.text("meta");
     titip::v1::Meta meta;
     open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
     meta.set_transaction(txn.id());
@@ -48,7 +48,7 @@ int main(int argc, char** argv)
     MDB_env* environment = nullptr;
     check(mdb_env_create(&environment));
     check(mdb_env_set_maxdbs(environment, 16));
-    check(mdb_env_set_mapsize(environment, std::size_t { 64 } << 30));
+    check(mdb_env_set_mapsize(environment, std::size_t{64} << 30));
     check(mdb_env_open(environment, argv[1], 0, 0600));
     forget_first(environment);
     mdb_env_close(environment);

@@ -31,7 +31,7 @@ struct credential {
 
 /// An authority (P-256) and what it issues.
 class pki {
-  public:
+public:
     /// A root.
     explicit pki(std::string_view name = "Test Authority", const dates& valid = {});
     /// An intermediate below `parent`.
@@ -52,7 +52,7 @@ class pki {
     credential node(const std::vector<std::string>& uris, const dates& valid = {},
                     key_kind kind = key_kind::p256) const;
 
-  private:
+private:
     std::string name_;
     std::shared_ptr<evp_pkey_st> key_;
     std::shared_ptr<x509_st> certificate_;

@@ -216,6 +216,8 @@ def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
             (good.replace(harness.STATION, "another-name"), "another-name", "[node] name"),
             (good + "\n[listen\n", "line", "titip"),
             (good.split("[upstream]")[0], "[seal]", "[upstream] url"),
+            *((good + f'\n[listen]\naddress = "{address}"\n', "[listen] address", "ADDRESS:PORT")
+              for address in ("8443", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536")),
         ]
         for text, where, advice in cases:
             file.write_text(text)

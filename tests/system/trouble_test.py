@@ -12,7 +12,7 @@ import time
 import uuid
 
 import harness
-from harness import STATION, CuttingProxy, Server, World, exchange, read_answer, run, until
+from harness import BIN, STATION, CuttingProxy, Server, World, exchange, read_answer, run, until
 
 
 def test_a_body_that_was_cut_goes_on_from_where_the_centre_has_it():
@@ -380,6 +380,23 @@ def test_wrong_bytes_under_a_good_manifest_are_refused():
             status, _, body = exchange(secure, "POST", f"/v1/uploads/{STATION}", body=bytes(size), headers=tus + [
                 ("Upload-Length", str(size)), ("Upload-Metadata", f"manifest {manifest}")])
             assert status == 460, (status, body)
+        assert centre.list() == []
+
+
+def test_bytes_that_are_no_envelope_are_refused_though_signed_for():
+    """Whole or begun: 422, and nothing of it stays."""
+    with World() as world:
+        centre = world.centre().start()
+        (_, plain), = world.records(1)
+        offered = run(BIN / "titip-offer", "--certificate", world.path / "station.pem", "--key", world.path / "station.key",
+                      "--station", STATION, plain)
+        assert offered.returncode == 0, offered.stderr
+        body = plain.read_bytes()
+        with connected(world) as secure:
+            status, fields, answer = exchange(secure, "POST", f"/v1/uploads/{STATION}", body=body, headers=[
+                ("Tus-Resumable", "1.0.0"), ("Content-Type", "application/offset+octet-stream"),
+                ("Upload-Length", str(len(body))), ("Upload-Metadata", f"manifest {offered.stdout.decode().strip()}")])
+            assert status == 422 and b"not a sealed envelope" in answer, (status, answer)
         assert centre.list() == []
 
 

@@ -206,8 +206,11 @@ TEST_CASE("every verdict of the link has words for people", "[control]")
 
 TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
 {
-    CHECK(words::accepted(json("{'id': 'X', 'sequence': 7, 'warnings': ['nik-sex-differs']}")) ==
+    CHECK(words::accepted(json("{'id': 'X', 'sequence': 7, 'warnings': ['nik-sex-differs']}"),
+                          true) ==
           "X is safe on this machine as number 7. Warning: nik-sex-differs.");
+    CHECK(words::accepted(json("{'id': 'X', 'sequence': 7}"), false) ==
+          "X was taken here before, as number 7: nothing to do.");
     const auto refused = words::problem(json(R"({'title': 'the record has defects', 'detail': 'd',
         'defects': [{'code': 'missing', 'field': 'biodata.nik', 'sentence': 'It is empty.'}]})"));
     REQUIRE(refused.size() == 2);
@@ -244,6 +247,6 @@ TEST_CASE("answers of a newer or broken daemon are told as far as they go", "[co
         CHECK_FALSE(words::problem(json(odd)).empty());
         words::list_line(json(odd));
         words::event(json(odd));
-        words::accepted(json(odd));
+        words::accepted(json(odd), true);
     }
 }

@@ -349,6 +349,35 @@ TEST_CASE("only a digest that is held, of a record that is whole, can be judged"
     CHECK(at.store->now().of(journal::state::opened).records == 1);
 }
 
+TEST_CASE(
+    "a number that still waits here is on its way; any other that is missing above is a finding",
+    "[journal]")
+{
+    journal_fixture at;
+    auto& store = at.open();
+    for (int i = 0; i < 4; ++i)
+        REQUIRE(finish(store.accept(submission_of(noise(9'000, at.random)))).has_value());
+    const auto delivered = finish(store.outgoing_of(journal::place{3})).value();
+    REQUIRE(finish(store.settle(journal::place{3}, receipt_for(delivered), bytes(3),
+                                everyone().centre->self()))
+                .has_value());
+    const auto told = [&](std::uint64_t first, std::uint64_t last) {
+        const finding gap{.what = finding::kind::gap,
+                          .station = "office-1",
+                          .epoch = store.epoch(),
+                          .first = first,
+                          .last = last,
+                          .noticed_at = wall_now()};
+        const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+        REQUIRE(finish(store.take_custody(said, bytes(3), {gap})).has_value());
+        return of_kind(store.now().findings, finding::kind::gap);
+    };
+    CHECK(told(1, 2).empty());
+    CHECK(told(4, 4).empty());
+    CHECK(told(2, 3) == std::vector<span>{{2, 3}});         // 3 was delivered
+    CHECK(told(4, 5) == std::vector<span>{{2, 3}, {4, 5}}); // 5 is no number of ours
+}
+
 TEST_CASE("erasing a record never shrinks what custody says", "[journal]")
 {
     journal_fixture at;

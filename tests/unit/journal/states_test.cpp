@@ -109,6 +109,18 @@ TEST_CASE("a late receipt overrides hold and quarantine", "[journal]")
     CHECK(f.at(set_aside).note.empty());
 }
 
+TEST_CASE("what the centre could not open is not sent again", "[journal]")
+{
+    station_fixture f;
+    const auto p = f.accept();
+    REQUIRE(f.settle(p, centre()).has_value());
+    f.take(p, verdict_kind::open_failed);
+    REQUIRE(f.at(p).state == state::quarantined);
+    CHECK(f.at(p).reason == journal::reason::open_failed);
+    CHECK(finish(f.store->retry(f.at(p).key)).error() == errc::wrong_state);
+    CHECK(f.at(p).state == state::quarantined);
+}
+
 TEST_CASE("hold, release and retry are allowed where they mean something", "[journal]")
 {
     station_fixture f;

@@ -247,6 +247,24 @@ TEST_CASE("manifests and withdrawals are judged at the judge's time", "[trust]")
     }
 }
 
+TEST_CASE("as taken, a manifest is judged at the time of its record and nothing else is", "[trust]")
+{
+    const auto& f = shared();
+    const auto error_of_taken = [&](wall_time taken_at) {
+        auto said = some_manifest();
+        said.taken_at = taken_at;
+        const auto got = f.trusted.verify_as_taken(sign(f.station, said));
+        return got ? error_code{} : got.error();
+    };
+    CHECK_FALSE(error_of_taken(within)); // though the certificate has ended long since
+    CHECK(error_of_taken(begins - 1s) == errc::not_yet_valid);
+    CHECK(error_of_taken(ends + 1s) == errc::expired);
+    CHECK(f.trusted.verify_as_taken(sign(f.relay, some_manifest())).error() == errc::wrong_role);
+    auto changed = sign(f.station, some_manifest());
+    changed[changed.size() / 2] ^= std::byte{1};
+    CHECK_FALSE(f.trusted.verify_as_taken(changed).has_value());
+}
+
 TEST_CASE("what is signed but says nothing is refused", "[trust]")
 {
     const auto& f = shared();

@@ -6,9 +6,9 @@
 
 namespace titip::tests {
 
-/// What every custodian promises to those below, whoever keeps the bytes. Call it in a TEST_CASE with
-/// an empty vault whose identity is one of everyone(): its sections run one after the other, each with
-/// a vault of its own.
+/// What every custodian promises to those below, whoever keeps the bytes. Call it in a TEST_CASE
+/// with an empty vault whose identity is one of everyone(): its sections run one after the other,
+/// each with a vault of its own.
 inline void keeps_the_contract(vault::vault& keeper)
 {
     using vault::errc;

@@ -16,8 +16,8 @@
 #include <stdexcept>
 #include <vector>
 
-/// What tests of custodians share: nodes with certificates, numbered offers, and a way to run what a
-/// coroutine returns to its end.
+/// What tests of custodians share: nodes with certificates, numbered offers, and a way to run what
+/// a coroutine returns to its end.
 namespace titip::tests {
 
 template <class T>
@@ -32,8 +32,8 @@ inline void rethrow(std::exception_ptr failed)
         std::rethrow_exception(failed);
 }
 
-/// Where all coroutines of a test run. It outlives every store: the journal's writer keeps what it did
-/// last, and with it its caller's executor, until there is more to do.
+/// Where all coroutines of a test run. It outlives every store: the journal's writer keeps what it
+/// did last, and with it its caller's executor, until there is more to do.
 inline asio::io_context& home()
 {
     static asio::io_context context;

@@ -1,0 +1,285 @@
+#include "journal/writing.hpp"
+
+/// What becomes of a record that is here: receipts, verdicts, decisions of operators, erasure.
+namespace titip::journal {
+
+namespace {
+
+bool has_bytes(const v1::Row& row)
+{
+    return row.state() != v1::ERASED && row.state() != v1::ARRIVING;
+}
+
+} // namespace
+
+result<void> writing::settle(place at, const envelope::receipt& said, const bytes& cms,
+                             const trust::peer& by)
+{
+    const auto before = row_at(at);
+    if (before.digest() != as_text(said.digest) ||
+        before.manifest_hash() != as_text(said.manifest_hash) ||
+        before.record_id() != as_text(said.record.data()) || before.station() != said.station)
+        return vault::errc::conflict;
+    const bool at_centre = by.role == trust::role::centre;
+    switch (to_state(before.state())) {
+    case state::arriving:
+        return vault::errc::wrong_state;
+    case state::delivered:
+    case state::opened:
+    case state::erased:
+        return {};
+    case state::relayed:
+        if (!at_centre)
+            return {};
+        break;
+    case state::waiting:
+    case state::quarantined:
+    case state::withdrawn:
+        break;
+    }
+    auto after = before;
+    after.set_state(at_centre ? v1::DELIVERED : v1::RELAYED);
+    after.set_held(false);
+    after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
+    after.set_quarantine_note({});
+    after.set_delivered_at_ms(to_ms(said.held_at));
+    after.set_receipt(text(cms));
+    after.set_receipt_by(by.name);
+    const auto& verdicts = after.verdicts();
+    if (at_centre && std::ranges::find(verdicts, static_cast<int>(v1::OPENED)) != verdicts.end()) {
+        after.set_state(v1::STATE_OPENED);
+        after.set_opened_at_ms(std::max(to_ms(said.held_at), meta_.newest_signed_ms()));
+    }
+    replace(at, before, after);
+    enter(at_centre ? v1::Entry::EVENT_DELIVERED : v1::Entry::EVENT_RELAYED, at, after, by.name);
+    return {};
+}
+
+result<std::uint32_t> writing::count_failure(place at)
+{
+    auto row = row_at(at);
+    row.set_record_failures(row.record_failures() + 1);
+    store_row(at, row);
+    return row.record_failures();
+}
+
+result<void> writing::quarantine(place at, reason why, std::string_view said)
+{
+    constexpr std::size_t most_note_bytes = 200;
+    const auto before = row_at(at);
+    if (!has_bytes(before) || before.state() == v1::STATE_QUARANTINED ||
+        before.state() == v1::STATE_OPENED)
+        return vault::errc::wrong_state;
+    auto after = before;
+    after.set_state(v1::STATE_QUARANTINED);
+    after.set_quarantine(static_cast<v1::QuarantineReason>(why));
+    after.set_quarantine_note(std::string{said.substr(0, most_note_bytes)});
+    replace(at, before, after);
+    enter(v1::Entry::QUARANTINE, at, after, to_string(why));
+    return {};
+}
+
+result<void> writing::quarantine_unreadable(place at)
+{
+    for (const auto lane :
+         {envelope::lane::urgent, envelope::lane::ordinary, envelope::lane::bulk}) {
+        const auto key = queue_key(lane, at);
+        const auto record = txn_.get(t_.queue, key);
+        if (!record)
+            continue;
+        v1::Row lost; // as far as queue and chunks still know it
+        lost.set_record_id(text(*record));
+        lost.set_state(v1::WAITING);
+        lost.set_lane(static_cast<v1::Lane>(lane));
+        lost.set_size_bytes(size_of_chunks(txn_, t_, at));
+        txn_.erase(t_.queue, key);
+        count(lost, -1);
+        lost.set_state(v1::STATE_QUARANTINED);
+        count(lost, 1);
+        enter(v1::Entry::QUARANTINE, at, lost, to_string(reason::rotten));
+        return {};
+    }
+    return vault::errc::rotten;
+}
+
+result<void> writing::hold(const vault::key& which)
+{
+    const auto found = row_of(which);
+    if (!found)
+        return found.error();
+    const auto& [at, before] = *found;
+    if (before.state() != v1::WAITING)
+        return vault::errc::wrong_state;
+    if (before.held())
+        return {};
+    auto after = before;
+    after.set_held(true);
+    replace(at, before, after);
+    enter(v1::Entry::HOLD, at, after);
+    return {};
+}
+
+result<void> writing::release(const vault::key& which)
+{
+    const auto found = row_of(which);
+    if (!found)
+        return found.error();
+    const auto& [at, before] = *found;
+    if (before.state() != v1::WAITING)
+        return vault::errc::wrong_state;
+    if (!before.held())
+        return {};
+    auto after = before;
+    after.set_held(false);
+    replace(at, before, after);
+    enter(v1::Entry::RELEASE, at, after);
+    return {};
+}
+
+result<void> writing::retry(const vault::key& which)
+{
+    const auto found = row_of(which);
+    if (!found)
+        return found.error();
+    const auto& [at, before] = *found;
+    // What the centre could not open is there already: sending it again would only hide the
+    // verdict.
+    if (before.state() != v1::STATE_QUARANTINED ||
+        before.quarantine() == v1::QUARANTINE_OPEN_FAILED)
+        return vault::errc::wrong_state;
+    auto after = before;
+    after.set_state(v1::WAITING);
+    after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
+    after.set_quarantine_note({});
+    after.set_record_failures(0);
+    replace(at, before, after);
+    enter(v1::Entry::RETRY, at, after);
+    return {};
+}
+
+void writing::take_verdict(const envelope::verdict& said)
+{
+    const auto found = row_of({said.station, said.record});
+    if (!found || found->second.digest() != as_text(said.digest)) {
+        note(v1::Entry::EVENT_VERDICT, "for a record that is not here: " + said.record.to_string());
+        return;
+    }
+    const auto& [at, before] = *found;
+    const auto kind = static_cast<v1::VerdictKind>(said.kind);
+    if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
+        return;
+    auto after = before;
+    after.add_verdicts(kind);
+    switch (said.kind) {
+    case envelope::verdict_kind::opened:
+        // Only what the centre's receipt covers may later be erased: a verdict without one is kept,
+        // and the state follows when the receipt comes.
+        if (before.state() == v1::DELIVERED) {
+            after.set_state(v1::STATE_OPENED);
+            after.set_opened_at_ms(to_ms(said.at));
+        }
+        break;
+    case envelope::verdict_kind::open_failed:
+        if (before.state() == v1::DELIVERED || before.state() == v1::WAITING) {
+            after.set_state(v1::STATE_QUARANTINED);
+            after.set_quarantine(v1::QUARANTINE_OPEN_FAILED);
+        }
+        break;
+    case envelope::verdict_kind::print_ready:
+    case envelope::verdict_kind::duplicate:
+    case envelope::verdict_kind::enrollment_failure:
+        break;
+    }
+    replace(at, before, after);
+    enter(v1::Entry::EVENT_VERDICT, at, after, envelope::to_string(said.kind));
+}
+
+void writing::set_cursor(const epoch_id& store_epoch, std::uint64_t number)
+{
+    meta_.mutable_verdict_cursor()->set_store_epoch(text(store_epoch.data()));
+    meta_.mutable_verdict_cursor()->set_number(number);
+}
+
+void writing::note_custody(const bytes& cms, wall_time signed_at,
+                           const std::vector<vault::finding>& findings)
+{
+    meta_.set_custody(text(cms));
+    meta_.set_newest_signed_ms(std::max(meta_.newest_signed_ms(), to_ms(signed_at)));
+    for (const auto& each : findings)
+        add_finding(each);
+}
+
+result<bytes> writing::judge(const vault::key& which, const digest& of, envelope::verdict_kind kind)
+{
+    const auto found = row_of(which);
+    if (!found)
+        return found.error();
+    const auto& [at, before] = *found;
+    if (before.digest() != as_text(of))
+        return vault::errc::conflict;
+    if (before.state() != v1::DELIVERED && before.state() != v1::STATE_OPENED)
+        return vault::errc::wrong_state;
+
+    const envelope::verdict said{
+        .record = which.record, .station = which.station, .digest = of, .kind = kind, .at = now_};
+    auto cms = around_.identity->sign(envelope::encode(said));
+    if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
+        return cms;
+    std::uint64_t next = 1;
+    {
+        cursor walk{txn_, t_.verdicts};
+        const auto past = walk.seek(verdict_key(which.station, ~0ull));
+        const auto newest = past ? walk.previous() : walk.last();
+        const auto prefix = key_builder{}.text(which.station);
+        const bytes_view wanted = prefix;
+        if (newest && newest->key.size() == wanted.size() + 8 &&
+            std::ranges::equal(newest->key.first(wanted.size()), wanted))
+            next = read_u64(newest->key.last(8)) + 1;
+    }
+    const auto key = verdict_key(which.station, next);
+    bytes stored(8);
+    const auto sum = checksum(seed::verdict, key, cms);
+    std::memcpy(stored.data(), &sum, sizeof sum);
+    stored.insert(stored.end(), cms.begin(), cms.end());
+    txn_.put(t_.verdicts, key, stored);
+    new_verdicts_.emplace_back(which.station, next);
+
+    auto after = before;
+    after.add_verdicts(static_cast<v1::VerdictKind>(kind));
+    if (kind == envelope::verdict_kind::opened) {
+        after.set_state(v1::STATE_OPENED);
+        after.set_opened_at_ms(to_ms(now_));
+    }
+    replace(at, before, after);
+    enter(v1::Entry::EVENT_VERDICT, at, after, envelope::to_string(kind));
+    return cms;
+}
+
+result<void> writing::erase(place at)
+{
+    const auto before = row_at(at);
+    if (before.state() != v1::STATE_OPENED || before.receipt().empty())
+        return vault::errc::wrong_state;
+    erase_chunks(txn_, t_, at, before.stored_bytes());
+    auto after = before;
+    after.set_state(v1::ERASED);
+    after.set_stored_bytes(0);
+    after.set_erased_at_ms(to_ms(now_));
+    replace(at, before, after);
+    enter(v1::Entry::ERASE, at, after);
+    return {};
+}
+
+bool writing::erase_due(std::int64_t opened_ms, place at)
+{
+    try {
+        return erase(at).has_value();
+    } catch (const rotten_row& rotten) {
+        if (!rotten.concerns_one_record())
+            throw;
+        txn_.erase(t_.opened, opened_key(opened_ms, at));
+        return false;
+    }
+}
+
+} // namespace titip::journal
