@@ -19,7 +19,8 @@ import tempfile
 import threading
 import time
 
-BIN = pathlib.Path(os.environ.get("TITIP_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/release"))
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("TITIP_BIN", SOURCE / "build/release"))
 STATION = "kab-karimun-03"
 
 

@@ -265,5 +265,17 @@ def test_systemd_hears_of_readiness_status_and_a_living_watchdog():
                 said.add(notify.recv(4096).decode())
 
 
+def test_systemd_takes_the_unit_and_finds_it_confined():
+    with World() as world:
+        unit = world.path / "titipd.service"
+        unit.write_text((harness.SOURCE / "systemd/titipd.service").read_text()
+                        .replace("/usr/bin/titipd", str(BIN / "titipd"))
+                        .replace("/usr/share/doc/titip", str(harness.SOURCE / "docs")))
+        done = run("systemd-analyze", "verify", unit)
+        assert done.returncode == 0 and not done.stderr, done
+        done = run("systemd-analyze", "security", "--offline=true", "--threshold=15", unit)  # tenths
+        assert done.returncode == 0, done.stdout.decode()
+
+
 if __name__ == "__main__":
     harness.tests(sys.modules[__name__])
