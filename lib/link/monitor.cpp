@@ -58,14 +58,6 @@ monitor::decision monitor::on_probe_success(instant now)
     return with(had_outage ? event::outage_ended : event::none);
 }
 
-monitor::decision monitor::on_traffic_success(instant now)
-{
-    if (now_.is_up || now >= asked_until_)
-        return on_probe_success(now);
-    advance(now);
-    return with(event::none);
-}
-
 monitor::decision monitor::on_failure(instant now, verdict why, milliseconds retry_after,
                                       double chance)
 {

@@ -62,10 +62,6 @@ public:
     /// A probe was answered well: the upstream's newest word, which ends a pause that it asked for.
     decision on_probe_success(instant now);
 
-    /// A transfer was: counts as a probe does, so that a link in use needs none. But in a pause
-    /// it only is the answer to something older, and changes nothing.
-    decision on_traffic_success(instant now);
-
     /// A probe or a transfer failed in a way that speaks of the link, not of the record. `why` is
     /// neither ok nor unknown. `retry_after`: what the upstream asked for, or zero; anything may be
     /// in it. `chance`: the caller's draw from [0, 1).

@@ -58,11 +58,6 @@ public:
     explicit naive(instant begin) : begin_(begin) {}
 
     void on_probe_success(instant now) { add({.at = now, .failed = {}}); }
-    void on_traffic_success(instant now)
-    {
-        if (is_up() || now >= pause_end())
-            on_probe_success(now);
-    }
     void on_failure(instant now, verdict why, milliseconds retry_after, double chance)
     {
         add({.at = now, .failed = why, .retry_after = retry_after, .chance = chance});
@@ -236,12 +231,9 @@ TEST_CASE("the monitor decides as a naive rewrite of it does", "[link][simulatio
         case 0:
         case 1:
         case 2:
+        case 3:
             next = link.on_probe_success(now);
             model.on_probe_success(now);
-            break;
-        case 3:
-            next = link.on_traffic_success(now);
-            model.on_traffic_success(now);
             break;
         case 4:
             next = link.on_hint(now);

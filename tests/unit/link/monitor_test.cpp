@@ -211,35 +211,13 @@ TEST_CASE("a pause that was asked for outlasts other failures, but not the next 
     CHECK(link.on_failure(start + 3min, verdict::tcp, 0ms, least).probe_at == start + 3min + 1s);
 }
 
-TEST_CASE("what was still under way does not end a pause; a probe does", "[link]")
+TEST_CASE("a good answer to a probe ends a pause that was asked for", "[link]")
 {
     monitor link{start};
     link.on_probe_success(start);
     link.on_failure(start + 1s, verdict::maintenance, 10min, least);
-    const auto before = link.current();
-    for (const auto late : {2s, 3s, 4s}) {
-        const auto next = link.on_traffic_success(start + late);
-        CHECK_FALSE(next.is_up);
-        CHECK(next.probe_at == before.probe_at);
-    }
     CHECK(link.on_probe_success(start + 1min).probe_at == start + 1min + 1s);
     CHECK(link.on_probe_success(start + 1min + 1s).is_up);
-}
-
-TEST_CASE("a link in use needs no probe", "[link]")
-{
-    monitor link{start};
-    link.on_probe_success(start);
-    for (auto now = start; now < start + 2h; now += 4min)
-        CHECK(link.on_traffic_success(now).probe_at == now + 5min);
-}
-
-TEST_CASE("transfers that succeed in an outage without a pause end it as probes do", "[link]")
-{
-    monitor link{start};
-    link.on_failure(start, verdict::tcp, 0ms, least);
-    CHECK_FALSE(link.on_traffic_success(start + 1s).is_up);
-    CHECK(link.on_traffic_success(start + 2s).happened == event::outage_ended);
 }
 
 TEST_CASE("a hint shortens a wait, up to a second after the last attempt", "[link]")
