@@ -1,6 +1,7 @@
 #include "base/file.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -55,26 +56,37 @@ result<bytes> read_file(const std::filesystem::path& path, std::size_t limit_byt
     return out;
 }
 
+namespace {
+
+result<void> write_all(int file, bytes_view data)
+{
+    while (!data.empty()) {
+        const auto put = ::write(file, data.data(), data.size());
+        if (put < 0)
+            return last_error();
+        data = data.subspan(static_cast<std::size_t>(put));
+    }
+    if (::fsync(file) != 0)
+        return last_error();
+    return {};
+}
+
+} // namespace
+
 result<void> write_file(const std::filesystem::path& path, bytes_view data)
 {
-    auto temporary = path;
-    temporary += ".new";
-    {
-        const descriptor file{
-            ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-        if (file.get() < 0)
-            return last_error();
-        while (!data.empty()) {
-            const auto put = ::write(file.get(), data.data(), data.size());
-            if (put < 0)
-                return last_error();
-            data = data.subspan(static_cast<std::size_t>(put));
-        }
-        if (::fsync(file.get()) != 0)
-            return last_error();
-    }
-    if (::rename(temporary.c_str(), path.c_str()) != 0)
+    // A name that nobody can have put there before us: exclusive, mode 0600.
+    auto temporary = path.string() + ".XXXXXX";
+    const descriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};
+    if (file.get() < 0)
         return last_error();
+    auto written = write_all(file.get(), data);
+    if (written && ::rename(temporary.c_str(), path.c_str()) != 0)
+        written = last_error();
+    if (!written) {
+        ::unlink(temporary.c_str());
+        return written;
+    }
     const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
     const descriptor folder{::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (folder.get() < 0 || ::fsync(folder.get()) != 0)
