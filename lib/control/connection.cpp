@@ -3,6 +3,9 @@
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
+#include <cstring>
+#include <memory>
+
 namespace titip::control {
 
 namespace {
@@ -10,14 +13,16 @@ namespace {
 constexpr std::string_view api_version = "1";
 constexpr std::size_t most_request_bytes = 64u << 10;
 constexpr std::size_t most_skipped_bytes = 64u << 10; // see http::server_connection
+constexpr http::server_limits for_users{.idle = 5min, .no_progress = 1min};
+/// Who has no role gets his refusal and goes.
+constexpr http::server_limits for_strangers{.idle = 2s, .no_progress = 2s};
 
 } // namespace
 
 server::connection::connection(server& owner, std::unique_ptr<http::stream> transport,
-                               http::credentials peer)
-    : owner_(owner),
-      http_(std::move(transport), http::server_limits{.idle = 5min, .no_progress = 1min}),
-      peer_(std::move(peer))
+                               http::credentials peer, bool is_stranger)
+    : owner_(owner), http_(std::move(transport), is_stranger ? for_strangers : for_users),
+      peer_(std::move(peer)), is_stranger_(is_stranger)
 {
 }
 
@@ -53,7 +58,7 @@ asio::awaitable<void> server::connection::run()
             out = co_await route(*request, *target);
         }
         out.fields.add("Titip-Version", std::string{api_version});
-        out.keep_alive = request->keep_alive && is_skippable(*request);
+        out.keep_alive = request->keep_alive && is_skippable(*request) && !is_stranger_;
         out.is_head = request->method == "HEAD";
         const bool ends = !out.keep_alive;
         const auto written = co_await http_.write(std::move(out));
@@ -61,16 +66,6 @@ asio::awaitable<void> server::connection::run()
             break;
     }
     co_await http_.transport().shutdown();
-    // What the peer still sends of a body that was refused must not turn the answer into a reset.
-    bytes sink(64u << 10);
-    http_.transport().set_no_progress_limit(2s);
-    constexpr std::size_t most_bytes = 32u << 20;
-    for (std::size_t skipped = 0; skipped < most_bytes;) {
-        const auto got = co_await http_.transport().read_some(sink);
-        if (!got)
-            break;
-        skipped += *got;
-    }
 }
 
 bool server::connection::is_skippable(const http::request& request) const
@@ -82,14 +77,15 @@ bool server::connection::is_skippable(const http::request& request) const
 asio::awaitable<result<bytes>> server::connection::read_body(const http::request& request,
                                                              std::size_t limit_bytes)
 {
+    if (request.content_length && *request.content_length > limit_bytes)
+        co_return http::errc::body_too_large;
+    constexpr std::size_t piece = 256u << 10;
+    // What ends early may be part of a record, and so may what a growing buffer leaves behind.
+    const auto cleanse = [](bytes* all) { ::explicit_bzero(all->data(), all->capacity()); };
     bytes out;
-    if (request.content_length) {
-        if (*request.content_length > limit_bytes)
-            co_return http::errc::body_too_large;
-        out.reserve(*request.content_length);
-    }
+    out.reserve(request.content_length.value_or(limit_bytes + piece));
+    std::unique_ptr<bytes, decltype(cleanse)> partial{&out, cleanse};
     for (;;) {
-        constexpr std::size_t piece = 256u << 10;
         const auto filled = out.size();
         const auto want = request.content_length
                               ? std::min<std::size_t>(piece, *request.content_length - filled)
@@ -107,6 +103,7 @@ asio::awaitable<result<bytes>> server::connection::read_body(const http::request
             co_return http::errc::body_too_large;
     }
     body_is_read_ = true;
+    partial.release();
     co_return out;
 }
 

@@ -8,7 +8,8 @@ namespace titip::control {
 /// One connection of a local program. Private to this room.
 class server::connection {
 public:
-    connection(server& owner, std::unique_ptr<http::stream> transport, http::credentials peer);
+    connection(server& owner, std::unique_ptr<http::stream> transport, http::credentials peer,
+               bool is_stranger);
 
     asio::awaitable<void> run();
 
@@ -36,6 +37,7 @@ private:
     server& owner_;
     http::server_connection http_;
     http::credentials peer_;
+    bool is_stranger_;    ///< has none of the roles
     std::string station_; ///< ?station= of the present request
     bool body_is_read_ = false;
 };

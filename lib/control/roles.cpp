@@ -53,6 +53,12 @@ bool roles::has(const http::credentials& who, role wanted) const noexcept
     return group.id && std::ranges::find(who.groups, *group.id) != who.groups.end();
 }
 
+bool roles::has_any(const http::credentials& who) const noexcept
+{
+    return has(who, role::submit) || has(who, role::read) || has(who, role::operate) ||
+           has(who, role::consume);
+}
+
 const std::string& roles::group_of(role wanted) const noexcept
 {
     return of(wanted).name;

@@ -27,6 +27,7 @@ public:
     explicit roles(const role_groups& groups);
 
     bool has(const http::credentials& who, role wanted) const noexcept;
+    bool has_any(const http::credentials& who) const noexcept;
     /// For the sentence of a refusal: the group that one would have to be in.
     const std::string& group_of(role wanted) const noexcept;
 

@@ -18,8 +18,17 @@ asio::awaitable<void> server::serve(std::unique_ptr<http::stream> transport)
         transport->close();
         co_return;
     }
-    connection one{*this, std::move(transport), *peer};
+    // Anybody may connect, and places are few.
+    constexpr std::size_t most_strangers = 8;
+    const bool is_stranger = !roles_.has_any(*peer);
+    if (is_stranger && strangers_ >= most_strangers) {
+        transport->close();
+        co_return;
+    }
+    strangers_ += is_stranger ? 1 : 0;
+    connection one{*this, std::move(transport), *peer, is_stranger};
     co_await one.run();
+    strangers_ -= is_stranger ? 1 : 0;
 }
 
 } // namespace titip::control

@@ -51,6 +51,7 @@ private:
     bell news_;
     std::size_t body_bytes_ = 0; ///< of submissions in memory, over all connections
     bell body_freed_;
+    std::size_t strangers_ = 0; ///< connections of users without any role
     bool is_stopping_ = false;
 };
 
