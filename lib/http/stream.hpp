@@ -36,6 +36,9 @@ public:
     /// meanwhile: an answer may take as long as its request takes to go out. No limit until set.
     virtual void set_no_progress_limit(milliseconds limit) = 0;
 
+    /// Reads end with eof once they have given what is here already; writes go on.
+    virtual void end_reading() noexcept = 0;
+
     /// Says goodbye (TLS close_notify, FIN), waits for the peer's no longer than a second, so that
     /// it can read our last answer, and closes. No read or write may be under way.
     virtual asio::awaitable<void> shutdown() = 0;

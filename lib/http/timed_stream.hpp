@@ -12,6 +12,8 @@
 #include <cassert>
 #include <utility>
 
+#include <sys/socket.h>
+
 namespace titip::http {
 
 /// What the kinds of stream have in common. `Next` is a socket, or TLS over one.
@@ -57,6 +59,8 @@ public:
         reading_.extend(limit);
         writing_.extend(limit);
     }
+
+    void end_reading() noexcept override { ::shutdown(native_handle(), SHUT_RD); }
 
     void close() noexcept override
     {

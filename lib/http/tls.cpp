@@ -8,6 +8,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <list>
+
 #include <netinet/tcp.h>
 
 namespace titip::http {
@@ -116,14 +118,46 @@ void set_options(tcp::socket& socket, const tcp_options& options) noexcept
 
 namespace {
 
+/// Connections whose peer has not shown a certificate yet. They must not use up the places of those
+/// who have one, so a newer one displaces the oldest: on a satellite link a handshake takes seconds,
+/// and a short limit would shut out the honest.
+class newcomers {
+public:
+    class place {
+    public:
+        place(std::shared_ptr<newcomers> among, stream& who) : among_(std::move(among))
+        {
+            auto& all = among_->all_;
+            if (all.size() >= most)
+                all.front()->close();
+            mine_ = all.insert(all.end(), &who);
+        }
+        place(const place&) = delete;
+        ~place() { among_->all_.erase(mine_); }
+
+    private:
+        static constexpr std::size_t most = 128;
+        std::shared_ptr<newcomers> among_;
+        std::list<stream*>::iterator mine_;
+    };
+
+private:
+    std::list<stream*> all_; ///< oldest first
+};
+
+asio::awaitable<error_code> shake_hands(tls_stream& with, std::shared_ptr<newcomers> others)
+{
+    const newcomers::place mine{std::move(others), with};
+    co_return co_await with.handshake(asio::ssl::stream_base::server, handshake_limit);
+}
+
 /// One connection, from its handshake to its end.
 asio::awaitable<void> serve(tcp::socket socket, std::shared_ptr<tls_context> context,
-                            std::shared_ptr<const taker> take)
+                            std::shared_ptr<newcomers> others, std::shared_ptr<const taker> take)
 {
     set_options(socket, accepted_options);
     auto secured = std::make_unique<tls_stream>(std::move(socket), std::move(context));
-    const auto failed =
-        co_await secured->handshake(asio::ssl::stream_base::server, handshake_limit);
+    const auto failed = co_await shake_hands(*secured, std::move(others));
     if (failed)
         co_await secured->shutdown(); // the alert that tells them why must not meet a reset
     else
@@ -155,11 +189,12 @@ private:
         auto [ec, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (ec)
             co_return ec;
-        co_return serve(std::move(socket), context_, std::move(take));
+        co_return serve(std::move(socket), context_, newcomers_, std::move(take));
     }
 
     tcp::acceptor acceptor_;
     std::shared_ptr<tls_context> context_;
+    std::shared_ptr<newcomers> newcomers_ = std::make_shared<newcomers>();
 };
 
 result<tcp::endpoint> parse_endpoint(std::string_view address)

@@ -52,6 +52,8 @@ http::response refused(const error_code& why)
                              "the two sealings have different digests");
     if (why == vault::errc::unknown)
         return http::problem(404, "no such upload here");
+    if (why == vault::errc::rotten) // of this one record, so nothing that a wait would mend
+        return http::problem(422, "the copy of this record here is damaged", why.message());
     if (why == vault::errc::already_complete)
         return http::problem(403, "a complete record cannot be given up");
     return http::problem(500, "the store failed", why.message());

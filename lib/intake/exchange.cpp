@@ -18,7 +18,10 @@ namespace {
 
 constexpr std::string_view tus_version = "1.0.0";
 constexpr std::string_view upload_type = "application/offset+octet-stream";
-constexpr std::size_t most_reconcile_bytes = 1u << 20;
+/// 1,000 kept ranges of 36 bytes, 64 heads of 60 and 64 ids of 18 take 42 kB.
+constexpr std::size_t most_reconcile_bytes = 128u << 10;
+constexpr int most_heads = static_cast<int>(vault::most_heads);
+constexpr int most_kept = static_cast<int>(vault::most_kept);
 
 std::string text(bytes_view data)
 {
@@ -115,23 +118,33 @@ unsigned status_of(accept::refusal::kind what)
 
 server::exchange::exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer)
     : owner_(owner), connection_(std::move(transport), owner.opts_.limits), peer_(std::move(peer)),
-      changed_(owner.on_)
+      changed_(owner.on_), mine_(owner.live_.insert(owner.live_.end(), this))
 {
+}
+
+server::exchange::~exchange()
+{
+    owner_.live_.erase(mine_);
 }
 
 asio::awaitable<void> server::exchange::run()
 {
-    // When the node stops, our transport is closed and each wait ends with an error: what has come
-    // of an upload is still committed. Being thrown out of it would lose that.
+    // When the node stops, end_reading() ends each wait for the peer: what has come of an upload is
+    // still committed. Being thrown out of it would lose that.
     co_await asio::this_coro::throw_if_cancelled(false);
     auto reader = read_requests();
-    asio::co_spawn(owner_.on_, std::move(reader), [this](std::exception_ptr) {
+    asio::co_spawn(owner_.on_, std::move(reader), [this](const std::exception_ptr& thrown) {
+        note_end(thrown);
         is_done_reading_ = true;
         is_gone_ = is_gone_ || is_broken_;
         changed_.ring();
         owner_.news_.ring();
     });
-    co_await write_answers();
+    try {
+        co_await write_answers();
+    } catch (...) {
+        note_end(std::current_exception());
+    }
     if (is_broken_) {
         is_gone_ = true;
         owner_.news_.ring();
@@ -140,31 +153,28 @@ asio::awaitable<void> server::exchange::run()
     while (!is_done_reading_ || beside_ > 0)
         co_await changed_.wait();
     if (!is_broken_)
-        co_await linger();
+        co_await connection_.transport().shutdown();
     connection_.transport().close();
 }
 
-asio::awaitable<void> server::exchange::linger()
+void server::exchange::note_end(const std::exception_ptr& thrown)
 {
-    // Closing over unread bytes sends a reset, which can take the last answer with it.
-    constexpr std::size_t most_bytes = 16u << 20;
-    connection_.transport().set_no_progress_limit(2s);
-    co_await connection_.transport().shutdown();
-    bytes sink(64u << 10);
-    for (std::size_t skipped = 0; skipped < most_bytes;) {
-        const auto got = co_await connection_.transport().read_some(sink);
-        if (!got)
-            break;
-        skipped += *got;
+    if (!thrown)
+        return;
+    is_broken_ = true;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const std::exception& e) {
+        log::error("exchange-failed peer={} why=\"{}\"", peer_.name, e.what());
     }
 }
 
 asio::awaitable<void> server::exchange::read_requests()
 {
     for (;;) {
-        while (slots_.size() >= owner_.opts_.most_unanswered && !is_broken_)
+        while (slots_.size() >= owner_.opts_.most_unanswered && !is_broken_ && !is_closing_)
             co_await changed_.wait();
-        if (is_broken_)
+        if (is_broken_ || is_closing_ || owner_.is_stopping_)
             co_return;
         auto request = co_await connection_.read_request();
         if (!request) {
@@ -178,8 +188,9 @@ asio::awaitable<void> server::exchange::read_requests()
             answer(into, closing(http::problem(status, request.error().message())));
             co_return;
         }
+        const bool is_last = !request->keep_alive;
         const bool goes_on = co_await handle(std::move(*request));
-        if (!goes_on)
+        if (!goes_on || is_last)
             co_return;
     }
 }
@@ -194,8 +205,9 @@ asio::awaitable<void> server::exchange::write_answers()
         }
         auto front = slots_.front();
         front->answer->is_head = front->is_head;
-        const bool closes = !front->answer->keep_alive;
         auto out = std::move(*front->answer);
+        out.keep_alive = out.keep_alive && !front->is_last;
+        const bool closes = !out.keep_alive;
         const auto written = co_await connection_.write(std::move(out));
         slots_.pop_front();
         changed_.ring();
@@ -203,8 +215,12 @@ asio::awaitable<void> server::exchange::write_answers()
             is_broken_ = true;
             co_return;
         }
-        if (closes)
+        if (closes) {
+            is_closing_ = true;
+            // Who reads meanwhile may finish, but waits for nobody.
+            connection_.transport().set_no_progress_limit(2s);
             co_return;
+        }
     }
 }
 
@@ -220,6 +236,7 @@ asio::awaitable<bool> server::exchange::handle(http::request request)
 {
     auto into = std::make_shared<slot>();
     into->is_head = request.method == "HEAD";
+    into->is_last = !request.keep_alive;
     slots_.push_back(into);
     const auto target = http::parse_target(request.target);
     const auto is = [&target](std::size_t at, std::string_view word) {
@@ -298,7 +315,7 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
         co_return refuse(400, "Upload-Length differs from the manifest's size", {});
 
     const auto which = what->key();
-    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    auto claim = co_await owner_.uploads_.take_over(which, connection_.transport());
     const auto standing = co_await owner_.vault_.find(which);
     if (!standing)
         co_return answer(into, closing(refused(standing.error())));
@@ -314,7 +331,8 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
     }
     if (!owner_.vault_.has_room())
         co_return answer(into, closing(refused(vault::errc::full)));
-    co_return co_await take_body(into, std::move(request), std::move(*what), 0, true);
+    co_return co_await take_body(into, std::move(claim), std::move(request), std::move(*what), 0,
+                                 true);
 }
 
 asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request request,
@@ -328,7 +346,7 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
     if (!offset || !request.content_length)
         co_return answer(into,
                          closing(http::problem(400, "Upload-Offset or Content-Length is missing")));
-    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    auto claim = co_await owner_.uploads_.take_over(which, connection_.transport());
     const auto standing = co_await owner_.vault_.find(which);
     if (!standing || !*standing)
         co_return answer(into,
@@ -339,7 +357,7 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
         out.keep_alive = *request.content_length == 0;
         co_return answer(into, std::move(out));
     }
-    if (known.offset != *offset || *offset + *request.content_length > known.size_bytes) {
+    if (known.offset != *offset || *request.content_length > known.size_bytes - known.offset) {
         auto out = http::problem(409, "the upload goes on from another offset");
         out.fields.add("Upload-Offset", std::to_string(known.offset));
         co_return answer(into, closing(std::move(out)));
@@ -348,15 +366,16 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
     if (!what)
         co_return answer(
             into, closing(http::problem(status_of(what.error().what), what.error().sentence)));
-    co_return co_await take_body(into, std::move(request), std::move(*what), *offset, false);
+    co_return co_await take_body(into, std::move(claim), std::move(request), std::move(*what),
+                                 *offset, false);
 }
 
-asio::awaitable<bool> server::exchange::take_body(slot_ptr into, http::request request,
-                                                  vault::offer what, std::uint64_t offset,
-                                                  bool is_new)
+asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
+                                                  std::shared_ptr<uploads::claim> claim,
+                                                  http::request request, vault::offer what,
+                                                  std::uint64_t offset, bool is_new)
 {
     const auto which = what.key();
-    auto claim = std::make_shared<uploads::claim>(owner_.uploads_, which, connection_.transport());
     if (*request.content_length == 0) {
         if (is_new) {
             const auto kept = co_await owner_.vault_.keep(what, 0, bytes{});
@@ -372,11 +391,16 @@ asio::awaitable<bool> server::exchange::take_body(slot_ptr into, http::request r
         co_return answer(
             into, closing(http::problem(460, "the bytes do not have the manifest's digest")));
     }
+    if (came.failed == vault::errc::rotten) { // what came before is damaged: it begins again
+        co_await owner_.vault_.discard(which);
+        co_return answer(into, closing(http::problem(460, "the bytes kept so far are damaged")));
+    }
     if (!came.is_whole && came.failed) {
         if (came.failed.category() == error_code{vault::errc::full}.category())
             co_return answer(into, closing(refused(came.failed)));
-        is_broken_ = true;
-        changed_.ring();
+        // It gets no answer: what became of it is unknown there. The answers before it may arrive.
+        slots_.pop_back();
+        is_gone_ = true;
         co_return false;
     }
     if (!came.is_whole)
@@ -407,7 +431,7 @@ asio::awaitable<void> server::exchange::complete(slot_ptr into,
 
 asio::awaitable<bool> server::exchange::head(slot_ptr into, vault::key which)
 {
-    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    co_await owner_.uploads_.settle(which, connection_.transport());
     const auto standing = co_await owner_.vault_.find(which);
     if (!standing || !*standing)
         co_return answer(into, refused(standing ? vault::errc::unknown : standing.error()));
@@ -421,7 +445,7 @@ asio::awaitable<bool> server::exchange::head(slot_ptr into, vault::key which)
 
 asio::awaitable<bool> server::exchange::remove(slot_ptr into, vault::key which)
 {
-    co_await owner_.uploads_.take_over(which, &connection_.transport());
+    const auto claim = co_await owner_.uploads_.take_over(which, connection_.transport());
     const auto gone = co_await owner_.vault_.discard(which);
     if (!gone)
         co_return answer(into, refused(gone.error()));
@@ -468,7 +492,8 @@ asio::awaitable<void> server::exchange::tell_news(slot_ptr into, std::uint64_t k
 void server::exchange::run_beside(asio::awaitable<void> work)
 {
     ++beside_;
-    asio::co_spawn(owner_.on_, std::move(work), [this](std::exception_ptr) {
+    asio::co_spawn(owner_.on_, std::move(work), [this](const std::exception_ptr& thrown) {
+        note_end(thrown);
         --beside_;
         changed_.ring();
     });
@@ -479,12 +504,15 @@ asio::awaitable<result<bytes>> server::exchange::read_whole(const http::request&
 {
     if (!request.content_length || *request.content_length > limit_bytes)
         co_return http::errc::body_too_large;
-    bytes out(*request.content_length);
-    for (std::size_t filled = 0; filled < out.size();) {
-        const auto got = co_await connection_.read_body(std::span{out}.subspan(filled));
+    constexpr std::size_t piece_bytes = 16u << 10; // grows as bytes come, not as announced
+    bytes out;
+    for (std::size_t filled = 0; filled < *request.content_length; filled = out.size()) {
+        out.resize(std::min<std::size_t>(filled + piece_bytes, *request.content_length));
+        const auto into_rest = std::span{out}.subspan(filled);
+        const auto got = co_await connection_.read_body(into_rest);
         if (!got || *got == 0)
             co_return got ? error_code{http::errc::bad_message} : got.error();
-        filled += *got;
+        out.resize(filled + *got);
     }
     co_return out;
 }
@@ -498,10 +526,13 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
     v1::ReconcileRequest asked;
     if (!body || !asked.ParseFromArray(body->data(), static_cast<int>(body->size())))
         co_return answer(into, closing(http::problem(400, "the body is not a ReconcileRequest")));
+    if (asked.heads_size() > most_heads || asked.kept_size() > most_kept)
+        co_return answer(into,
+                         closing(http::problem(400, "the body names too many heads or ranges")));
     auto question = to_question(asked);
     for (const auto& id : question.unsettled) {
         const vault::key which{peer_.name, id};
-        co_await owner_.uploads_.take_over(which, &connection_.transport());
+        co_await owner_.uploads_.settle(which, connection_.transport());
     }
     const auto told = co_await owner_.vault_.reconcile(peer_.name, std::move(question));
     if (!told)

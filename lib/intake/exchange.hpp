@@ -11,14 +11,23 @@ namespace titip::intake {
 class server::exchange {
 public:
     exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer);
+    exchange(const exchange&) = delete;
+    ~exchange();
 
     asio::awaitable<void> run();
+
+    const std::string& peer_name() const noexcept { return peer_.name; }
+    /// The node stops: what has come is committed, what is known is answered, then it ends.
+    void end_reading() { connection_.transport().end_reading(); }
+    /// Makes room for a newer connection of the same peer.
+    void close() { connection_.transport().close(); }
 
 private:
     /// A place in the order of answers; filled when its answer is known.
     struct slot {
         std::optional<http::response> answer;
         bool is_head = false;
+        bool is_last = false; ///< the peer sends no request after it
     };
     using slot_ptr = std::shared_ptr<slot>;
 
@@ -33,8 +42,9 @@ private:
     asio::awaitable<bool> append(slot_ptr into, http::request request, vault::key which);
     asio::awaitable<bool> head(slot_ptr into, vault::key which);
     asio::awaitable<bool> remove(slot_ptr into, vault::key which);
-    asio::awaitable<bool> take_body(slot_ptr into, http::request request, vault::offer what,
-                                    std::uint64_t offset, bool is_new);
+    asio::awaitable<bool> take_body(slot_ptr into, std::shared_ptr<uploads::claim> claim,
+                                    http::request request, vault::offer what, std::uint64_t offset,
+                                    bool is_new);
     asio::awaitable<void> complete(slot_ptr into, std::shared_ptr<uploads::claim> claim,
                                    vault::offer what, arrival came, bool is_new);
     asio::awaitable<bool> describe(slot_ptr into, http::target target);
@@ -44,17 +54,20 @@ private:
     asio::awaitable<result<bytes>> read_whole(const http::request& request,
                                               std::size_t limit_bytes);
     http::response description() const;
-    asio::awaitable<void> linger();
+    /// For what must not throw: the connection ends, and with it whoever waits for its answers.
+    void note_end(const std::exception_ptr& thrown);
 
     server& owner_;
     http::server_connection connection_;
     trust::peer peer_;
     std::deque<slot_ptr> slots_;
     bell changed_;
-    std::size_t beside_ = 0; ///< commits and long polls whose answers are to come
+    std::list<exchange*>::iterator mine_; ///< among the server's
+    std::size_t beside_ = 0;              ///< commits and long polls whose answers are to come
     bool is_done_reading_ = false;
-    bool is_gone_ = false;   ///< the peer sends no more; answers may still reach it
-    bool is_broken_ = false; ///< no answer can be written
+    bool is_gone_ = false;    ///< the peer sends no more; answers may still reach it
+    bool is_broken_ = false;  ///< no answer can be written
+    bool is_closing_ = false; ///< the last answer has been written
 };
 
 } // namespace titip::intake

@@ -8,6 +8,7 @@
 #include "intake/uploads.hpp"
 #include "vault/vault.hpp"
 
+#include <list>
 #include <memory>
 #include <string>
 
@@ -22,6 +23,9 @@ struct self_description {
 struct options {
     std::size_t memory_bytes = 24u << 20; ///< of bodies, over all connections
     std::size_t most_unanswered = 8;      ///< requests of one connection
+    /// Connections of one peer. A station has at most 16 and its probe's; one more displaces the
+    /// oldest, which may be dead without our knowing.
+    std::size_t most_per_peer = 32;
     milliseconds long_poll = 5min;
     /// Peers are authenticated before a byte of HTTP; a long poll must fit into the idle limit.
     http::server_limits limits{.idle = 6min};
@@ -40,15 +44,13 @@ public:
 
     /// Something new for those who wait at /v1/node.
     void ring() { news_.ring(); }
-    /// Answers 503 to new work from now on: the node stops.
-    void stop_accepting()
-    {
-        is_stopping_ = true;
-        news_.ring();
-    }
+    /// The node stops: answers 503 to new work from now on,
+    /// and ends the connections, each after what has come on it was committed and answered.
+    void stop_accepting();
 
 private:
     class exchange;
+    void make_room_for(const trust::peer& newcomer);
     asio::any_io_executor on_;
     vault::vault& vault_;
     accept::gate& gate_;
@@ -57,6 +59,7 @@ private:
     memory_budget budget_;
     uploads uploads_;
     bell news_;
+    std::list<exchange*> live_; ///< oldest first
     bool is_stopping_ = false;
 };
 

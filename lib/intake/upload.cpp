@@ -8,24 +8,6 @@ namespace {
 
 constexpr auto commit_every = 5s;
 constexpr std::size_t piece_bytes = 64u << 10;
-constexpr std::size_t reread_bytes = 256u << 10;
-
-/// The hash so far of an upload that goes on: its prefix is read again, with its checksums.
-asio::awaitable<result<void>> hash_prefix(vault::vault& from, vault::key which,
-                                          std::uint64_t offset, hasher& hash)
-{
-    for (std::uint64_t at = 0; at < offset;) {
-        const auto piece =
-            co_await from.read(which, at, std::min<std::uint64_t>(reread_bytes, offset - at));
-        if (!piece)
-            co_return piece.error();
-        if (piece->empty())
-            co_return vault::errc::wrong_offset;
-        hash.update(*piece);
-        at += piece->size();
-    }
-    co_return result<void>{};
-}
 
 } // namespace
 
@@ -34,12 +16,13 @@ asio::awaitable<arrival> receive(vault::vault& into, vault::offer what, std::uin
                                  memory_budget& budget)
 {
     arrival out{.offset = offset, .rest = {}, .memory = memory_budget::share{budget}};
-    hasher hash;
-    const auto prefix = co_await hash_prefix(into, what.key(), offset, hash);
+    const auto which = what.key();
+    auto prefix = co_await into.hash(which, offset);
     if (!prefix) {
         out.failed = prefix.error();
         co_return out;
     }
+    hasher& hash = *prefix;
 
     // Reserved, not filled: pages are touched as bytes come, so a slow peer costs what it has sent.
     out.rest.reserve(body_bytes);

@@ -7,7 +7,7 @@ namespace titip::intake {
 uploads::claim::claim(uploads& all, vault::key which, http::stream& by)
     : all_(all), which_(std::move(which))
 {
-    [[maybe_unused]] const bool is_free = all_.active_.emplace(which_, &by).second;
+    const bool is_free = all_.active_.emplace(which_, &by).second;
     assert(is_free);
 }
 
@@ -17,10 +17,17 @@ uploads::claim::~claim()
     all_.changed_.ring();
 }
 
-asio::awaitable<void> uploads::take_over(vault::key which, http::stream* self)
+asio::awaitable<std::shared_ptr<uploads::claim>> uploads::take_over(vault::key which,
+                                                                    http::stream& by)
+{
+    co_await settle(which, by);
+    co_return std::shared_ptr<claim>{new claim{*this, std::move(which), by}};
+}
+
+asio::awaitable<void> uploads::settle(vault::key which, http::stream& by)
 {
     for (auto held = active_.find(which); held != active_.end(); held = active_.find(which)) {
-        if (held->second != self)
+        if (held->second != &by)
             held->second->close();
         co_await changed_.wait();
     }

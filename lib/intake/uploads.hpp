@@ -5,6 +5,7 @@
 #include "vault/vault.hpp"
 
 #include <map>
+#include <memory>
 
 namespace titip::intake {
 
@@ -18,18 +19,23 @@ public:
     /// While one lives, the upload belongs to its connection.
     class claim {
     public:
-        claim(uploads& all, vault::key which, http::stream& by);
         claim(const claim&) = delete;
         ~claim();
 
     private:
+        friend uploads;
+        claim(uploads& all, vault::key which, http::stream& by);
         uploads& all_;
         vault::key which_;
     };
 
-    /// Ends another connection's hold on this upload and comes back when nobody has it. One that
-    /// `self` itself began is only waited for.
-    asio::awaitable<void> take_over(vault::key which, http::stream* self);
+    /// Ends another connection's hold on this upload, waits until nobody has it, and takes it in
+    /// the same step, so that of two that wait only one gets it. One that `by` itself began is only
+    /// waited for.
+    asio::awaitable<std::shared_ptr<claim>> take_over(vault::key which, http::stream& by);
+
+    /// The same without taking it: for who only wants to know how far it has come.
+    asio::awaitable<void> settle(vault::key which, http::stream& by);
 
 private:
     std::map<vault::key, http::stream*> active_;

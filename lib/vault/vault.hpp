@@ -90,6 +90,8 @@ struct question {
     std::vector<record_id> unsettled; ///< at most most_unsettled
 };
 inline constexpr std::size_t most_unsettled = 64;
+inline constexpr std::size_t most_heads = 64;
+inline constexpr std::size_t most_kept = 1000;
 inline constexpr std::size_t most_verdicts = 256; ///< in one answer: 256 of 750 bytes are 190 kB
 
 struct answer {

@@ -251,6 +251,15 @@ class Node:
         raise AssertionError("no RssAnon")
 
 
+@contextlib.contextmanager
+def connected(world, name="station"):
+    """A TLS connection to the centre, with the certificate of `name`."""
+    with socket.create_connection(("127.0.0.1", world.port)) as raw:
+        with world.client_context(name).wrap_socket(raw, server_hostname="localhost") as secure:
+            secure.settimeout(20)
+            yield secure
+
+
 def exchange(stream, method, target, body=b"", headers=(), content_length=None):
     """Writes one HTTP/1.1 request and reads its answer: (status, headers, body)."""
     head = f"{method} {target} HTTP/1.1\r\nHost: test\r\n"

@@ -12,7 +12,7 @@ import time
 import uuid
 
 import harness
-from harness import BIN, STATION, CuttingProxy, Server, World, exchange, read_answer, run, until
+from harness import BIN, STATION, CuttingProxy, Server, World, connected, exchange, read_answer, run, until
 
 
 def test_a_body_that_was_cut_goes_on_from_where_the_centre_has_it():
@@ -253,14 +253,6 @@ def test_a_full_disk_refuses_new_records_and_harms_nothing():
             for node in world.nodes:
                 node.stop()
             run("umount", disk)
-
-
-@contextlib.contextmanager
-def connected(world, name="station"):
-    with socket.create_connection(("127.0.0.1", world.port)) as raw:
-        with world.client_context(name).wrap_socket(raw, server_hostname="localhost") as secure:
-            secure.settimeout(20)
-            yield secure
 
 
 def manifest_and_envelope(world, station, record):
