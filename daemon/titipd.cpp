@@ -32,18 +32,22 @@ int main(int argc, char** argv)
         return 1;
     }
     const auto warnings = titip::node::check_machine(*config, file);
+    if (!warnings) {
+        fmt::print(stderr, "titipd: {}\n", warnings.error().sentence);
+        return 1;
+    }
     if (check_only) {
         const auto materials = titip::node::load_materials(*config);
         if (!materials) {
             fmt::print(stderr, "titipd: {}\n", materials.error().sentence);
             return 1;
         }
-        for (const auto& each : warnings)
+        for (const auto& each : *warnings)
             fmt::print(stderr, "titipd: warning: {}\n", each);
         fmt::print("{}: good\n", file);
         return 0;
     }
-    for (const auto& each : warnings)
+    for (const auto& each : *warnings)
         titip::log::warn("configuration {}", each);
     return titip::node::run_service(*std::move(config));
 }

@@ -215,6 +215,7 @@ def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
             (good.replace(f"{world.path}/station.key", f"{world.path}/centre.key"), "station.pem", "[identity]"),
             (good.replace(harness.STATION, "another-name"), "another-name", "[node] name"),
             (good + "\n[listen\n", "line", "titip"),
+            (good.replace(f'"{world.path}/station"', f'"{world.path}/none/deep"'), "[node] state", "correct the path"),
             (good.split("[upstream]")[0], "[seal]", "[upstream] url"),
             *((good + f'\n[listen]\naddress = "{address}"\n', "[listen] address", "ADDRESS:PORT")
               for address in ("8443", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536")),

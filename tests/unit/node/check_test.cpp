@@ -36,7 +36,21 @@ public:
     machine(const machine&) = delete;
     ~machine() { std::filesystem::remove_all(folder); }
 
-    std::vector<std::string> warnings() const { return check_machine(said, "titip.toml"); }
+    std::vector<std::string> warnings() const
+    {
+        const auto found = check_machine(said, "titip.toml");
+        INFO((found ? std::string{} : found.error().sentence));
+        REQUIRE(found.has_value());
+        return *found;
+    }
+
+    std::string error() const
+    {
+        const auto found = check_machine(said, "titip.toml");
+        REQUIRE_FALSE(found.has_value());
+        CHECK_THAT(found.error().sentence, StartsWith("titip.toml: ") && !Contains("\n"));
+        return found.error().sentence;
+    }
 
     std::filesystem::path folder;
     config said;
@@ -61,5 +75,25 @@ TEST_CASE("a key that a group or everybody may read is a warning", "[node]")
                                 Contains("chmod 400"));
     }
     ::chmod(here.said.identity.key.c_str(), 0600);
+    CHECK(here.warnings().empty());
+}
+
+TEST_CASE("the state directory may be missing, the one above it not", "[node]")
+{
+    machine here;
+    for (const std::string there : {"state", "state/", "./state"}) {
+        here.said.state = here.folder / there;
+        CHECK(here.warnings().empty());
+    }
+    for (const std::string mistyped : {"sate/titip", "sate/titip/", "node.key/titip"}) {
+        CAPTURE(mistyped);
+        here.said.state = here.folder / mistyped;
+        CHECK_THAT(here.error(), Contains("[node] state") && Contains(here.said.state.string()) &&
+                                     Contains("no directory") && Contains("correct the path"));
+    }
+    CHECK_FALSE(std::filesystem::exists(here.folder / "sate"));
+    here.said.state = here.said.identity.key;
+    CHECK_THAT(here.error(), Contains("[node] state") && Contains("not a directory"));
+    here.said.state = "titip-state";
     CHECK(here.warnings().empty());
 }
