@@ -31,7 +31,9 @@ int main(int argc, char** argv)
         fmt::print(stderr, "titipd: {}\n", config.error().sentence);
         return 1;
     }
-    const auto warnings = titip::node::check_machine(*config, file);
+    using titip::node::occasion;
+    const auto warnings =
+        titip::node::check_machine(*config, file, check_only ? occasion::check : occasion::start);
     if (!warnings) {
         fmt::print(stderr, "titipd: {}\n", warnings.error().sentence);
         return 1;

@@ -137,7 +137,7 @@ def test_an_operator_can_hold_release_pause_and_resume():
 
 def test_a_verdict_of_the_centre_reaches_the_station_and_the_bytes_are_erased():
     with World() as world:
-        centre, station = world.centre().start(), world.station(keep="0 s").start()
+        centre, station = world.centre().start(), world.station(keep="1 ms").start()
         (record, file), (other, second) = world.records(2)
         station.submit(file)
         assert station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s").returncode == 0
@@ -216,6 +216,10 @@ def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
             (good.replace(harness.STATION, "another-name"), "another-name", "[node] name"),
             (good + "\n[listen\n", "line", "titip"),
             (good.replace(f'"{world.path}/station"', f'"{world.path}/none/deep"'), "[node] state", "correct the path"),
+            (good.replace("station.sock", "none/station.sock"), "[control] socket", "correct the path"),
+            (good.replace("escrow.pem", "station.key"), "station.key", "[seal] recipients"),
+            (good.replace("escrow.pem", "recipient.pem"), "same certificate", "[seal] recipients"),
+            (good + '\n[retention]\nkeep = "0 s"\n', "[retention] keep", "30 days"),
             (good.split("[upstream]")[0], "[seal]", "[upstream] url"),
             *((good + f'\n[listen]\naddress = "{address}"\n', "[listen] address", "ADDRESS:PORT")
               for address in ("8443", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536")),
@@ -227,11 +231,19 @@ def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
                 assert done.returncode == 1, (where, done)
                 message = done.stderr.decode()
                 assert message.count("\n") == 1 and where in message and advice in message, message
+                assert str(world.path) in message, message
             assert not (world.path / "station" / "data.mdb").exists()
         file.write_text(good)
-        assert run(BIN / "titipd", "--config", file, "--check").returncode == 0
+        done = run(BIN / "titipd", "--config", file, "--check")
+        assert done.returncode == 0 and not done.stderr, done
         done = run(BIN / "titipd", "--config", world.path / "nowhere.toml")
-        assert done.returncode == 1 and b"nowhere.toml" in done.stderr
+        assert done.returncode == 1 and b"nowhere.toml" in done.stderr and b"--config" in done.stderr, done
+        file.write_text(good.replace('operate = "', 'operate = "no-such-'))
+        (world.path / "station.key").chmod(0o644)
+        done = run(BIN / "titipd", "--config", file, "--check")
+        warnings = done.stderr.decode().splitlines()
+        assert done.returncode == 0 and len(warnings) == 2, done
+        assert "[identity] key" in warnings[0] and "[control] operate" in warnings[1], warnings
 
 
 def test_a_state_directory_has_one_daemon():
