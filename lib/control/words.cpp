@@ -105,7 +105,9 @@ void add_safety(lines& out, const object& status)
         return;
     }
     if (waiting.records == 0)
-        out.push_back("Nothing waits: every record that was taken here has been handed on.");
+        out.push_back(quarantined.records == 0
+                          ? "Nothing waits: every record that was taken here has been handed on."
+                          : "Nothing waits to be sent.");
     else
         out.push_back(
             fmt::format("{} ({}) safe on this machine, not yet at the centre. Nothing is lost; "
@@ -123,6 +125,7 @@ void add_next(lines& out, const object& status, wall_time now)
     if (link.empty())
         return;
     const auto waiting = amount_of(status, "waiting");
+    const auto held = std::min(number(status, "held"), waiting.records);
     const auto since = time_of(link, "since_ms");
     if (truth(status, "paused"))
         out.push_back("Sending is paused by an operator; it goes on with: titip resume");
@@ -132,18 +135,23 @@ void add_next(lines& out, const object& status, wall_time now)
             "itself.",
             to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
             in(time_of(link, "next_check_ms"), now)));
-    else if (waiting.records > 0) {
+    else if (waiting.records > held) {
         const auto rate = number(link, "goodput_bytes_per_s");
+        // How large the held ones are nobody counts: as the others.
+        const auto to_send = waiting.bytes / waiting.records * (waiting.records - held);
         out.push_back(rate == 0
                           ? std::string{"Connected; sending now."}
                           : fmt::format("Connected; sending now at {} a second, about {} to go.",
                                         show_size(rate),
-                                        show_duration(std::chrono::seconds{waiting.bytes / rate})));
+                                        show_duration(std::chrono::seconds{to_send / rate})));
     } else
         out.push_back(fmt::format("Connected since {}.", to_rfc3339(since)));
-    if (const auto held = number(status, "held"); held > 0)
-        out.push_back(fmt::format("{} held by an operator: titip release ID sends them",
-                                  count(held, "record")));
+    if (held == 0)
+        return;
+    const auto who = held > 1 && held == waiting.records ? fmt::format("All {} that wait are", held)
+                                                         : count(held, "record");
+    out.push_back(fmt::format("{} held by an operator: titip release ID sends {}", who,
+                              held == 1 ? "it" : "them"));
 }
 
 void add_alarms(lines& out, const object& status, wall_time now)
@@ -235,11 +243,33 @@ std::string where(const object& shown)
     return "Withdrawn: it will not be sent; its bytes are kept here.";
 }
 
+/// One for each reason of a quarantine (docs/operating.md has more room).
+std::string_view what_then(std::string_view reason)
+{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
+        {{"rotten",
+          "Next: titip retry ID, once. If it comes back here the disk is failing: replace it "
+          "and call the centre."},
+         {"refused", "Next: call the centre with this reason, then titip retry ID."},
+         {"too-large", "Next: call the centre; titip retry ID when it takes records of this size."},
+         {"conflict",
+          "Next: call the centre, which has another record under this id; do not retry."},
+         {"not-ours", "Next: get a certificate with this station's name, then titip retry ID."},
+         {"mismatch", "Next: something between here and the centre changes bytes: titip retry ID "
+                      "later, or over another network."},
+         {"open-failed",
+          "Next: nothing here. The centre has it, and the centre decides; it cannot be "
+          "sent again."}}};
+    const auto found =
+        std::ranges::find(known, reason, &std::pair<std::string_view, std::string_view>::first);
+    return found == known.end() ? "Next: call the centre with this reason." : found->second;
+}
+
 std::string what_next(const object& shown, wall_time now)
 {
     const auto state = text(shown, "state");
     if (state == "quarantined")
-        return "Next: titip retry ID tries it again.";
+        return std::string{what_then(text(shown, "reason"))};
     if (state != "waiting")
         return {};
     if (truth(shown, "held"))
