@@ -1,3 +1,4 @@
+#include "base/name.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>
@@ -20,8 +21,15 @@ int main(int argc, char** argv)
     app.add_option("--socket", socket, "the daemon's local socket (or TITIP_SOCKET)")
         ->capture_default_str();
     app.add_flag("--json", json, "answers as JSON");
+    const CLI::Validator is_station{
+        [](const std::string& name) {
+            return titip::is_node_name(name) ? std::string{}
+                                             : "a station's name is 1 to 63 of a-z, 0-9 and '-'";
+        },
+        "NAME"};
     app.add_option("--station", station,
-                   "whose record is meant, where two stations chose the same id");
+                   "whose record is meant, where two stations chose the same id")
+        ->check(is_station);
 
     std::string id;
     std::vector<std::string> files;

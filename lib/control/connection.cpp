@@ -283,8 +283,7 @@ asio::awaitable<result<journal::record_view, http::response>> server::connection
     if (found->empty())
         co_return http::problem(404, "no such record here");
     if (found->size() > 1)
-        co_return http::problem(409, "several stations have a record of this id",
-                                "name one: ?station=NAME");
+        co_return ambiguous(*found);
     co_return std::move(found->front());
 }
 

@@ -36,6 +36,16 @@ bool truth(const object& from, std::string_view key)
     return value && value->is_bool() && value->get_bool();
 }
 
+std::vector<std::string_view> names(const object& from, std::string_view key)
+{
+    std::vector<std::string_view> out;
+    if (const auto* value = from.if_contains(key); value && value->is_array())
+        for (const auto& each : value->get_array())
+            if (each.is_string())
+                out.emplace_back(each.get_string());
+    return out;
+}
+
 const object& sub(const object& from, std::string_view key)
 {
     static const object none;
@@ -361,10 +371,8 @@ std::string accepted(const object& acceptance, bool is_new)
         fmt::format(fmt::runtime(is_new ? "{} is safe on this machine as number {}."
                                         : "{} was taken here before, as number {}: nothing to do."),
                     text(acceptance, "id"), number(acceptance, "sequence"));
-    if (const auto* warnings = acceptance.if_contains("warnings"); warnings && warnings->is_array())
-        for (const auto& each : warnings->get_array())
-            if (each.is_string())
-                out += fmt::format(" Warning: {}.", std::string_view{each.get_string()});
+    for (const auto each : names(acceptance, "warnings"))
+        out += fmt::format(" Warning: {}.", each);
     return out;
 }
 
@@ -372,7 +380,9 @@ lines problem(const object& problem)
 {
     lines out;
     auto first = std::string{text(problem, "title")};
-    if (const auto detail = text(problem, "detail"); !detail.empty())
+    if (const auto stations = names(problem, "stations"); !stations.empty())
+        first += fmt::format(" ({}): say which with --station NAME", fmt::join(stations, ", "));
+    else if (const auto detail = text(problem, "detail"); !detail.empty())
         first += fmt::format(" ({})", detail);
     out.push_back(std::move(first));
     if (const auto* defects = problem.if_contains("defects"); defects && defects->is_array())

@@ -109,6 +109,28 @@ def test_exit_codes_say_what_happened():
         assert run(BIN / "titip", "--socket", world.path / "none.sock", "status").returncode == 3
 
 
+def test_a_record_of_two_stations_is_asked_for_by_station():
+    with World() as world:
+        centre = world.centre().start()
+        world.issue("other", "URI:titip:station:other-office")
+        (record, file), = world.records(1)
+        more = (f'[seal]\nrecipients = ["{world.path}/recipient.pem", "{world.path}/escrow.pem"]\n\n'
+                f'[upstream]\nurl = "https://localhost:{world.port}"\n')
+        world.config("other", "other-office", more)
+        for station in (world.station().start(), world._node("other").start()):
+            assert station.submit(file).returncode == 0
+            assert station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s").returncode == 0
+        done = centre.titip("show", record)
+        assert done.returncode == 6, done
+        assert b"kab-karimun-03" in done.stderr and b"other-office" in done.stderr, done.stderr
+        assert b"--station NAME" in done.stderr and b"?station" not in done.stderr, done.stderr
+        assert json.loads(centre.titip("--json", "show", record).stdout)["stations"] == ["kab-karimun-03", "other-office"]
+        assert b"station other-office" in centre.titip("show", record, "--station", "other-office").stdout
+        assert centre.titip("verdict", record, "opened", "--station", "other-office").returncode == 0
+        assert centre.titip("show", record, "--station", "third").returncode == 5
+        assert centre.titip("show", record, "--station", "a b").returncode == 2
+
+
 def test_an_operator_can_hold_release_pause_and_resume():
     with World() as world:
         centre, station = world.centre(), world.station().start()

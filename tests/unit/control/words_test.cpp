@@ -271,6 +271,17 @@ TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
                Contains("/run/x.sock") && Contains("systemctl status titipd"));
 }
 
+TEST_CASE("an id that several stations chose is told with their names, and how to say which",
+          "[control]")
+{
+    const auto said = words::problem(
+        json("{'title': 'several stations have a record of this id', 'status': 409, "
+             "'detail': 'name one: ?station=NAME', 'stations': ['office-1', 'office-2']}"));
+    REQUIRE(said.size() == 1);
+    CHECK(said[0] == "several stations have a record of this id (office-1, office-2): say which "
+                     "with --station NAME");
+}
+
 TEST_CASE("a list's lines stand under its header", "[control]")
 {
     auto record = a_record;
