@@ -365,12 +365,14 @@ std::string event(const object& entry)
     return out;
 }
 
-std::string accepted(const object& acceptance, bool is_new)
+std::string accepted(const object& acceptance, bool is_new, std::string_view lane)
 {
     auto out =
         fmt::format(fmt::runtime(is_new ? "{} is safe on this machine as number {}."
                                         : "{} was taken here before, as number {}: nothing to do."),
                     text(acceptance, "id"), number(acceptance, "sequence"));
+    if (const auto has = text(acceptance, "lane"); !lane.empty() && !has.empty() && has != lane)
+        out += fmt::format(" It stays in the lane {}.", has);
     for (const auto each : names(acceptance, "warnings"))
         out += fmt::format(" Warning: {}.", each);
     return out;
@@ -391,6 +393,15 @@ lines problem(const object& problem)
                 out.push_back(fmt::format("  {}: {} [{}]", text(each.get_object(), "field"),
                                           text(each.get_object(), "sentence"),
                                           text(each.get_object(), "code")));
+    return out;
+}
+
+object no_upstream()
+{
+    object out;
+    out["title"] = "this node has no upstream";
+    out["status"] = 409;
+    out["detail"] = "it is the end of the road, and never online";
     return out;
 }
 

@@ -1,5 +1,6 @@
 """The local socket, the configuration, and the command line: bad input loses nothing and says why."""
 
+import base64
 import json
 import os
 import signal
@@ -25,6 +26,9 @@ def test_bad_local_input_is_refused_with_a_sentence_and_stores_nothing():
             ("PUT", f"/v1/records/{record}", bytes(20_000_000), 413),
             ("GET", f"/v1/records/{uuid.uuid4()}", b"", 404),
             ("GET", "/v1/records?state=lost", b"", 400),
+            *(("GET", f"/v1/{query}", b"", 400) for query in (
+                "records?limit=abc", "records?after=-1", "records?before_ms=1e3", "records?held=yes", "events?after=abc",
+                "events?after=0&wait_s=")),
             ("POST", "/v1/verdicts", b"{}", 400),
             ("GET", "/v2/status", b"", 404),
         ]
@@ -105,8 +109,61 @@ def test_exit_codes_say_what_happened():
         assert station.titip("show", str(uuid.uuid4())).returncode == 5
         assert station.titip("show", "nonsense").returncode == 2
         assert station.titip("frobnicate").returncode == 2
+        for arguments in (["receipt", "nonsense"], ["hold", "nonsense"], ["verdict", "nonsense", "opened"],
+                          ["wait", "--until", "delivered=nonsense"], ["status", "--every-s", "-3"],
+                          ["status", "--every-s", "nan"], ["status", "--every-s", "0"]):
+            assert station.titip(*arguments).returncode == 2, arguments
         assert station.titip("wait", "--until", "online", "--timeout", "100 ms").returncode == 1
-        assert run(BIN / "titip", "--socket", world.path / "none.sock", "status").returncode == 3
+        none = [BIN / "titip", "--socket", world.path / "none.sock"]
+        assert run(*none, "status").returncode == 3
+        assert run(*none, "show", "nonsense").returncode == 2, "wrong whoever is asked"
+        done = run(*none, "--json", "status")
+        assert done.returncode == 3 and "not reachable" in json.loads(done.stdout)["title"], done
+        done = run(BIN / "titip", "verify", "/etc/hostname", "--authorities", world.path / "root.pem")
+        assert done.returncode == 6 and b"this is not a signed statement" in done.stderr, done
+
+
+def test_a_program_gets_json_from_every_command():
+    with World() as world:
+        centre, station = world.centre().start(), world.station().start()
+        (record, file), = world.records(1)
+        assert station.submit(file).returncode == 0
+        assert station.json("wait", "--until", f"delivered={record}", "--timeout", "60 s") == [
+            {"until": f"delivered={record}", "holds": True}]
+        receipt = station.json("receipt", record)[0]["receipt"]
+        assert base64.b64decode(receipt) == station.titip("receipt", record).stdout
+        assert station.json("show", record.upper())[0]["id"] == record
+        centre.stop()
+        done = station.titip("--json", "wait", "--until", f"delivered={record}", "--timeout", "1 ms")
+        assert done.returncode == 0, "what was delivered stays so"
+        station.titip("pause")
+        (second, other), = world.records(1, seed=2)
+        station.submit(other)
+        done = station.titip("--json", "wait", "--until", "empty", "--timeout", "1 ms")
+        assert done.returncode == 1 and json.loads(done.stdout) == {"until": "empty", "holds": False}, done
+
+
+def test_what_cannot_come_is_not_waited_for():
+    with World() as world:
+        centre = world.centre().start()
+        done = centre.titip("wait", "--until", "online", "--timeout", "60 s")
+        assert done.returncode == 6 and b"no upstream" in done.stderr, done
+        assert b"no upstream" in centre.titip("--json", "wait", "--until", "online").stdout
+
+
+def test_a_lane_is_chosen_once():
+    with World() as world:
+        station = world.station().start()
+        (record, file), (_, second) = world.records(2)
+        done = station.submit(file, second, "--lane", "express")
+        assert done.returncode == 2 and done.stderr.count(b"express") == 1, done
+        assert station.list() == []
+        assert station.submit(file).returncode == 0
+        done = station.submit(file, "--lane", "urgent")
+        assert done.returncode == 0 and b"stays in the lane ordinary" in done.stdout, done
+        assert station.show(record)["lane"] == "ordinary"
+        assert b"lane" not in station.submit(file, "--lane", "ordinary").stdout
+        assert b"lane" not in station.submit(second, "--lane", "urgent").stdout
 
 
 def test_a_record_of_two_stations_is_asked_for_by_station():

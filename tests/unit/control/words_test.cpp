@@ -262,6 +262,12 @@ TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
           "X is safe on this machine as number 7. Warning: nik-sex-differs.");
     CHECK(words::accepted(json("{'id': 'X', 'sequence': 7}"), false) ==
           "X was taken here before, as number 7: nothing to do.");
+    CHECK(
+        words::accepted(json("{'id': 'X', 'sequence': 7, 'lane': 'ordinary'}"), false, "urgent") ==
+        "X was taken here before, as number 7: nothing to do. It stays in the lane ordinary.");
+    CHECK_THAT(words::accepted(json("{'id': 'X', 'lane': 'urgent'}"), false, "urgent"),
+               !Contains("lane"));
+    CHECK(words::problem(words::no_upstream()).at(0).find("no upstream") != std::string::npos);
     const auto refused = words::problem(json(R"({'title': 'the record has defects', 'detail': 'd',
         'defects': [{'code': 'missing', 'field': 'biodata.nik', 'sentence': 'It is empty.'}]})"));
     REQUIRE(refused.size() == 2);
