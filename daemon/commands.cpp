@@ -68,20 +68,31 @@ int code_of(unsigned status)
     }
 }
 
-int complain(const session& with, const http::response& answer)
+void complain(const session& with, const object& problem)
 {
-    const auto problem = to_object(answer.body);
     if (with.json)
         fmt::print("{}\n", boost::json::serialize(problem));
     else
         for (const auto& each : words::problem(problem))
             fmt::print(stderr, "titip: {}\n", each);
+}
+
+int complain(const session& with, const http::response& answer)
+{
+    complain(with, to_object(answer.body));
     return code_of(answer.status);
 }
 
 int unreached(const session& with, const error_code& why)
 {
-    fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
+    if (with.json) {
+        object said;
+        said["title"] = "titipd is not reachable";
+        said["detail"] = why.message();
+        said["socket"] = with.socket;
+        fmt::print("{}\n", boost::json::serialize(said));
+    } else
+        fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
     return unreachable;
 }
 
@@ -159,7 +170,8 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
         if (with.json)
             fmt::print("{}", as_text(answer->body));
         else
-            fmt::print("{}\n", words::accepted(to_object(answer->body), answer->status == 201));
+            fmt::print("{}\n",
+                       words::accepted(to_object(answer->body), answer->status == 201, lane));
     }
     return worst;
 }
@@ -250,6 +262,12 @@ int receipt(session& with, const std::string& id, const std::string& out)
         return unreached(with, answer.error());
     if (answer->status != 200)
         return complain(with, *answer);
+    if (with.json && out.empty()) {
+        object said;
+        said["receipt"] = to_base64(answer->body);
+        fmt::print("{}\n", boost::json::serialize(said));
+        return done;
+    }
     return put_out(answer->body, out) ? done : refused;
 }
 
@@ -288,7 +306,7 @@ result<bool, int> holds(session& with, const std::string& until)
         return answer_is{boost::system::in_place_error, complain(with, *answer)};
     const auto body = to_object(answer->body);
     if (body.contains("safe_mode")) {
-        print(words::status(body));
+        say(with, *answer, words::status);
         return answer_is{boost::system::in_place_error, untrusted};
     }
     bool out = false;
@@ -297,7 +315,11 @@ result<bool, int> holds(session& with, const std::string& until)
         out = state == "delivered" || state == "opened" || state == "erased";
     } else if (until == "online") {
         const auto* link = body.if_contains("link");
-        out = link && link->is_object() && link->get_object().contains("up") &&
+        if (!link) {
+            complain(with, words::no_upstream());
+            return answer_is{boost::system::in_place_error, refused};
+        }
+        out = link->is_object() && link->get_object().contains("up") &&
               link->get_object().at("up").as_bool();
     } else {
         out = number_of(body.at("records").as_object().at("waiting").as_object(), "records") == 0;
@@ -305,11 +327,27 @@ result<bool, int> holds(session& with, const std::string& until)
     return answer_is{boost::system::in_place_value, out};
 }
 
+/// For a program: whether it holds, and what was waited for.
+void say_whether(const session& with, const std::string& until, bool it_holds)
+{
+    if (!with.json) {
+        if (!it_holds)
+            fmt::print(stderr, "titip: not yet: {}\n", until);
+        return;
+    }
+    object said;
+    said["until"] = until;
+    said["holds"] = it_holds;
+    fmt::print("{}\n", boost::json::serialize(said));
+}
+
 } // namespace
 
 int wait(session& with, const std::string& until, const std::string& timeout)
 {
-    if (until != "empty" && until != "online" && !until.starts_with("delivered=")) {
+    constexpr std::string_view delivered = "delivered=";
+    if (until != "empty" && until != "online" &&
+        !(until.starts_with(delivered) && record_id::parse(until.substr(delivered.size())))) {
         fmt::print(stderr, "titip: --until {}: can be empty, online, or delivered=ID\n", until);
         return usage;
     }
@@ -323,10 +361,12 @@ int wait(session& with, const std::string& until, const std::string& timeout)
         const auto now = holds(with, until);
         if (!now)
             return now.error();
-        if (*now)
+        if (*now) {
+            say_whether(with, until, true);
             return done;
+        }
         if (monotonic::now() >= deadline) {
-            fmt::print(stderr, "titip: not yet: {}\n", until);
+            say_whether(with, until, false);
             return no;
         }
         std::this_thread::sleep_for(200ms);

@@ -92,6 +92,15 @@ object describe(const envelope::withdrawal& w)
     return out;
 }
 
+/// What every CMS SignedData (DER) begins with, whether or not its signature holds.
+bool is_signed_data(bytes_view file)
+{
+    constexpr std::string_view oid = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+    constexpr std::size_t most_before = 8; // a SEQUENCE's tag, and its length
+    const auto at = as_text(file).find(oid);
+    return as_text(file).starts_with('\x30') && at != std::string_view::npos && at <= most_before;
+}
+
 } // namespace
 
 int verify(const std::string& file, const std::string& authorities, bool json)
@@ -101,6 +110,10 @@ int verify(const std::string& file, const std::string& authorities, bool json)
     if (!cms || !pem) {
         fmt::print(stderr, "titip: {}: {}\n", cms ? authorities : file,
                    (cms ? pem.error() : cms.error()).message());
+        return refused;
+    }
+    if (!is_signed_data(*cms)) {
+        fmt::print(stderr, "titip: {}: this is not a signed statement (CMS, DER)\n", file);
         return refused;
     }
     const auto roots = trust::authorities::load(*pem);

@@ -1,9 +1,49 @@
+#include "base/name.hpp"
+#include "base/record_id.hpp"
 #include "commands.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cstdlib>
+
+namespace {
+
+CLI::Validator node_name()
+{
+    const auto check = [](const std::string& name) {
+        return titip::is_node_name(name) ? std::string{}
+                                         : "a station's name is 1 to 63 of a-z, 0-9 and '-'";
+    };
+    return {check, "NAME"};
+}
+
+/// A wrong id is a wrong use, whether or not a daemon is there to ask. In capitals it is the same id,
+/// and answers are compared as text.
+CLI::Validator canonical_id()
+{
+    const auto transform = [](std::string& text) {
+        const auto parsed = titip::record_id::parse(text);
+        if (!parsed)
+            return fmt::format("\"{}\" is not a record id: 8-4-4-4-12 hexadecimal digits", text);
+        text = parsed->to_string();
+        return std::string{};
+    };
+    return {transform, ""};
+}
+
+CLI::Validator interval()
+{
+    const auto check = [](const std::string& text) {
+        double s = 0;
+        const bool is_good =
+            CLI::detail::lexical_cast(text, s) && s >= 0.1 && s <= 86'400; // not a NaN either
+        return is_good ? std::string{} : "must be 0.1 to 86400";
+    };
+    return {check, "SECONDS"};
+}
+
+} // namespace
 
 int main(int argc, char** argv)
 {
@@ -21,7 +61,8 @@ int main(int argc, char** argv)
         ->capture_default_str();
     app.add_flag("--json", json, "answers as JSON");
     app.add_option("--station", station,
-                   "whose record is meant, where two stations chose the same id");
+                   "whose record is meant, where two stations chose the same id")
+        ->check(node_name());
 
     std::string id;
     std::vector<std::string> files;
@@ -29,14 +70,17 @@ int main(int argc, char** argv)
     auto* submit =
         app.add_subcommand("submit", "hand over records: files that hold an Enrollment (protobuf)");
     submit->add_option("files", files, "the files")->required();
-    submit->add_option("--lane", lane, "urgent, ordinary or bulk");
+    submit->add_option("--lane", lane, "urgent, ordinary or bulk")
+        ->check(CLI::IsMember({"urgent", "ordinary", "bulk"}));
 
     bool watch = false;
     double every_s = 1;
     auto* status =
         app.add_subcommand("status", "are the records safe, where are they, what happens next");
     status->add_flag("--watch", watch, "again and again");
-    status->add_option("--every-s", every_s, "seconds between two looks")->capture_default_str();
+    status->add_option("--every-s", every_s, "seconds between two looks")
+        ->capture_default_str()
+        ->check(interval());
 
     cli::list_options filter;
     auto* list = app.add_subcommand("list", "the records here");
@@ -46,11 +90,11 @@ int main(int argc, char** argv)
     list->add_flag("--held", filter.held, "only held ones");
 
     auto* show = app.add_subcommand("show", "one record's whole story");
-    show->add_option("id", id, "the record")->required();
+    show->add_option("id", id, "the record")->required()->transform(canonical_id());
 
     std::string out;
     auto* receipt = app.add_subcommand("receipt", "the signed receipt of one record (CMS)");
-    receipt->add_option("id", id, "the record")->required();
+    receipt->add_option("id", id, "the record")->required()->transform(canonical_id());
     receipt->add_option("--out", out, "the file to write; standard output without it");
 
     std::string file;
@@ -66,7 +110,7 @@ int main(int argc, char** argv)
          {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"},
           std::pair{"retry", "send a quarantined record once more"}}) {
         auto* command = app.add_subcommand(name, what);
-        command->add_option("id", id, "the record")->required();
+        command->add_option("id", id, "the record")->required()->transform(canonical_id());
         on_record.emplace_back(command, name);
     }
     std::vector<std::pair<CLI::App*, std::string>> on_link;
@@ -91,20 +135,26 @@ int main(int argc, char** argv)
     std::string certificate;
     auto* open = app.add_subcommand(
         "open", "at the centre: decrypt a record, compare the ids, say that it was opened");
-    open->add_option("id", id, "the record")->required();
+    open->add_option("id", id, "the record")->required()->transform(canonical_id());
     open->add_option("--key", key, "the recipient's private key (PEM)")->required();
     open->add_option("--certificate", certificate, "the recipient's certificate (PEM)")->required();
     open->add_option("--out", out, "the file for the enrollment; it holds personal data");
 
     std::string kind;
     auto* verdict = app.add_subcommand("verdict", "at the centre: what was found about a record");
-    verdict->add_option("id", id, "the record")->required();
+    verdict->add_option("id", id, "the record")->required()->transform(canonical_id());
     verdict
         ->add_option("kind", kind,
                      "opened, print-ready, duplicate, enrollment-failure, open-failed")
         ->required()
         ->check(CLI::IsMember(
             {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
+
+    for (auto* command : app.get_subcommands({}))
+        command->footer(command->get_option_no_throw("id")
+                            ? "Also: --station NAME where several stations have this id, --socket, "
+                              "--json (titip --help)"
+                            : "Also: --socket, --json (titip --help)");
 
     try {
         app.parse(argc, argv);

@@ -1,4 +1,5 @@
 #include "base/log.hpp"
+#include "node/check.hpp"
 #include "node/node.hpp"
 #include "node/service.hpp"
 
@@ -30,14 +31,25 @@ int main(int argc, char** argv)
         fmt::print(stderr, "titipd: {}\n", config.error().sentence);
         return 1;
     }
+    using titip::node::occasion;
+    const auto warnings =
+        titip::node::check_machine(*config, file, check_only ? occasion::check : occasion::start);
+    if (!warnings) {
+        fmt::print(stderr, "titipd: {}\n", warnings.error().sentence);
+        return 1;
+    }
     if (check_only) {
         const auto materials = titip::node::load_materials(*config);
         if (!materials) {
             fmt::print(stderr, "titipd: {}\n", materials.error().sentence);
             return 1;
         }
+        for (const auto& each : *warnings)
+            fmt::print(stderr, "titipd: warning: {}\n", each);
         fmt::print("{}: good\n", file);
         return 0;
     }
+    for (const auto& each : *warnings)
+        titip::log::warn("configuration {}", each);
     return titip::node::run_service(*std::move(config));
 }

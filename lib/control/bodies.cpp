@@ -219,6 +219,22 @@ http::response rejected(const accept::rejection& why)
     return out;
 }
 
+http::response ambiguous(const std::vector<journal::record_view>& found)
+{
+    boost::json::object body;
+    body["title"] = "several stations have a record of this id";
+    body["status"] = 409;
+    body["detail"] = "name one: ?station=NAME";
+    boost::json::array stations;
+    for (const auto& each : found)
+        stations.emplace_back(each.key.station);
+    body["stations"] = std::move(stations);
+    http::response out{.status = 409};
+    out.fields.add("Content-Type", "application/problem+json");
+    out.body = to_bytes(as_bytes(boost::json::serialize(body) + '\n'));
+    return out;
+}
+
 http::response failed(const error_code& why)
 {
     if (why == vault::errc::unknown)

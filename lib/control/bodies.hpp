@@ -18,6 +18,8 @@ http::response json_answer(unsigned status, const boost::json::value& body);
 http::response lines_answer(const std::vector<boost::json::object>& lines);
 http::response rejected(const accept::rejection& why);
 http::response failed(const error_code& why);
+/// Capture programs choose the ids: two stations may have chosen one alike.
+http::response ambiguous(const std::vector<journal::record_view>& found);
 
 /// OpenMetrics text.
 http::response metrics_answer(const services& parts, const journal::totals& now);

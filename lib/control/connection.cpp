@@ -17,6 +17,23 @@ constexpr http::server_limits for_users{.idle = 5min, .no_progress = 1min};
 /// Who has no role gets his refusal and goes.
 constexpr http::server_limits for_strangers{.idle = 2s, .no_progress = 2s};
 
+std::optional<std::uint64_t> number_in(const http::target& target, std::string_view key)
+{
+    const auto text = target.find(key);
+    return text ? http::parse_number(*text) : std::nullopt;
+}
+
+/// A refusal if one of these is there and no number: taken for absent, it would give more than was
+/// asked for.
+std::optional<http::response> not_a_number(const http::target& target,
+                                           std::initializer_list<std::string_view> keys)
+{
+    for (const auto key : keys)
+        if (target.find(key) && !number_in(target, key))
+            return http::problem(400, fmt::format("{} must be a whole number", key));
+    return std::nullopt;
+}
+
 } // namespace
 
 server::connection::connection(server& owner, std::unique_ptr<http::stream> transport,
@@ -222,6 +239,13 @@ server::connection::answer server::connection::submit(const http::request& reque
         co_return rejected(accepted.error());
     auto out = to_json(*accepted);
     out["id"] = id.to_string();
+    if (lane && !accepted->is_new) { // the first answer counts, so another lane changes nothing
+        const auto known = co_await owner_.parts_.store->show(id);
+        if (known)
+            for (const auto& each : *known)
+                if (each.key.station == owner_.parts_.node)
+                    out["lane"] = envelope::to_string(each.lane);
+    }
     co_return json_answer(accepted->is_new ? 201 : 200, out);
 }
 
@@ -250,17 +274,19 @@ server::connection::answer server::connection::list(const http::target& target)
         if (!filter.lane)
             co_return http::problem(400, "unknown lane", "a lane is urgent, ordinary or bulk");
     }
-    if (const auto text = target.find("held"))
+    if (const auto text = target.find("held")) {
+        if (*text != "true" && *text != "false")
+            co_return http::problem(400, "held is true or false");
         filter.held = *text == "true";
-    if (const auto text = target.find("before_ms"))
-        if (const auto ms = http::parse_number(*text))
-            filter.accepted_before = from_ms(static_cast<std::int64_t>(*ms));
+    }
+    if (auto wrong = not_a_number(target, {"before_ms", "after", "limit"}))
+        co_return *std::move(wrong);
+    if (const auto ms = number_in(target, "before_ms"))
+        filter.accepted_before = from_ms(static_cast<std::int64_t>(*ms));
     std::optional<journal::place> after;
-    if (const auto text = target.find("after"))
-        if (const auto place = http::parse_number(*text))
-            after = journal::place{*place};
-    const auto wanted = target.find("limit");
-    const auto limit = std::min(wanted ? http::parse_number(*wanted).value_or(most) : most, most);
+    if (const auto place = number_in(target, "after"))
+        after = journal::place{*place};
+    const auto limit = std::min(number_in(target, "limit").value_or(most), most);
     const auto found = co_await owner_.parts_.store->list(filter, after, limit);
     if (!found)
         co_return failed(found.error());
@@ -280,8 +306,7 @@ asio::awaitable<result<journal::record_view, http::response>> server::connection
     if (found->empty())
         co_return http::problem(404, "no such record here");
     if (found->size() > 1)
-        co_return http::problem(409, "several stations have a record of this id",
-                                "name one: ?station=NAME");
+        co_return ambiguous(*found);
     co_return std::move(found->front());
 }
 
@@ -344,11 +369,10 @@ server::connection::answer server::connection::envelope_of(record_id id)
 server::connection::answer server::connection::events(const http::target& target)
 {
     constexpr std::size_t most = 1000;
-    const auto text = target.find("after");
-    const auto after = text ? http::parse_number(*text).value_or(0) : 0;
-    const auto wait_text = target.find("wait_s");
-    const auto wait_s =
-        std::min<std::uint64_t>(wait_text ? http::parse_number(*wait_text).value_or(0) : 0, 60);
+    if (auto wrong = not_a_number(target, {"after", "wait_s"}))
+        co_return *std::move(wrong);
+    const auto after = number_in(target, "after").value_or(0);
+    const auto wait_s = std::min<std::uint64_t>(number_in(target, "wait_s").value_or(0), 60);
     const auto deadline = monotonic::now() + std::chrono::seconds{wait_s};
     while (owner_.parts_.store->now().next_entry <= after + 1 && monotonic::now() < deadline &&
            !owner_.is_stopping_)

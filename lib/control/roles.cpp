@@ -1,7 +1,5 @@
 #include "control/roles.hpp"
 
-#include "base/log.hpp"
-
 #include <algorithm>
 #include <vector>
 
@@ -9,26 +7,21 @@
 
 namespace titip::control {
 
-namespace {
-
-std::optional<gid_t> look_up(const std::string& name)
+std::optional<gid_t> find_group(const std::string& name)
 {
     std::vector<char> buffer(16u << 10);
     ::group storage{};
     ::group* found = nullptr;
-    if (::getgrnam_r(name.c_str(), &storage, buffer.data(), buffer.size(), &found) != 0 || !found) {
-        log::warn("unknown-group name={}: nobody has its role", name);
+    if (::getgrnam_r(name.c_str(), &storage, buffer.data(), buffer.size(), &found) != 0 || !found)
         return std::nullopt;
-    }
     return found->gr_gid;
 }
 
-} // namespace
-
 roles::roles(const role_groups& groups)
-    : submit_{groups.submit, look_up(groups.submit)}, read_{groups.read, look_up(groups.read)},
-      operate_{groups.operate, look_up(groups.operate)}, consume_{groups.consume,
-                                                                  look_up(groups.consume)}
+    : submit_{groups.submit, find_group(groups.submit)}, read_{groups.read,
+                                                               find_group(groups.read)},
+      operate_{groups.operate, find_group(groups.operate)}, consume_{groups.consume,
+                                                                     find_group(groups.consume)}
 {
 }
 

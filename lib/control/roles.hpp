@@ -21,6 +21,9 @@ struct role_groups {
     std::string consume;
 };
 
+/// Nothing if this system has no such group.
+std::optional<gid_t> find_group(const std::string& name);
+
 class roles {
 public:
     /// Looks the groups up once; a group that this system does not have grants its role to nobody.

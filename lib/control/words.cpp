@@ -36,6 +36,16 @@ bool truth(const object& from, std::string_view key)
     return value && value->is_bool() && value->get_bool();
 }
 
+std::vector<std::string_view> names(const object& from, std::string_view key)
+{
+    std::vector<std::string_view> out;
+    if (const auto* value = from.if_contains(key); value && value->is_array())
+        for (const auto& each : value->get_array())
+            if (each.is_string())
+                out.emplace_back(each.get_string());
+    return out;
+}
+
 const object& sub(const object& from, std::string_view key)
 {
     static const object none;
@@ -105,7 +115,9 @@ void add_safety(lines& out, const object& status)
         return;
     }
     if (waiting.records == 0)
-        out.push_back("Nothing waits: every record that was taken here has been handed on.");
+        out.push_back(quarantined.records == 0
+                          ? "Nothing waits: every record that was taken here has been handed on."
+                          : "Nothing waits to be sent.");
     else
         out.push_back(
             fmt::format("{} ({}) safe on this machine, not yet at the centre. Nothing is lost; "
@@ -123,6 +135,7 @@ void add_next(lines& out, const object& status, wall_time now)
     if (link.empty())
         return;
     const auto waiting = amount_of(status, "waiting");
+    const auto held = std::min(number(status, "held"), waiting.records);
     const auto since = time_of(link, "since_ms");
     if (truth(status, "paused"))
         out.push_back("Sending is paused by an operator; it goes on with: titip resume");
@@ -132,18 +145,23 @@ void add_next(lines& out, const object& status, wall_time now)
             "itself.",
             to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
             in(time_of(link, "next_check_ms"), now)));
-    else if (waiting.records > 0) {
+    else if (waiting.records > held) {
         const auto rate = number(link, "goodput_bytes_per_s");
+        // How large the held ones are nobody counts: as the others.
+        const auto to_send = waiting.bytes / waiting.records * (waiting.records - held);
         out.push_back(rate == 0
                           ? std::string{"Connected; sending now."}
                           : fmt::format("Connected; sending now at {} a second, about {} to go.",
                                         show_size(rate),
-                                        show_duration(std::chrono::seconds{waiting.bytes / rate})));
+                                        show_duration(std::chrono::seconds{to_send / rate})));
     } else
         out.push_back(fmt::format("Connected since {}.", to_rfc3339(since)));
-    if (const auto held = number(status, "held"); held > 0)
-        out.push_back(fmt::format("{} held by an operator: titip release ID sends them",
-                                  count(held, "record")));
+    if (held == 0)
+        return;
+    const auto who = held > 1 && held == waiting.records ? fmt::format("All {} that wait are", held)
+                                                         : count(held, "record");
+    out.push_back(fmt::format("{} held by an operator: titip release ID sends {}", who,
+                              held == 1 ? "it" : "them"));
 }
 
 void add_alarms(lines& out, const object& status, wall_time now)
@@ -235,11 +253,33 @@ std::string where(const object& shown)
     return "Withdrawn: it will not be sent; its bytes are kept here.";
 }
 
+/// One for each reason of a quarantine (docs/operating.md has more room).
+std::string_view what_then(std::string_view reason)
+{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
+        {{"rotten",
+          "Next: titip retry ID, once. If it comes back here the disk is failing: replace it "
+          "and call the centre."},
+         {"refused", "Next: call the centre with this reason, then titip retry ID."},
+         {"too-large", "Next: call the centre; titip retry ID when it takes records of this size."},
+         {"conflict",
+          "Next: call the centre, which has another record under this id; do not retry."},
+         {"not-ours", "Next: get a certificate with this station's name, then titip retry ID."},
+         {"mismatch", "Next: something between here and the centre changes bytes: titip retry ID "
+                      "later, or over another network."},
+         {"open-failed",
+          "Next: nothing here. The centre has it, and the centre decides; it cannot be "
+          "sent again."}}};
+    const auto found =
+        std::ranges::find(known, reason, &std::pair<std::string_view, std::string_view>::first);
+    return found == known.end() ? "Next: call the centre with this reason." : found->second;
+}
+
 std::string what_next(const object& shown, wall_time now)
 {
     const auto state = text(shown, "state");
     if (state == "quarantined")
-        return "Next: titip retry ID tries it again.";
+        return std::string{what_then(text(shown, "reason"))};
     if (state != "waiting")
         return {};
     if (truth(shown, "held"))
@@ -325,16 +365,16 @@ std::string event(const object& entry)
     return out;
 }
 
-std::string accepted(const object& acceptance, bool is_new)
+std::string accepted(const object& acceptance, bool is_new, std::string_view lane)
 {
     auto out =
         fmt::format(fmt::runtime(is_new ? "{} is safe on this machine as number {}."
                                         : "{} was taken here before, as number {}: nothing to do."),
                     text(acceptance, "id"), number(acceptance, "sequence"));
-    if (const auto* warnings = acceptance.if_contains("warnings"); warnings && warnings->is_array())
-        for (const auto& each : warnings->get_array())
-            if (each.is_string())
-                out += fmt::format(" Warning: {}.", std::string_view{each.get_string()});
+    if (const auto has = text(acceptance, "lane"); !lane.empty() && !has.empty() && has != lane)
+        out += fmt::format(" It stays in the lane {}.", has);
+    for (const auto each : names(acceptance, "warnings"))
+        out += fmt::format(" Warning: {}.", each);
     return out;
 }
 
@@ -342,7 +382,9 @@ lines problem(const object& problem)
 {
     lines out;
     auto first = std::string{text(problem, "title")};
-    if (const auto detail = text(problem, "detail"); !detail.empty())
+    if (const auto stations = names(problem, "stations"); !stations.empty())
+        first += fmt::format(" ({}): say which with --station NAME", fmt::join(stations, ", "));
+    else if (const auto detail = text(problem, "detail"); !detail.empty())
         first += fmt::format(" ({})", detail);
     out.push_back(std::move(first));
     if (const auto* defects = problem.if_contains("defects"); defects && defects->is_array())
@@ -351,6 +393,15 @@ lines problem(const object& problem)
                 out.push_back(fmt::format("  {}: {} [{}]", text(each.get_object(), "field"),
                                           text(each.get_object(), "sentence"),
                                           text(each.get_object(), "code")));
+    return out;
+}
+
+object no_upstream()
+{
+    object out;
+    out["title"] = "this node has no upstream";
+    out["status"] = 409;
+    out["detail"] = "it is the end of the road, and never online";
     return out;
 }
 

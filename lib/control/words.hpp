@@ -21,13 +21,18 @@ std::string list_header();
 std::string list_line(const boost::json::object& record);
 
 std::string event(const boost::json::object& entry);
-/// To who submitted it; `is_new` is false for a repetition, whose first answer this is.
-std::string accepted(const boost::json::object& acceptance, bool is_new);
+/// To who submitted it; `is_new` is false for a repetition, whose first answer this is. `lane`: the
+/// one that was asked for, if one was.
+std::string accepted(const boost::json::object& acceptance, bool is_new,
+                     std::string_view lane = {});
 /// What a problem+json says, with its defects, one a line.
 std::vector<std::string> problem(const boost::json::object& problem);
 
 /// "the upstream's name cannot be resolved", for a verdict of the link.
 std::string_view link_verdict(std::string_view verdict);
+
+/// A problem of our own making: the node was asked about its upstream and has none.
+boost::json::object no_upstream();
 
 std::string not_reachable(std::string_view socket, std::string_view why);
 

@@ -41,6 +41,17 @@ bool can_receive(const X509* certificate)
     return is_p256(key) || (EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) >= 2048);
 }
 
+result<std::vector<std::shared_ptr<X509>>> read_recipients(const bytes& pem)
+{
+    auto found = read_certificates(pem);
+    const auto is_fit = [](const auto& each) {
+        return can_receive(each.get()) && X509_get0_subject_key_id(each.get()) != nullptr;
+    };
+    if (found.empty() || !std::ranges::all_of(found, is_fit))
+        return errc::bad_recipient;
+    return found;
+}
+
 // OpenSSL's defaults are PKCS#1 v1.5 and a KDF over SHA-1.
 void choose_key_transport(CMS_RecipientInfo* recipient)
 {
@@ -168,16 +179,26 @@ sealer::sealer(std::vector<std::shared_ptr<x509_st>> recipients)
 {
 }
 
+result<std::vector<digest>> sealer::fingerprints(const bytes& pem)
+{
+    const auto found = read_recipients(pem);
+    if (!found)
+        return found.error();
+    std::vector<digest> out;
+    for (const auto& each : *found)
+        X509_digest(each.get(), EVP_sha256(),
+                    reinterpret_cast<unsigned char*>(out.emplace_back().data()), nullptr);
+    return out;
+}
+
 result<sealer> sealer::load(const std::vector<bytes>& pem)
 {
     std::vector<std::shared_ptr<x509_st>> recipients;
     for (const auto& file : pem) {
-        auto found = read_certificates(file);
-        if (found.empty())
-            return errc::bad_recipient;
-        for (auto& each : found) {
-            if (!can_receive(each.get()) || X509_get0_subject_key_id(each.get()) == nullptr)
-                return errc::bad_recipient;
+        auto found = read_recipients(file);
+        if (!found)
+            return found.error();
+        for (auto& each : *found) {
             const auto is_same = [&](const auto& other) {
                 return X509_cmp(other.get(), each.get()) == 0;
             };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/bytes.hpp"
+#include "base/digest.hpp"
 #include "base/record_id.hpp"
 #include "envelope/error.hpp"
 
@@ -35,6 +36,10 @@ struct inner_ids {
 /// Throws: std::runtime_error if memory or the random generator fails.
 class sealer {
 public:
+    /// The SHA-256 of each certificate in one file of recipients: what load() tells them apart by.
+    /// errc::bad_recipient as load().
+    static result<std::vector<digest>> fingerprints(const bytes& pem);
+
     /// From PEM certificates, one or more in each of `pem`. Fewer than two different ones in all:
     /// errc::bad_recipient; so is a key that is neither P-256 nor RSA of at least 2,048 bits, and a
     /// certificate without a subject key identifier.

@@ -251,6 +251,10 @@ config convert(const toml::table& root, std::string_view file)
         const auto keep = retention.duration("keep");
         if (!keep)
             retention.wrong("keep", "is missing: add keep = \"30 days\"");
+        if (*keep == 0ms)
+            retention.wrong("keep",
+                            "must be longer than nothing: \"30 days\", so that what the centre "
+                            "loses is still here");
         if (const auto after = retention.text("after").value_or("opened"); after != "opened")
             retention.wrong(
                 "after",
@@ -296,7 +300,10 @@ result<config, config_error> load_config(const std::filesystem::path& file)
 {
     const auto text = read_file(file, 1u << 20);
     if (!text)
-        return config_error{fmt::format("{}: {}", file.string(), text.error().message())};
+        return config_error{fmt::format(
+            "{}: {}: write this file (configuration.md has full examples), let the daemon's "
+            "user read it, or name another with --config",
+            file.string(), text.error().message())};
     return parse_config(as_text(*text), file.string());
 }
 

@@ -1,5 +1,6 @@
 """The local socket, the configuration, and the command line: bad input loses nothing and says why."""
 
+import base64
 import json
 import os
 import signal
@@ -25,6 +26,9 @@ def test_bad_local_input_is_refused_with_a_sentence_and_stores_nothing():
             ("PUT", f"/v1/records/{record}", bytes(20_000_000), 413),
             ("GET", f"/v1/records/{uuid.uuid4()}", b"", 404),
             ("GET", "/v1/records?state=lost", b"", 400),
+            *(("GET", f"/v1/{query}", b"", 400) for query in (
+                "records?limit=abc", "records?after=-1", "records?before_ms=1e3", "records?held=yes", "events?after=abc",
+                "events?after=0&wait_s=")),
             ("POST", "/v1/verdicts", b"{}", 400),
             ("GET", "/v2/status", b"", 404),
         ]
@@ -105,8 +109,83 @@ def test_exit_codes_say_what_happened():
         assert station.titip("show", str(uuid.uuid4())).returncode == 5
         assert station.titip("show", "nonsense").returncode == 2
         assert station.titip("frobnicate").returncode == 2
+        for arguments in (["receipt", "nonsense"], ["hold", "nonsense"], ["verdict", "nonsense", "opened"],
+                          ["wait", "--until", "delivered=nonsense"], ["status", "--every-s", "-3"],
+                          ["status", "--every-s", "nan"], ["status", "--every-s", "0"]):
+            assert station.titip(*arguments).returncode == 2, arguments
         assert station.titip("wait", "--until", "online", "--timeout", "100 ms").returncode == 1
-        assert run(BIN / "titip", "--socket", world.path / "none.sock", "status").returncode == 3
+        none = [BIN / "titip", "--socket", world.path / "none.sock"]
+        assert run(*none, "status").returncode == 3
+        assert run(*none, "show", "nonsense").returncode == 2, "wrong whoever is asked"
+        done = run(*none, "--json", "status")
+        assert done.returncode == 3 and "not reachable" in json.loads(done.stdout)["title"], done
+        done = run(BIN / "titip", "verify", "/etc/hostname", "--authorities", world.path / "root.pem")
+        assert done.returncode == 6 and b"this is not a signed statement" in done.stderr, done
+
+
+def test_a_program_gets_json_from_every_command():
+    with World() as world:
+        centre, station = world.centre().start(), world.station().start()
+        (record, file), = world.records(1)
+        assert station.submit(file).returncode == 0
+        assert station.json("wait", "--until", f"delivered={record}", "--timeout", "60 s") == [
+            {"until": f"delivered={record}", "holds": True}]
+        receipt = station.json("receipt", record)[0]["receipt"]
+        assert base64.b64decode(receipt) == station.titip("receipt", record).stdout
+        assert station.json("show", record.upper())[0]["id"] == record
+        centre.stop()
+        done = station.titip("--json", "wait", "--until", f"delivered={record}", "--timeout", "1 ms")
+        assert done.returncode == 0, "what was delivered stays so"
+        station.titip("pause")
+        (second, other), = world.records(1, seed=2)
+        station.submit(other)
+        done = station.titip("--json", "wait", "--until", "empty", "--timeout", "1 ms")
+        assert done.returncode == 1 and json.loads(done.stdout) == {"until": "empty", "holds": False}, done
+
+
+def test_what_cannot_come_is_not_waited_for():
+    with World() as world:
+        centre = world.centre().start()
+        done = centre.titip("wait", "--until", "online", "--timeout", "60 s")
+        assert done.returncode == 6 and b"no upstream" in done.stderr, done
+        assert b"no upstream" in centre.titip("--json", "wait", "--until", "online").stdout
+
+
+def test_a_lane_is_chosen_once():
+    with World() as world:
+        station = world.station().start()
+        (record, file), (_, second) = world.records(2)
+        done = station.submit(file, second, "--lane", "express")
+        assert done.returncode == 2 and done.stderr.count(b"express") == 1, done
+        assert station.list() == []
+        assert station.submit(file).returncode == 0
+        done = station.submit(file, "--lane", "urgent")
+        assert done.returncode == 0 and b"stays in the lane ordinary" in done.stdout, done
+        assert station.show(record)["lane"] == "ordinary"
+        assert b"lane" not in station.submit(file, "--lane", "ordinary").stdout
+        assert b"lane" not in station.submit(second, "--lane", "urgent").stdout
+
+
+def test_a_record_of_two_stations_is_asked_for_by_station():
+    with World() as world:
+        centre = world.centre().start()
+        world.issue("other", "URI:titip:station:other-office")
+        (record, file), = world.records(1)
+        more = (f'[seal]\nrecipients = ["{world.path}/recipient.pem", "{world.path}/escrow.pem"]\n\n'
+                f'[upstream]\nurl = "https://localhost:{world.port}"\n')
+        world.config("other", "other-office", more)
+        for station in (world.station().start(), world._node("other").start()):
+            assert station.submit(file).returncode == 0
+            assert station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s").returncode == 0
+        done = centre.titip("show", record)
+        assert done.returncode == 6, done
+        assert b"kab-karimun-03" in done.stderr and b"other-office" in done.stderr, done.stderr
+        assert b"--station NAME" in done.stderr and b"?station" not in done.stderr, done.stderr
+        assert json.loads(centre.titip("--json", "show", record).stdout)["stations"] == ["kab-karimun-03", "other-office"]
+        assert b"station other-office" in centre.titip("show", record, "--station", "other-office").stdout
+        assert centre.titip("verdict", record, "opened", "--station", "other-office").returncode == 0
+        assert centre.titip("show", record, "--station", "third").returncode == 5
+        assert centre.titip("show", record, "--station", "a b").returncode == 2
 
 
 def test_an_operator_can_hold_release_pause_and_resume():
@@ -137,7 +216,7 @@ def test_an_operator_can_hold_release_pause_and_resume():
 
 def test_a_verdict_of_the_centre_reaches_the_station_and_the_bytes_are_erased():
     with World() as world:
-        centre, station = world.centre().start(), world.station(keep="0 s").start()
+        centre, station = world.centre().start(), world.station(keep="1 ms").start()
         (record, file), (other, second) = world.records(2)
         station.submit(file)
         assert station.titip("wait", "--until", f"delivered={record}", "--timeout", "60 s").returncode == 0
@@ -215,6 +294,11 @@ def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
             (good.replace(f"{world.path}/station.key", f"{world.path}/centre.key"), "station.pem", "[identity]"),
             (good.replace(harness.STATION, "another-name"), "another-name", "[node] name"),
             (good + "\n[listen\n", "line", "titip"),
+            (good.replace(f'"{world.path}/station"', f'"{world.path}/none/deep"'), "[node] state", "correct the path"),
+            (good.replace("station.sock", "none/station.sock"), "[control] socket", "correct the path"),
+            (good.replace("escrow.pem", "station.key"), "station.key", "[seal] recipients"),
+            (good.replace("escrow.pem", "recipient.pem"), "same certificate", "[seal] recipients"),
+            (good + '\n[retention]\nkeep = "0 s"\n', "[retention] keep", "30 days"),
             (good.split("[upstream]")[0], "[seal]", "[upstream] url"),
             *((good + f'\n[listen]\naddress = "{address}"\n', "[listen] address", "ADDRESS:PORT")
               for address in ("8443", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536")),
@@ -226,11 +310,19 @@ def test_bad_configurations_say_file_key_and_what_to_do_and_touch_no_store():
                 assert done.returncode == 1, (where, done)
                 message = done.stderr.decode()
                 assert message.count("\n") == 1 and where in message and advice in message, message
+                assert str(world.path) in message, message
             assert not (world.path / "station" / "data.mdb").exists()
         file.write_text(good)
-        assert run(BIN / "titipd", "--config", file, "--check").returncode == 0
+        done = run(BIN / "titipd", "--config", file, "--check")
+        assert done.returncode == 0 and not done.stderr, done
         done = run(BIN / "titipd", "--config", world.path / "nowhere.toml")
-        assert done.returncode == 1 and b"nowhere.toml" in done.stderr
+        assert done.returncode == 1 and b"nowhere.toml" in done.stderr and b"--config" in done.stderr, done
+        file.write_text(good.replace('operate = "', 'operate = "no-such-'))
+        (world.path / "station.key").chmod(0o644)
+        done = run(BIN / "titipd", "--config", file, "--check")
+        warnings = done.stderr.decode().splitlines()
+        assert done.returncode == 0 and len(warnings) == 2, done
+        assert "[identity] key" in warnings[0] and "[control] operate" in warnings[1], warnings
 
 
 def test_a_state_directory_has_one_daemon():

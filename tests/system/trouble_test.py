@@ -178,7 +178,7 @@ def test_rotten_bytes_are_set_aside_and_the_others_go_on():
 
 def test_the_quota_refuses_new_records_and_harms_nothing():
     with World() as world:
-        centre, station = world.centre(), world.station(quota="2 MiB", keep="0 s").start()
+        centre, station = world.centre(), world.station(quota="2 MiB", keep="1 ms").start()
         records = world.records(12)
         codes = [station.submit(file).returncode for _, file in records]
         accepted = codes.count(0)
@@ -215,7 +215,7 @@ def test_a_full_disk_refuses_new_records_and_harms_nothing():
             return
         try:
             centre = world.centre()
-            station = world.station(state=disk / "state", keep="0 s", quota="64 MiB").start()
+            station = world.station(state=disk / "state", keep="1 ms", quota="64 MiB").start()
             records = world.records(60, size_bytes=700_000)
             accepted = []
             for record, path in records:

@@ -8,6 +8,7 @@
 using namespace titip;
 using namespace titip::control;
 using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -90,6 +91,30 @@ TEST_CASE("every state says something of its own", "[control]")
     CHECK(said.size() == 8);
 }
 
+TEST_CASE("a record set aside says what to do, by its reason", "[control]")
+{
+    const auto next = [](std::string_view reason) {
+        auto out = a_record;
+        out["state"] = "quarantined";
+        out["reason"] = reason;
+        return words::record(out).at(2);
+    };
+    std::set<std::string> said;
+    for (const auto* reason :
+         {"rotten", "refused", "too-large", "conflict", "not-ours", "mismatch"})
+        said.insert(next(reason));
+    CHECK(said.size() == 6);
+    for (const auto* reason : {"rotten", "refused", "too-large", "not-ours", "mismatch"}) {
+        CAPTURE(reason);
+        CHECK_THAT(next(reason), StartsWith("Next: ") && Contains("titip retry ID"));
+    }
+    CHECK_THAT(next("rotten"), Contains("once") && Contains("disk"));
+    CHECK_THAT(next("conflict"), Contains("call the centre") && Contains("do not retry"));
+    CHECK_THAT(next("open-failed"), Contains("the centre decides") && !Contains("titip retry"));
+    CHECK_THAT(next("from a later version"),
+               Contains("call the centre") && !Contains("titip retry"));
+}
+
 TEST_CASE("a record that waits says why it has not gone and what comes next", "[control]")
 {
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'held': true, 'link_up': true}"),
@@ -158,6 +183,32 @@ TEST_CASE("connected, paused and idle are told apart", "[control]")
                Contains("paused by an operator") && Contains("titip resume"));
 }
 
+TEST_CASE("what is set aside has not been handed on", "[control]")
+{
+    const auto all =
+        joined(words::status(station("{'records': {'quarantined': {'records': 2, 'bytes': 5}}}")));
+    CHECK_THAT(all, Contains("Nothing waits to be sent") && !Contains("every record") &&
+                        Contains("2 records set aside and need a decision"));
+}
+
+TEST_CASE("held records are not being sent", "[control]")
+{
+    auto some = station("{'link': {'up': true, 'verdict': 'ok', 'since_ms': 1795499000000, "
+                        "'goodput_bytes_per_s': 80000}, 'held': 6}");
+    CHECK_THAT(joined(words::status(some)),
+               Contains("80.0 kB a second, about 1 min") && Contains("6 records held"));
+    some["held"] = 12;
+    const auto all = joined(words::status(some));
+    CHECK_THAT(all, Contains("12 records (9.60 MB) safe on this machine") &&
+                        Contains("Connected since") && !Contains("sending now") &&
+                        !Contains("to go") &&
+                        Contains("All 12 that wait are held by an operator: titip release ID"));
+    some["held"] = 1;
+    some["records"] = json("{'waiting': {'records': 1, 'bytes': 80000}}");
+    CHECK_THAT(joined(words::status(some)),
+               Contains("1 record held by an operator: titip release ID sends it"));
+}
+
 TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
 {
     const auto with = [](std::string_view more) { return joined(words::status(station(more))); };
@@ -211,6 +262,12 @@ TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
           "X is safe on this machine as number 7. Warning: nik-sex-differs.");
     CHECK(words::accepted(json("{'id': 'X', 'sequence': 7}"), false) ==
           "X was taken here before, as number 7: nothing to do.");
+    CHECK(
+        words::accepted(json("{'id': 'X', 'sequence': 7, 'lane': 'ordinary'}"), false, "urgent") ==
+        "X was taken here before, as number 7: nothing to do. It stays in the lane ordinary.");
+    CHECK_THAT(words::accepted(json("{'id': 'X', 'lane': 'urgent'}"), false, "urgent"),
+               !Contains("lane"));
+    CHECK(words::problem(words::no_upstream()).at(0).find("no upstream") != std::string::npos);
     const auto refused = words::problem(json(R"({'title': 'the record has defects', 'detail': 'd',
         'defects': [{'code': 'missing', 'field': 'biodata.nik', 'sentence': 'It is empty.'}]})"));
     REQUIRE(refused.size() == 2);
@@ -218,6 +275,17 @@ TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
     CHECK(refused[1] == "  biodata.nik: It is empty. [missing]");
     CHECK_THAT(words::not_reachable("/run/x.sock", "refused"),
                Contains("/run/x.sock") && Contains("systemctl status titipd"));
+}
+
+TEST_CASE("an id that several stations chose is told with their names, and how to say which",
+          "[control]")
+{
+    const auto said = words::problem(
+        json("{'title': 'several stations have a record of this id', 'status': 409, "
+             "'detail': 'name one: ?station=NAME', 'stations': ['office-1', 'office-2']}"));
+    REQUIRE(said.size() == 1);
+    CHECK(said[0] == "several stations have a record of this id (office-1, office-2): say which "
+                     "with --station NAME");
 }
 
 TEST_CASE("a list's lines stand under its header", "[control]")

@@ -1,0 +1,129 @@
+#include "node/check.hpp"
+
+#include "base/file.hpp"
+#include "control/roles.hpp"
+#include "envelope/seal.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include <sys/stat.h>
+
+namespace titip::node {
+
+namespace {
+
+/// Clerks are in the group that may read the status, which is easily the file's group as well. With
+/// the key one can sign for this node.
+void look_at_key(const config& from, std::string_view file, std::vector<std::string>& out)
+{
+    struct ::stat key {};
+    if (::stat(from.identity.key.c_str(), &key) != 0 || (key.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+        return;
+    out.push_back(fmt::format("{0}: [identity] key: \"{1}\" is open to others than its owner: make "
+                              "it the daemon's user's "
+                              "alone, chown titip {1} && chmod 400 {1}",
+                              file, from.identity.key.string()));
+}
+
+/// The directory itself may be missing: the store makes it, at the first start. Not those above it: in
+/// a path that was mistyped, or a disk that is not mounted, a station would begin again and empty.
+std::optional<config_error> look_at_state(const config& from, std::string_view file)
+{
+    std::error_code ignored;
+    auto state = from.state.lexically_normal();
+    if (!state.has_filename()) // "/var/lib/titip/"
+        state = state.parent_path();
+    const auto parent = state.has_parent_path() ? state.parent_path() : std::filesystem::path{"."};
+    if (!std::filesystem::is_directory(parent, ignored))
+        return config_error{
+            fmt::format("{}: [node] state: \"{}\": there is no directory \"{}\": correct the path, "
+                        "mount the disk, or make that directory",
+                        file, from.state.string(), parent.string())};
+    if (std::filesystem::exists(state, ignored) && !std::filesystem::is_directory(state, ignored))
+        return config_error{fmt::format("{}: [node] state: \"{}\" is not a directory: correct the "
+                                        "path",
+                                        file, from.state.string())};
+    return std::nullopt;
+}
+
+std::optional<config_error> look_at_socket(const config& from, std::string_view file, occasion when)
+{
+    std::error_code ignored;
+    const auto& socket = from.control.socket;
+    const auto folder =
+        socket.has_parent_path() ? socket.parent_path() : std::filesystem::path{"."};
+    if (std::filesystem::is_directory(folder, ignored))
+        return std::nullopt;
+    // systemd makes the service's own directory in /run at each start, and removes it at each end.
+    if (when == occasion::check && folder.parent_path() == "/run")
+        return std::nullopt;
+    return config_error{
+        fmt::format("{}: [control] socket: \"{}\": there is no directory \"{}\": "
+                    "correct the path, or make that directory for the daemon's user",
+                    file, socket.string(), folder.string())};
+}
+
+/// The sealer would say as well that it cannot be made of these, but not which of them is at fault.
+std::optional<config_error> look_at_recipients(const config& from, std::string_view file)
+{
+    if (!from.seal)
+        return std::nullopt;
+    std::map<digest, std::filesystem::path> named;
+    std::string twice;
+    for (const auto& each : from.seal->recipients) {
+        const auto pem = read_file(each, 1u << 20);
+        if (!pem)
+            return std::nullopt; // load_materials() says why
+        const auto found = envelope::sealer::fingerprints(*pem);
+        if (!found)
+            return config_error{fmt::format(
+                "{}: [seal] recipients: \"{}\" cannot receive records: give the file a certificate "
+                "(PEM) with a P-256 key, or RSA of 2,048 bits or more, and a subject key "
+                "identifier",
+                file, each.string())};
+        for (const auto& one : *found)
+            if (const auto [at, is_new] = named.emplace(one, each); !is_new)
+                twice = fmt::format("\"{}\" is the same certificate as \"{}\"", each.string(),
+                                    at->second.string());
+    }
+    if (named.size() >= 2)
+        return std::nullopt;
+    return config_error{
+        fmt::format("{}: [seal] recipients: {}: name the centre's certificate and an "
+                    "escrow's, which differ",
+                    file, twice)};
+}
+
+void look_at_groups(const config& from, std::string_view file, std::vector<std::string>& out)
+{
+    const auto& groups = from.control;
+    for (const auto& [key, name] :
+         {std::pair{"submit", &groups.submit}, std::pair{"read", &groups.read},
+          std::pair{"operate", &groups.operate}, std::pair{"consume", &groups.consume}})
+        if (!control::find_group(*name))
+            out.push_back(
+                fmt::format("{}: [control] {}: this system has no group \"{}\", so nobody "
+                            "has this role: groupadd --system {}, then restart titipd",
+                            file, key, *name, *name));
+}
+
+} // namespace
+
+result<std::vector<std::string>, config_error> check_machine(const config& from,
+                                                             std::string_view file, occasion when)
+{
+    if (auto wrong = look_at_state(from, file))
+        return *std::move(wrong);
+    if (auto wrong = look_at_socket(from, file, when))
+        return *std::move(wrong);
+    if (auto wrong = look_at_recipients(from, file))
+        return *std::move(wrong);
+    std::vector<std::string> out;
+    look_at_key(from, file, out);
+    look_at_groups(from, file, out);
+    return out;
+}
+
+} // namespace titip::node
