@@ -1,0 +1,178 @@
+#include "workload.hpp"
+
+#include <fmt/format.h>
+
+namespace titip::tests {
+
+namespace {
+
+journal::store::options options_for(const std::filesystem::path& folder)
+{
+    return {.directory = folder,
+            .node = "office-1",
+            .has_upstream = true,
+            .quota_bytes = 1u << 30,
+            .group_bytes = 1u << 20,
+            .identity = everyone().station};
+}
+
+/// When the centre took and judged: long enough ago to be erased.
+constexpr wall_time long_ago{std::chrono::milliseconds{1'700'000'000'000}};
+
+record_id id_of(std::uint64_t number)
+{
+    std::array<std::byte, 16> raw{};
+    raw[6] = std::byte{0x40};
+    raw[8] = std::byte{0x80};
+    raw[15] = static_cast<std::byte>(number);
+    return record_id::from_bytes(raw).value();
+}
+
+std::string text_of(journal::store& open)
+{
+    const auto all = finish(open.list({}, std::nullopt, 1000));
+    if (!all)
+        return "refused: list: " + all.error().message();
+    std::string out;
+    for (const auto& each : *all) {
+        std::string bytes_are = "gone";
+        if (each.state != journal::state::erased && each.stored_bytes > 0) {
+            const auto data = finish(open.read(each.key, 0, each.stored_bytes));
+            const bool is_whole = each.stored_bytes == each.size_bytes;
+            bytes_are = !data                                       ? data.error().message()
+                        : !is_whole || sha256(*data) == each.digest ? "right"
+                                                                    : "WRONG";
+        }
+        out += fmt::format("{}/{} {} {}{} {}/{} {}; ", each.key.station,
+                           each.key.record.to_string().substr(34), each.sequence,
+                           journal::to_string(each.state), each.held ? " held" : "",
+                           each.stored_bytes, each.size_bytes, bytes_are);
+    }
+    const auto now = open.now();
+    return out + fmt::format("paused {} entries {}", now.paused, now.next_entry);
+}
+
+} // namespace
+
+struct course::world {
+    journal::store& store;
+    std::mt19937_64& random;
+    sender from{everyone().neighbour};
+    std::optional<vault::offer> half;
+    bytes half_bytes;
+    std::uint64_t accepted = 0;
+
+    bool accept(std::size_t size_bytes)
+    {
+        ++accepted;
+        return finish(store.accept(submission_of(noise(size_bytes, random), id_of(accepted))))
+            .has_value();
+    }
+    journal::outgoing at(std::uint64_t place)
+    {
+        return finish(store.outgoing_of(journal::place{place})).value();
+    }
+    bool settle(std::uint64_t place)
+    {
+        const auto what = at(place);
+        return finish(store.settle(what.view.place, receipt_for(what, long_ago), bytes(600),
+                                   everyone().centre->self()))
+            .has_value();
+    }
+    bool judge(std::uint64_t place, envelope::verdict_kind kind)
+    {
+        const auto said = verdict_on(at(place).view, kind, long_ago);
+        return finish(store.take_verdicts({said}, store.epoch(), place)).has_value();
+    }
+    bool upstream_says(wall_time now)
+    {
+        return finish(store.take_custody({.station = "office-1", .at = now, .epochs = {}},
+                                         bytes(700), {}))
+            .has_value();
+    }
+    bool keep(std::size_t first, std::size_t size)
+    {
+        return finish(
+                   store.keep(*half, first, to_bytes(bytes_view{half_bytes}.subspan(first, size))))
+            .has_value();
+    }
+};
+
+course::course(std::uint64_t seed)
+{
+    using envelope::verdict_kind;
+    std::mt19937_64 random{seed};
+    const auto size = [&random] { return 200 + random() % 24'000; };
+    const auto add = [this](step one) { steps_.push_back(std::move(one)); };
+    add([n = size()](world& w) { return w.accept(n); });
+    add([n = size()](world& w) { return w.accept(n); });
+    add([](world& w) { return w.settle(1); });
+    add([n = size() + 9'000](world& w) {
+        w.half_bytes = noise(n, w.random);
+        w.half = w.from.next(w.half_bytes, id_of(101));
+        return w.keep(0, 5'000);
+    });
+    add([](world& w) { return w.keep(5'000, 3'000); });
+    add([](world& w) {
+        return finish(w.store.complete(*w.half, 8'000,
+                                       to_bytes(bytes_view{w.half_bytes}.subspan(8'000))))
+            .has_value();
+    });
+    add([](world& w) { return w.judge(1, verdict_kind::opened); });
+    add([](world& w) {
+        return finish(w.store.quarantine(journal::place{2}, journal::reason::refused, "422"))
+            .has_value();
+    });
+    add([n = size()](world& w) { return w.accept(n); });
+    add([](world& w) { return w.upstream_says(wall_now()); });
+    add([](world& w) { return finish(w.store.erase_due(1h)).has_value(); });
+    add([n = size()](world& w) { return w.accept(n); }); // into the pages just freed
+    add([](world& w) { return finish(w.store.retry({"office-1", id_of(2)})).has_value(); });
+    add([](world& w) { return finish(w.store.hold({"office-1", id_of(3)})).has_value(); });
+    add([n = size() + 6'000](world& w) {
+        w.half_bytes = noise(n, w.random);
+        w.half = w.from.next(w.half_bytes, id_of(102));
+        return w.keep(0, 4'500);
+    });
+    add([](world& w) { return finish(w.store.discard(w.half->key())).has_value(); });
+    add([](world& w) { return finish(w.store.set_paused(true)).has_value(); });
+    add([](world& w) { return finish(w.store.count_failure(journal::place{2})).has_value(); });
+    add([](world& w) { return w.settle(2); });
+    add([n = size()](world& w) { return w.accept(n); });
+
+    temporary_folder folder;
+    after_.push_back(snapshot_of(folder.path() / "new"));
+    run(
+        folder.path() / "store", [](std::size_t) {},
+        [this](std::size_t, journal::store& store) { after_.push_back(text_of(store)); });
+}
+
+std::size_t course::run(const std::filesystem::path& folder,
+                        std::function<void(std::size_t)> begins,
+                        std::function<void(std::size_t, journal::store&)> ended) const
+{
+    asio::thread_pool pool{1};
+    const auto opened = journal::store::open(options_for(folder), pool, [](const std::string&) {});
+    if (!opened)
+        return 0;
+    std::mt19937_64 random{1};
+    world here{**opened, random};
+    for (std::size_t n = 0; n < steps_.size(); ++n) {
+        begins(n);
+        if (!steps_[n](here))
+            return n;
+        ended(n, **opened);
+    }
+    return steps_.size();
+}
+
+std::string snapshot_of(const std::filesystem::path& folder)
+{
+    asio::thread_pool pool{1};
+    const auto opened = journal::store::open(options_for(folder), pool, [](const std::string&) {});
+    if (!opened)
+        return "refused: " + opened.error().sentence;
+    return text_of(**opened);
+}
+
+} // namespace titip::tests
