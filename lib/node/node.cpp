@@ -233,6 +233,7 @@ result<void, start_failure> node::open_doors()
                 replayer_->on_change(what);
             if (intake_ && what.event == "verdict")
                 intake_->ring();
+            alarms_.on_change(what, *store_, on_);
             control_->ring();
         });
     return {};

@@ -4,6 +4,7 @@
 #include "control/server.hpp"
 #include "intake/server.hpp"
 #include "link/prober.hpp"
+#include "node/alarms.hpp"
 #include "node/config.hpp"
 #include "replay/replayer.hpp"
 
@@ -49,6 +50,12 @@ public:
 
     /// For systemd's status line.
     std::string summary() const;
+    /// To be called now and then: a finding is in the journal without a change of any record.
+    void look_for_alarms()
+    {
+        if (store_)
+            alarms_.look(store_->now());
+    }
     /// Comes back when it has passed through the socket thread and the writer.
     asio::awaitable<void> pulse();
     /// Whether the store failed: the process has to end, with this as its last word.
@@ -83,6 +90,7 @@ private:
     std::unique_ptr<control::server> control_;
     std::unique_ptr<http::listener> upper_door_; ///< [listen]
     std::unique_ptr<http::listener> local_door_;
+    alarms alarms_;
     bell changed_;
     std::vector<std::unique_ptr<asio::cancellation_signal>> running_;
     std::size_t running_count_ = 0;

@@ -73,6 +73,7 @@ asio::awaitable<void> tell_status(node& which, asio::steady_timer& timer)
 {
     std::string told;
     for (;;) {
+        which.look_for_alarms();
         auto now = which.summary();
         if (now != told)
             ::sd_notify(0, ("STATUS=" + now).c_str());

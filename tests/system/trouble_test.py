@@ -5,6 +5,7 @@ import base64
 import contextlib
 import os
 import re
+import shutil
 import socket
 import ssl
 import sys
@@ -197,6 +198,29 @@ def test_the_quota_refuses_new_records_and_harms_nothing():
                                 world.path / "recipient.pem").returncode == 0
         until(lambda: len(station.list("--state", "erased")) == accepted, "erased after opening")
         assert station.submit(records[-1][1]).returncode == 0, "space returned: it goes on by itself"
+        until(lambda: "room-again" in station.log(), "the log says that there is room again")
+        errors = [line for line in station.log().splitlines() if "no space for another record" in line]
+        assert len(errors) == 1 and "full" in errors[0] and "error" in errors[0], errors
+
+
+def test_who_reads_only_the_log_hears_of_a_finding_and_of_what_the_centre_cannot_open():
+    with World() as world:
+        centre, station = world.centre().start(), world.station().start()
+        records = world.records(2)
+        for _, file in records:
+            station.submit(file)
+        station.wait_drained()
+        bad = records[0][0]
+        assert centre.titip("verdict", bad, "open-failed").returncode == 0
+        until(lambda: f"open-failed record={bad}" in station.log(), "the log names the record")
+        assert centre.state_of(bad) == "delivered" and station.state_of(bad) == "quarantined"
+        assert "the centre decides" in station.titip("show", bad).stdout.decode()
+        centre.kill()
+        shutil.rmtree(world.path / "centre")
+        centre.start()
+        until(lambda: "finding kind=not-held" in station.log(), "the log says what the centre lost")
+        said = [line for line in station.log().splitlines() if "finding kind=not-held" in line]
+        assert len(said) == len(station.status()["findings"]) and all("error" in line for line in said), said
 
 
 def test_a_full_disk_refuses_new_records_and_harms_nothing():
