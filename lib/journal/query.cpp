@@ -122,6 +122,37 @@ asio::awaitable<result<bytes>> store::read(::titip::vault::key which, std::uint6
     co_return co_await look<bytes>(std::move(act));
 }
 
+asio::awaitable<result<hasher>> store::hash(::titip::vault::key which, std::uint64_t bytes_wanted)
+{
+    auto job = [this, which = std::move(which), bytes_wanted]() -> result<hasher> {
+        constexpr std::uint64_t slice_bytes = 256u << 10;
+        hasher out;
+        for (std::uint64_t offset = 0; offset < bytes_wanted;) {
+            auto next = [&]() -> result<bytes> {
+                const transaction txn{parts_->env->get(), transaction::mode::read};
+                const auto at = find_place(txn, parts_->t, which);
+                const auto row = at ? find_row(txn, parts_->t, *at) : std::nullopt;
+                if (!row)
+                    return ::titip::vault::errc::unknown;
+                if (row->state() == v1::ERASED)
+                    return ::titip::vault::errc::erased;
+                if (row->stored_bytes() < bytes_wanted)
+                    return ::titip::vault::errc::wrong_offset;
+                return read_chunks(txn, parts_->t, *at, offset,
+                                   std::min(slice_bytes, bytes_wanted - offset),
+                                   row->stored_bytes());
+            };
+            const auto slice = parts_->guarded(next);
+            if (!slice)
+                return slice.error();
+            out.update(*slice);
+            offset += slice->size();
+        }
+        return out;
+    };
+    co_return co_await run_on(parts_->pool, std::move(job));
+}
+
 asio::awaitable<result<bytes>> store::read_at(place at, std::uint64_t offset,
                                               std::size_t limit_bytes)
 {

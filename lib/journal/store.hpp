@@ -93,6 +93,7 @@ public:
     asio::awaitable<result<void>> discard(::titip::vault::key which) override;
     asio::awaitable<result<bytes>> read(::titip::vault::key which, std::uint64_t offset,
                                         std::size_t limit_bytes) override;
+    asio::awaitable<result<hasher>> hash(::titip::vault::key which, std::uint64_t bytes) override;
     asio::awaitable<result<::titip::vault::answer>>
     reconcile(std::string station, ::titip::vault::question asked) override;
     std::uint64_t newest_verdict(const std::string& station) const override;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/bytes.hpp"
+#include "base/digest.hpp"
 #include "envelope/statement.hpp"
 #include "vault/error.hpp"
 
@@ -130,6 +131,11 @@ public:
     /// Up to `limit_bytes` from `offset`, checked against their checksums; complete or not.
     virtual asio::awaitable<result<bytes>> read(key which, std::uint64_t offset,
                                                 std::size_t limit_bytes) = 0;
+
+    /// SHA-256 of the first `bytes` durable bytes, to go on from; computed off the socket thread. Of
+    /// no bytes it is the empty hash, whether the record is known or not. errc::wrong_offset if
+    /// fewer are durable, errc::rotten if one does not match its checksum.
+    virtual asio::awaitable<result<hasher>> hash(key which, std::uint64_t bytes) = 0;
 
     virtual asio::awaitable<result<answer>> reconcile(std::string station, question asked) = 0;
 

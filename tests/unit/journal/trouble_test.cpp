@@ -249,6 +249,10 @@ TEST_CASE("a rotten byte of an envelope costs its record and no other", "[journa
     CHECK(finish(store.read_at(rotten, 0, 99'999)).error() == errc::rotten);
     CHECK(finish(store.read_at(rotten, 9'100, 1)).error() == errc::rotten);
     CHECK(finish(store.check_intact(rotten)).error() == errc::rotten);
+    const auto its_key = finish(store.outgoing_of(rotten)).value().view.key;
+    CHECK(finish(store.hash(its_key, 20'000)).error() == errc::rotten);
+    CHECK(finish(store.hash(its_key, 8'000)).value().value() ==
+          sha256(bytes_view{all[1]}.first(8'000)));
     CHECK((finish(store.read_at(rotten, 0, 8'000)).value() ==
            bytes(all[1].begin(), all[1].begin() + 8'000)));
     for (const std::uint64_t other : {1u, 3u})

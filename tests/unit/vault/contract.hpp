@@ -159,6 +159,26 @@ inline void keeps_the_contract(vault::vault& keeper)
         CHECK(finish(keeper.read(what.key(), data.size(), 10)).value().empty());
     }
 
+    SECTION("the hash of what is durable goes on with what is not")
+    {
+        const auto big = noise(600'000, random);
+        const auto resumed = from.next(big);
+        const auto first = bytes_view{big}.first(550'001);
+        REQUIRE(finish(keeper.keep(resumed, 0, to_bytes(first))).has_value());
+        for (const std::size_t size : {1u, 4'016u, 262'144u, 262'145u, 550'001u}) {
+            CAPTURE(size);
+            CHECK(finish(keeper.hash(resumed.key(), size)).value().value() ==
+                  sha256(first.first(size)));
+        }
+        auto hash = finish(keeper.hash(resumed.key(), first.size())).value();
+        hash.update(bytes_view{big}.subspan(first.size()));
+        CHECK(hash.value() == resumed.manifest.digest);
+
+        CHECK(finish(keeper.hash(resumed.key(), first.size() + 1)).error() == errc::wrong_offset);
+        CHECK(finish(keeper.hash(what.key(), 1)).error() == errc::unknown);
+        CHECK(finish(keeper.hash(what.key(), 0)).value().value() == sha256({}));
+    }
+
     SECTION("a reconcile says what is held, how far the rest has come, and what was received")
     {
         const auto second_data = noise(100, random);
