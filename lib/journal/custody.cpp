@@ -136,8 +136,8 @@ private:
         for (const auto& span : known.numbering.spans()) {
             if (span.first() == next && next > 1)
                 add(finding::kind::broken_chain, known.epoch, next, next);
-            for (auto missing = next; missing < span.first() && missing - next < most_looked_at;
-                 ++missing)
+            for (auto missing = next; missing < span.first() && looked_at_ < most_looked_at;
+                 ++missing, ++looked_at_)
                 if (!is_kept(asked_, known.epoch, missing))
                     gap(known.epoch, missing);
             next = span.last() + 1;
@@ -154,7 +154,9 @@ private:
             add(finding::kind::gap, epoch, missing, missing);
     }
 
+    /// Missing numbers, in all: a peer may offer any number next, and each costs a walk of `kept`.
     static constexpr std::uint64_t most_looked_at = 10'000;
+    std::uint64_t looked_at_ = 0;
     const transaction& txn_;
     const tables& t_;
     const std::string& station_;

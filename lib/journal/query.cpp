@@ -47,14 +47,40 @@ std::vector<place> places_of(const transaction& txn, const tables& t, const reco
     return out;
 }
 
-::titip::vault::reported_head head_of(const epoch_id& epoch, const v1::Numbering& numbering)
+/// The heads of a station's epochs, newest last: epochs are random, so their age is their head's
+/// place.
+std::vector<::titip::vault::reported_head> heads_of(const transaction& txn, const tables& t,
+                                                    const std::string& station)
 {
-    return {.epoch = epoch,
-            .sequence = numbering.head(),
-            .hash = to_digest(as_bytes(numbering.head_hash())).value_or(digest{})};
+    std::vector<std::pair<std::uint64_t, ::titip::vault::reported_head>> found;
+    const auto prefix = key_builder{}.text(station);
+    const bytes_view wanted = prefix;
+    cursor walk{txn, t.numbering};
+    for (auto each = walk.seek(prefix); each; each = walk.next()) {
+        if (each->key.size() != wanted.size() + 16 ||
+            !std::ranges::equal(each->key.first(wanted.size()), wanted))
+            break;
+        v1::Numbering numbering;
+        open_row(seed::numbering, each->key, each->value, numbering);
+        const auto epoch = epoch_id::from_bytes(each->key.last(16)).value();
+        const auto at = txn.get(t.by_sequence, sequence_key(station, epoch, numbering.head()));
+        found.emplace_back(
+            at ? read_u64(*at) : 0,
+            ::titip::vault::reported_head{
+                .epoch = epoch,
+                .sequence = numbering.head(),
+                .hash = to_digest(as_bytes(numbering.head_hash())).value_or(digest{})});
+    }
+    std::ranges::sort(found, {}, [](const auto& each) { return each.first; });
+    if (found.size() > ::titip::vault::most_heads)
+        found.erase(found.begin(), found.end() - ::titip::vault::most_heads);
+    std::vector<::titip::vault::reported_head> out;
+    for (const auto& each : found)
+        out.push_back(each.second);
+    return out;
 }
 
-/// Joins neighbours that are kept for the same reason.
+/// Joins neighbours that are kept for the same reason; rows come newest first.
 void add_kept(std::vector<::titip::vault::kept_range>& ranges, const v1::Row& row)
 {
     const ::titip::vault::kept_range added{
@@ -64,8 +90,8 @@ void add_kept(std::vector<::titip::vault::kept_range>& ranges, const v1::Row& ro
         .is_quarantined = row.state() == v1::STATE_QUARANTINED};
     if (!ranges.empty() && ranges.back().epoch == added.epoch &&
         ranges.back().is_quarantined == added.is_quarantined &&
-        ranges.back().last + 1 == added.first)
-        ++ranges.back().last;
+        ranges.back().first == added.first + 1)
+        --ranges.back().first;
     else
         ranges.push_back(added);
 }
@@ -256,19 +282,7 @@ asio::awaitable<result<bytes>> store::receipt_of(::titip::vault::key which)
 asio::awaitable<result<upstream_view>> store::upstream()
 {
     auto act = [this](const transaction& txn, const tables& t) -> result<upstream_view> {
-        upstream_view out;
-        const auto prefix = key_builder{}.text(parts_->opts.node);
-        const bytes_view wanted = prefix;
-        cursor epochs{txn, t.numbering};
-        for (auto each = epochs.seek(prefix); each; each = epochs.next()) {
-            if (!std::ranges::equal(each->key.first(std::min(wanted.size(), each->key.size())),
-                                    wanted))
-                break;
-            v1::Numbering numbering;
-            open_row(seed::numbering, each->key, each->value, numbering);
-            out.heads.push_back(
-                head_of(epoch_id::from_bytes(each->key.last(16)).value(), numbering));
-        }
+        upstream_view out{.heads = heads_of(txn, t, parts_->opts.node)};
         if (out.heads.empty())
             out.heads.push_back({.epoch = parts_->epoch});
         v1::Meta meta;
@@ -281,12 +295,17 @@ asio::awaitable<result<upstream_view>> store::upstream()
         if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
             return out;
         cursor walk{txn, t.rows};
-        for (auto each = walk.first(); each; each = walk.next()) {
+        for (auto each = walk.last(); each; each = walk.previous()) {
             const auto row = find_good_row(txn, t, place{read_u64(each->key)});
             if (row && row->station() == parts_->opts.node &&
                 (row->held() || row->state() == v1::STATE_QUARANTINED))
                 add_kept(out.kept, *row);
+            if (out.kept.size() > ::titip::vault::most_kept) {
+                out.kept.pop_back();
+                break;
+            }
         }
+        std::ranges::reverse(out.kept);
         return out;
     };
     co_return co_await look<upstream_view>(std::move(act));

@@ -50,10 +50,10 @@ struct list_filter {
 
 /// What this node knows about its upstream.
 struct upstream_view {
-    std::vector<vault::reported_head> heads; ///< of our own station, newest last
+    std::vector<vault::reported_head> heads; ///< of our own station, newest last: vault::most_heads
     std::optional<epoch_id> cursor_epoch;
     std::uint64_t cursor_number = 0;
-    std::vector<vault::kept_range> kept;
+    std::vector<vault::kept_range> kept; ///< newest last: vault::most_kept
 };
 
 /// The records that this node answers for, in one LMDB environment. DESIGN §7 and

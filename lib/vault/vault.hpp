@@ -83,13 +83,16 @@ struct kept_range {
 };
 
 struct question {
-    std::vector<reported_head> heads;
+    std::vector<reported_head> heads; ///< at most most_heads
     std::optional<epoch_id> cursor_epoch;
     std::uint64_t cursor_number = 0;
-    std::vector<kept_range> kept;
+    std::vector<kept_range> kept;     ///< at most most_kept
     std::vector<record_id> unsettled; ///< at most most_unsettled
 };
 inline constexpr std::size_t most_unsettled = 64;
+/// Of each the newest: what a station holds back or numbered in epochs past has no end, a request has.
+inline constexpr std::size_t most_kept = 1000;
+inline constexpr std::size_t most_heads = 64;
 inline constexpr std::size_t most_verdicts = 256; ///< in one answer: 256 of 750 bytes are 190 kB
 
 struct answer {

@@ -378,6 +378,19 @@ TEST_CASE(
     CHECK(told(4, 5) == std::vector<span>{{2, 3}, {4, 5}}); // 5 is no number of ours
 }
 
+TEST_CASE("whatever numbers a peer chooses, only so many missing ones are looked at", "[journal]")
+{
+    centre_fixture at;
+    const sender from{everyone().station};
+    for (const std::uint64_t number : {6'000u, 1'000'000u, 2'000'000u}) {
+        const auto data = noise(10, at.random);
+        REQUIRE(finish(at.store->complete(from.offer_at(number, {}, data), 0, data)).has_value());
+    }
+    const auto answer = finish(at.store->reconcile("office-1", {})).value();
+    CHECK(of_kind(answer.findings, finding::kind::gap) ==
+          std::vector<span>{{1, 5'999}, {6'001, 10'001}});
+}
+
 TEST_CASE("erasing a record never shrinks what custody says", "[journal]")
 {
     journal_fixture at;

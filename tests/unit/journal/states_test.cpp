@@ -195,6 +195,39 @@ TEST_CASE("the upstream hears which numbers are held or set aside here", "[journ
     CHECK(said.kept[2].first == 6);
 }
 
+TEST_CASE("of more ranges than a request may hold, the upstream hears the newest", "[journal]")
+{
+    station_fixture f;
+    std::vector<asio::awaitable<result<journal::acceptance>>> accepted;
+    for (std::size_t i = 0; i < 2 * vault::most_kept + 4; ++i)
+        accepted.push_back(f.store->accept(submission_of(noise(10, f.random))));
+    finish_all(std::move(accepted));
+    std::vector<asio::awaitable<result<void>>> set_aside;
+    for (std::uint64_t n = 2; n <= 2 * vault::most_kept + 4; n += 2)
+        set_aside.push_back(f.store->quarantine(journal::place{n}, journal::reason::refused, ""));
+    finish_all(std::move(set_aside));
+    const auto said = finish(f.store->upstream()).value();
+    REQUIRE(said.kept.size() == vault::most_kept);
+    CHECK(said.kept.front().first == 6);
+    CHECK(said.kept.back().last == 2 * vault::most_kept + 4);
+}
+
+TEST_CASE("of more epochs than a request may name, the upstream hears of the newest", "[journal]")
+{
+    station_fixture f;
+    std::vector<epoch_id> epochs;
+    for (std::size_t i = 0; i < vault::most_heads + 2; ++i) {
+        sender from{everyone().station};
+        const auto data = noise(10, f.random);
+        REQUIRE(finish(f.store->complete(from.next(data), 0, data)).has_value());
+        epochs.push_back(from.epoch());
+    }
+    const auto said = finish(f.store->upstream()).value();
+    REQUIRE(said.heads.size() == vault::most_heads);
+    CHECK(said.heads.front().epoch == epochs[2]);
+    CHECK(said.heads.back().epoch == epochs.back());
+}
+
 TEST_CASE("the verdict opened makes a delivered record opened, and the cursor is kept", "[journal]")
 {
     station_fixture f;
