@@ -123,7 +123,7 @@ private:
             txn_.get(t_.by_sequence, sequence_key(station_, known.epoch, reported.sequence));
         if (!at)
             return;
-        const auto row = find_row(txn_, t_, place{read_u64(*at)});
+        const auto row = find_good_row(txn_, t_, place{read_u64(*at)});
         if (row && row->manifest_hash() != as_text(reported.hash))
             add(finding::kind::fork, known.epoch, reported.sequence, reported.sequence);
     }
@@ -171,7 +171,7 @@ std::vector<::titip::vault::partial> partials_of(const transaction& txn, const t
     std::vector<::titip::vault::partial> out;
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
         if (row && row->state() == v1::ARRIVING)
             out.push_back({.record = id,
                            .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
@@ -187,7 +187,7 @@ std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, con
     std::vector<std::pair<record_id, bytes>> out;
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
         if (row && !row->receipt_given().empty())
             out.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
     }

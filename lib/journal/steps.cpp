@@ -159,9 +159,12 @@ result<void> writing::retry(const vault::key& which)
 
 void writing::take_verdict(const envelope::verdict& said)
 {
-    const auto found = row_of({said.station, said.record});
+    const auto found = good_row_of({said.station, said.record});
     if (!found || found->second.digest() != as_text(said.digest)) {
-        note(v1::Entry::EVENT_VERDICT, "for a record that is not here: " + said.record.to_string());
+        note(v1::Entry::EVENT_VERDICT, (found.has_error() && found.error() == vault::errc::rotten
+                                            ? "for a record that cannot be read: "
+                                            : "for a record that is not here: ") +
+                                           said.record.to_string());
         return;
     }
     const auto& [at, before] = *found;

@@ -162,6 +162,17 @@ result<std::pair<place, v1::Row>> writing::row_of(const vault::key& which) const
     return std::pair{*at, row_at(*at)};
 }
 
+result<std::pair<place, v1::Row>> writing::good_row_of(const vault::key& which) const
+{
+    try {
+        return row_of(which);
+    } catch (const rotten_row& rotten) {
+        if (!rotten.concerns_one_record())
+            throw;
+        return vault::errc::rotten;
+    }
+}
+
 void writing::store_row(place at, const v1::Row& row)
 {
     const auto key = place_key(at);

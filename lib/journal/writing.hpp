@@ -41,7 +41,8 @@ public:
     result<void> hold(const vault::key& which);
     result<void> release(const vault::key& which);
     result<void> retry(const vault::key& which);
-    /// A verdict from upstream; one for a record that is not here is kept in the ledger only.
+    /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the
+    /// ledger only.
     void take_verdict(const envelope::verdict& said);
     void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
     void note_custody(const bytes& cms, wall_time signed_at,
@@ -69,6 +70,8 @@ private:
     bool finds_room(std::uint64_t weight_bytes);
     v1::Row row_at(place at) const;
     result<std::pair<place, v1::Row>> row_of(const vault::key& which) const;
+    /// errc::rotten where row_of() throws: among many, one bad record must not hold up the others.
+    result<std::pair<place, v1::Row>> good_row_of(const vault::key& which) const;
     void store_row(place at, const v1::Row& row);
     void count(const v1::Row& row, int sign);
     /// Stores `after` in place of `before`: tallies, queue and retention follow the state.
