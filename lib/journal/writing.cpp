@@ -248,7 +248,10 @@ void writing::add_finding(const vault::finding& what)
         other.noticed_at = what.noticed_at;
         return other == what;
     });
-    if (known || meta_.findings_size() >= static_cast<int>(most_findings))
+    if (known)
+        return;
+    note(v1::Entry::FINDING, to_string(what.what));
+    if (meta_.findings_size() >= static_cast<int>(most_findings))
         return;
     auto& added = *meta_.add_findings();
     added.set_kind(static_cast<v1::Finding::Kind>(what.what));
@@ -257,7 +260,6 @@ void writing::add_finding(const vault::finding& what)
     added.set_first(what.first);
     added.set_last(what.last);
     added.set_noticed_at_ms(to_ms(what.noticed_at));
-    note(v1::Entry::FINDING, to_string(what.what));
 }
 
 void writing::add_number(const v1::Row& row, place at, const digest& previous)

@@ -358,8 +358,8 @@ TEST_CASE(
     for (int i = 0; i < 4; ++i)
         REQUIRE(finish(store.accept(submission_of(noise(9'000, at.random)))).has_value());
     const auto delivered = finish(store.outgoing_of(journal::place{3})).value();
-    REQUIRE(finish(store.settle(journal::place{3}, receipt_for(delivered), bytes(3),
-                                everyone().centre->self()))
+    REQUIRE(finish(store.settle(journal::place{3}, receipt_for(delivered, wall_now() - 1h),
+                                bytes(3), everyone().centre->self()))
                 .has_value());
     const auto told = [&](std::uint64_t first, std::uint64_t last) {
         const finding gap{.what = finding::kind::gap,

@@ -329,8 +329,8 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
     std::vector<journal::place> all;
     for (int i = 0; i < 5; ++i)
         all.push_back(f.accept());
-    REQUIRE(f.settle(all[0], centre()).has_value());
-    REQUIRE(f.settle(all[3], centre()).has_value());
+    REQUIRE(f.settle(all[0], centre(), wall_now() - 1h).has_value());
+    REQUIRE(f.settle(all[3], centre(), wall_now() - 1h).has_value());
     const envelope::custody said{
         .station = "office-1",
         .at = wall_now(),
@@ -345,6 +345,51 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
     CHECK(findings[0].last == 4);
     REQUIRE(finish(f.store->take_custody(said, bytes(1), {})).has_value());
     CHECK(f.store->now().findings.size() == 1); // known already
+}
+
+TEST_CASE("what was received while the custody statement was made is not lost", "[journal]")
+{
+    station_fixture f;
+    const auto said_at = wall_now();
+    const auto told = [&](const std::vector<vault::finding>& findings = {}) {
+        const envelope::custody said{.station = "office-1", .at = said_at, .epochs = {}};
+        REQUIRE(finish(f.store->take_custody(said, bytes(1), findings)).has_value());
+        return f.store->now().findings.size();
+    };
+    for (const auto held_at : {said_at + 1min, said_at, said_at - 9min})
+        REQUIRE(f.settle(f.accept(), centre(), held_at).has_value());
+    CHECK(told() == 0);
+    vault::finding gap{.what = vault::finding::kind::gap,
+                       .station = "office-1",
+                       .epoch = f.store->epoch(),
+                       .first = 1,
+                       .last = 3};
+    CHECK(told({gap}) == 0);
+    REQUIRE(f.settle(f.accept(), centre(), said_at - 11min).has_value());
+    CHECK(told() == 1);
+    gap.last = 4;
+    CHECK(told({gap}) == 2);
+}
+
+TEST_CASE("a finding for which there is no room is told in the ledger all the same", "[journal]")
+{
+    station_fixture f;
+    const auto told = [&](std::uint64_t number) {
+        const vault::finding fork{.what = vault::finding::kind::fork,
+                                  .station = "office-1",
+                                  .epoch = f.store->epoch(),
+                                  .first = number,
+                                  .last = number};
+        const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+        REQUIRE(finish(f.store->take_custody(said, bytes(1), {fork})).has_value());
+        return finish(f.store->ledger(0, 1'000)).value();
+    };
+    for (std::uint64_t number = 1; number <= 64; ++number)
+        told(number);
+    const auto all = told(65);
+    CHECK(f.store->now().findings.size() == 64);
+    CHECK(all.size() == 65);
+    CHECK(all.back().event == "finding");
 }
 
 TEST_CASE("the ledger tells a record's story in order", "[journal]")
