@@ -171,15 +171,23 @@ void writing::take_verdict(const envelope::verdict& said)
     const auto kind = static_cast<v1::VerdictKind>(said.kind);
     if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
         return;
+    const bool was_open_failed = before.state() == v1::STATE_QUARANTINED &&
+                                 before.quarantine() == v1::QUARANTINE_OPEN_FAILED;
     auto after = before;
     after.add_verdicts(kind);
     switch (said.kind) {
     case envelope::verdict_kind::opened:
         // Only what the centre's receipt covers may later be erased: a verdict without one is kept,
-        // and the state follows when the receipt comes.
-        if (before.state() == v1::DELIVERED) {
+        // and the state follows when the receipt comes. That opening failed before (a key that was
+        // not there) is past: no operator could end that quarantine.
+        if (before.state() == v1::DELIVERED || (was_open_failed && !before.receipt().empty())) {
             after.set_state(v1::STATE_OPENED);
             after.set_opened_at_ms(to_ms(said.at));
+        } else if (was_open_failed)
+            after.set_state(v1::WAITING);
+        if (was_open_failed) {
+            after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
+            after.set_quarantine_note({});
         }
         break;
     case envelope::verdict_kind::open_failed:

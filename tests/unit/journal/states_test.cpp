@@ -289,6 +289,38 @@ TEST_CASE("a record that the centre could not open is set aside, its bytes kept"
     CHECK(finish(f.store->erase_due(0ms)).value() == 0);
 }
 
+TEST_CASE("a record that the centre could open after all is opened, or goes for its receipt",
+          "[journal]")
+{
+    station_fixture f;
+    const auto received = f.accept();
+    const auto waiting = f.accept();
+    REQUIRE(f.settle(received, centre()).has_value());
+    for (const auto p : {received, waiting}) {
+        f.take(p, verdict_kind::open_failed);
+        REQUIRE(f.at(p).state == state::quarantined);
+        f.take(p, verdict_kind::opened);
+        CHECK(f.at(p).reason == journal::reason::none);
+    }
+    CHECK(f.at(received).state == state::opened);
+    CHECK(f.at(received).opened_at != wall_time{});
+    CHECK(f.at(waiting).state == state::waiting);
+    CHECK(finish(f.store->load_queue()).value().size() == 1);
+    REQUIRE(f.settle(waiting, centre()).has_value());
+    CHECK(f.at(waiting).state == state::opened);
+}
+
+TEST_CASE("that the centre opened a record does not end a quarantine for another reason",
+          "[journal]")
+{
+    station_fixture f;
+    const auto p = f.accept();
+    REQUIRE(finish(f.store->quarantine(p, journal::reason::rotten, "")).has_value());
+    f.take(p, verdict_kind::opened);
+    CHECK(f.at(p).state == state::quarantined);
+    CHECK(f.at(p).reason == journal::reason::rotten);
+}
+
 TEST_CASE("bytes are erased only after the upstream's own clock has passed the retention",
           "[journal]")
 {
