@@ -48,7 +48,8 @@ result<void> writing::settle(place at, const envelope::receipt& said, const byte
     const auto& verdicts = after.verdicts();
     if (at_centre && std::ranges::find(verdicts, static_cast<int>(v1::OPENED)) != verdicts.end()) {
         after.set_state(v1::STATE_OPENED);
-        after.set_opened_at_ms(std::max(to_ms(said.held_at), meta_.newest_signed_ms()));
+        const auto past = certain_time(from_ms(meta_.newest_signed_ms()), now_);
+        after.set_opened_at_ms(to_ms(std::max(said.held_at, past)));
     }
     replace(at, before, after);
     enter(at_centre ? v1::Entry::EVENT_DELIVERED : v1::Entry::EVENT_RELAYED, at, after, by.name);

@@ -187,7 +187,7 @@ asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict
 
 asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 {
-    const auto limit = to_ms(now().newest_signed) - keep.count();
+    const auto limit = to_ms(certain_time(now().newest_signed, wall_now())) - keep.count();
     auto find_due = [this, limit]() -> result<std::vector<due>> {
         std::vector<due> out;
         const transaction txn{parts_->env->get(), transaction::mode::read};

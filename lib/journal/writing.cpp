@@ -1,5 +1,7 @@
 #include "journal/writing.hpp"
 
+#include "trust/judge.hpp"
+
 #include <algorithm>
 
 namespace titip::journal {
@@ -42,6 +44,13 @@ void add_span(v1::Numbering& numbering, v1::Numbering::Span added)
 }
 
 } // namespace
+
+wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept
+{
+    trust::judge known{trust::judge::build_time()};
+    known.on_signed_time(newest_signed);
+    return known.certain(clock);
+}
 
 std::string_view to_string(v1::Entry::Event event) noexcept
 {

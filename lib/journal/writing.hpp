@@ -91,6 +91,14 @@ private:
     std::vector<std::pair<std::string, std::uint64_t>> new_verdicts_;
 };
 
+/// Whether another record of so many bytes would be taken: the quota, and then the disk or pages
+/// that erasing freed inside the file. Tops the reserve up.
+bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta,
+                std::uint64_t weight_bytes);
+
+/// trust::judge::certain() for what this store has taken in.
+wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept;
+
 std::string_view to_string(v1::Entry::Event event) noexcept;
 std::uint64_t live_bytes(const v1::Meta& meta) noexcept;
 v1::Meta::Tally& tally_of(v1::Meta& meta, state s);

@@ -327,7 +327,7 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
     station_fixture f;
     const auto p = f.accept();
     const auto never_opened = f.accept();
-    const auto opened_at = from_ms(1'800'000'000'000);
+    const auto opened_at = wall_now() - 1'000h;
     REQUIRE(f.settle(p, centre(), opened_at).has_value());
     REQUIRE(f.settle(never_opened, centre(), opened_at).has_value());
     f.take(p, verdict_kind::opened, opened_at);
@@ -352,6 +352,22 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
     CHECK(f.store->now().of(state::erased).records == 1);
     CHECK(f.store->now().of(state::erased).bytes == 0);
     CHECK(f.store->now().newest_signed == opened_at + 24h);
+}
+
+TEST_CASE("an upstream whose clock jumps forward ends no retention", "[journal]")
+{
+    station_fixture f;
+    const auto received = f.accept();
+    const auto opened_first = f.accept();
+    REQUIRE(f.settle(received, centre()).has_value());
+    f.take(received, verdict_kind::opened);
+    f.upstream_says(wall_now() + std::chrono::years{1});
+    f.take(opened_first, verdict_kind::opened);
+    REQUIRE(f.settle(opened_first, centre()).has_value());
+    CHECK(finish(f.store->erase_due(30 * 24h)).value() == 0);
+    // Nor does it keep for a year what is opened after it.
+    CHECK(f.at(opened_first).opened_at <= wall_now());
+    CHECK(finish(f.store->erase_due(0ms)).value() == 2);
 }
 
 TEST_CASE("a custody statement shows which receipts were lost and which records upstream has lost",
@@ -562,7 +578,7 @@ TEST_CASE("after any course of events states, queue and totals are those of a re
     sender below{everyone().neighbour};
     std::optional<vault::offer> arriving;
     std::uint64_t arrived = 0;
-    auto upstream_clock = from_ms(1'800'000'000'000);
+    auto upstream_clock = wall_now() - 1'000h;
     for (int step = 0; step < 400; ++step) {
         CAPTURE(step);
         const auto one = f.random() % 12;
