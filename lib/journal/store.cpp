@@ -289,7 +289,7 @@ store::take_custody(envelope::custody said, bytes cms,
             if (row && row->station() == said.station && view.covers(row->sequence()))
                 out.first.push_back(key_of(*row).record);
         }
-        // Records overtake each other: a number that still waits here is on its way, not missing.
+        // Records overtake each other: a number that is on its way is not missing.
         for (const auto& each : findings)
             if (each.what != ::titip::vault::finding::kind::gap ||
                 !is_all_on_its_way(txn, parts_->t, each, said.at))

@@ -129,30 +129,31 @@ writing::writing(transaction& txn, const tables& t, v1::Meta& meta, const surrou
 {
 }
 
-bool writing::has_room(std::uint64_t weight_bytes)
+bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta, std::uint64_t weight_bytes)
 {
-    const bool has = finds_room(weight_bytes);
-    space_.note_refusal(has ? 0 : weight_bytes);
-    return has;
-}
-
-bool writing::finds_room(std::uint64_t weight_bytes)
-{
-    if (live_bytes(meta_) + stored_size(weight_bytes) > space_.quota_bytes())
+    const bool has_reserve = room.top_up(); // also for the receipts and deletes of a full store
+    if (live_bytes(meta) + stored_size(weight_bytes) > room.quota_bytes())
         return false;
-    if (space_.top_up())
+    if (has_reserve)
         return true;
     // The disk is full, but pages freed by erasing lie inside the file. LMDB shows its list of them
     // to readers only; each entry begins with its page count.
     std::uint64_t free_pages = 0;
-    const transaction reading{mdb_txn_env(txn_.native_handle()), transaction::mode::read};
+    const transaction reading{environment, transaction::mode::read};
     cursor walk{reading, table{0}};
     for (auto each = walk.first(); each; each = walk.next()) {
         std::size_t count = 0;
         std::memcpy(&count, each->value.data(), sizeof count);
         free_pages += count;
     }
-    return free_pages * 4096 > stored_size(weight_bytes) + space_.reserve_bytes();
+    return free_pages * 4096 > stored_size(weight_bytes) + room.reserve_bytes();
+}
+
+bool writing::has_room(std::uint64_t weight_bytes)
+{
+    const bool has = finds_room(mdb_txn_env(txn_.native_handle()), space_, meta_, weight_bytes);
+    space_.note_refusal(has ? 0 : weight_bytes);
+    return has;
 }
 
 v1::Row writing::row_at(place at) const

@@ -67,7 +67,6 @@ public:
     }
 
 private:
-    bool finds_room(std::uint64_t weight_bytes);
     v1::Row row_at(place at) const;
     result<std::pair<place, v1::Row>> row_of(const vault::key& which) const;
     /// errc::rotten where row_of() throws: among many, one bad record must not hold up the others.
