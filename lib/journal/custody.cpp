@@ -228,10 +228,13 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         ::titip::vault::answer out;
         out.store_epoch = parts_->epoch;
         const auto known = epochs_of(txn, t, station);
+        const auto identity = parts_->current_identity();
         envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
+        if (!identity->is_valid_at(custody.at))
+            return ::titip::vault::errc::cannot_sign;
         for (const auto& each : known)
             custody.epochs.push_back(to_custody(each));
-        out.custody_cms = parts_->current_identity()->sign(envelope::encode(custody));
+        out.custody_cms = identity->sign(envelope::encode(custody));
         out.findings = examination{txn, t, station, asked}.run(known);
         out.partials = partials_of(txn, t, station, asked.unsettled);
         out.receipts = receipts_of(txn, t, station, asked.unsettled);

@@ -231,6 +231,8 @@ result<bytes> writing::judge(const vault::key& which, const digest& of, envelope
         return vault::errc::conflict;
     if (before.state() != v1::DELIVERED && before.state() != v1::STATE_OPENED)
         return vault::errc::wrong_state;
+    if (!around_.identity->is_valid_at(now_))
+        return vault::errc::cannot_sign;
 
     const envelope::verdict said{
         .record = which.record, .station = which.station, .digest = of, .kind = kind, .at = now_};
