@@ -147,6 +147,10 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
         return vault::errc::wrong_offset;
     if (!has_room(rest.size()))
         return vault::errc::full;
+    // A receipt is stored and given for ever: one that nobody believes would never let the record
+    // go from where it comes from.
+    if (!around_.identity->is_valid_at(now_))
+        return vault::errc::cannot_sign;
 
     const auto& m = what.manifest;
     const place at = known ? *known : place{meta_.next_place()};

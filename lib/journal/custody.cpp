@@ -123,7 +123,7 @@ private:
             txn_.get(t_.by_sequence, sequence_key(station_, known.epoch, reported.sequence));
         if (!at)
             return;
-        const auto row = find_row(txn_, t_, place{read_u64(*at)});
+        const auto row = find_good_row(txn_, t_, place{read_u64(*at)});
         if (row && row->manifest_hash() != as_text(reported.hash))
             add(finding::kind::fork, known.epoch, reported.sequence, reported.sequence);
     }
@@ -171,7 +171,7 @@ std::vector<::titip::vault::partial> partials_of(const transaction& txn, const t
     std::vector<::titip::vault::partial> out;
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
         if (row && row->state() == v1::ARRIVING)
             out.push_back({.record = id,
                            .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
@@ -187,7 +187,7 @@ std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, con
     std::vector<std::pair<record_id, bytes>> out;
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
+        const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
         if (row && !row->receipt_given().empty())
             out.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
     }
@@ -228,10 +228,13 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         ::titip::vault::answer out;
         out.store_epoch = parts_->epoch;
         const auto known = epochs_of(txn, t, station);
+        const auto identity = parts_->current_identity();
         envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
+        if (!identity->is_valid_at(custody.at))
+            return ::titip::vault::errc::cannot_sign;
         for (const auto& each : known)
             custody.epochs.push_back(to_custody(each));
-        out.custody_cms = parts_->current_identity()->sign(envelope::encode(custody));
+        out.custody_cms = identity->sign(envelope::encode(custody));
         out.findings = examination{txn, t, station, asked}.run(known);
         out.partials = partials_of(txn, t, station, asked.unsettled);
         out.receipts = receipts_of(txn, t, station, asked.unsettled);

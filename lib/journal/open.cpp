@@ -309,9 +309,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p->newest.file_bytes = p->room->file_bytes();
         p->room->note_refusal(
             mean_size(p->newest)); // full is what would refuse one more like those here
-        p->newest.has_room =
-            p->room->top_up() &&
-            live_bytes(meta) + stored_size(p->room->refused_bytes()) < p->opts.quota_bytes;
+        p->newest.has_room = finds_room(p->env->get(), *p->room, meta, p->room->refused_bytes());
         auto& shared = *p;
         p->writer = std::make_unique<journal::writer>(
             p->env->get(), p->t, std::move(meta),

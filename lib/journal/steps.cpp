@@ -48,7 +48,8 @@ result<void> writing::settle(place at, const envelope::receipt& said, const byte
     const auto& verdicts = after.verdicts();
     if (at_centre && std::ranges::find(verdicts, static_cast<int>(v1::OPENED)) != verdicts.end()) {
         after.set_state(v1::STATE_OPENED);
-        after.set_opened_at_ms(std::max(to_ms(said.held_at), meta_.newest_signed_ms()));
+        const auto past = certain_time(from_ms(meta_.newest_signed_ms()), now_);
+        after.set_opened_at_ms(to_ms(std::max(said.held_at, past)));
     }
     replace(at, before, after);
     enter(at_centre ? v1::Entry::EVENT_DELIVERED : v1::Entry::EVENT_RELAYED, at, after, by.name);
@@ -159,24 +160,35 @@ result<void> writing::retry(const vault::key& which)
 
 void writing::take_verdict(const envelope::verdict& said)
 {
-    const auto found = row_of({said.station, said.record});
+    const auto found = good_row_of({said.station, said.record});
     if (!found || found->second.digest() != as_text(said.digest)) {
-        note(v1::Entry::EVENT_VERDICT, "for a record that is not here: " + said.record.to_string());
+        note(v1::Entry::EVENT_VERDICT, (found.has_error() && found.error() == vault::errc::rotten
+                                            ? "for a record that cannot be read: "
+                                            : "for a record that is not here: ") +
+                                           said.record.to_string());
         return;
     }
     const auto& [at, before] = *found;
     const auto kind = static_cast<v1::VerdictKind>(said.kind);
     if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
         return;
+    const bool was_open_failed = before.state() == v1::STATE_QUARANTINED &&
+                                 before.quarantine() == v1::QUARANTINE_OPEN_FAILED;
     auto after = before;
     after.add_verdicts(kind);
     switch (said.kind) {
     case envelope::verdict_kind::opened:
         // Only what the centre's receipt covers may later be erased: a verdict without one is kept,
-        // and the state follows when the receipt comes.
-        if (before.state() == v1::DELIVERED) {
+        // and the state follows when the receipt comes. That opening failed before (a key that was
+        // not there) is past: no operator could end that quarantine.
+        if (before.state() == v1::DELIVERED || (was_open_failed && !before.receipt().empty())) {
             after.set_state(v1::STATE_OPENED);
             after.set_opened_at_ms(to_ms(said.at));
+        } else if (was_open_failed)
+            after.set_state(v1::WAITING);
+        if (was_open_failed) {
+            after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
+            after.set_quarantine_note({});
         }
         break;
     case envelope::verdict_kind::open_failed:
@@ -219,6 +231,8 @@ result<bytes> writing::judge(const vault::key& which, const digest& of, envelope
         return vault::errc::conflict;
     if (before.state() != v1::DELIVERED && before.state() != v1::STATE_OPENED)
         return vault::errc::wrong_state;
+    if (!around_.identity->is_valid_at(now_))
+        return vault::errc::cannot_sign;
 
     const envelope::verdict said{
         .record = which.record, .station = which.station, .digest = of, .kind = kind, .at = now_};

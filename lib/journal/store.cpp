@@ -42,12 +42,22 @@ private:
     result<T> value_{error_code{vault::errc::store_failed}};
 };
 
-bool is_all_waiting(const transaction& txn, const tables& t, const ::titip::vault::finding& gap)
+/// Whether the upstream may have received it after the custody statement of `said_at`, which is
+/// made while records go out. Both times are of its clock; the margin is for a relay's, and for an
+/// answer that took its time.
+bool is_on_its_way(const v1::Row& row, wall_time said_at)
+{
+    constexpr milliseconds margin = 10min;
+    return row.state() == v1::WAITING || row.delivered_at_ms() > to_ms(said_at - margin);
+}
+
+bool is_all_on_its_way(const transaction& txn, const tables& t, const ::titip::vault::finding& gap,
+                       wall_time said_at)
 {
     for (auto n = gap.first; n <= gap.last; ++n) {
         const auto at = txn.get(t.by_sequence, sequence_key(gap.station, gap.epoch, n));
         const auto row = at ? find_good_row(txn, t, place{read_u64(*at)}) : std::nullopt;
-        if (!row || row->state() != v1::WAITING)
+        if (!row || !is_on_its_way(*row, said_at))
             return false;
     }
     return true;
@@ -177,7 +187,7 @@ asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict
 
 asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 {
-    const auto limit = to_ms(now().newest_signed) - keep.count();
+    const auto limit = to_ms(certain_time(now().newest_signed, wall_now())) - keep.count();
     auto find_due = [this, limit]() -> result<std::vector<due>> {
         std::vector<due> out;
         const transaction txn{parts_->env->get(), transaction::mode::read};
@@ -279,10 +289,10 @@ store::take_custody(envelope::custody said, bytes cms,
             if (row && row->station() == said.station && view.covers(row->sequence()))
                 out.first.push_back(key_of(*row).record);
         }
-        // Records overtake each other: a number that still waits here is on its way, not missing.
+        // Records overtake each other: a number that is on its way is not missing.
         for (const auto& each : findings)
             if (each.what != ::titip::vault::finding::kind::gap ||
-                !is_all_waiting(txn, parts_->t, each))
+                !is_all_on_its_way(txn, parts_->t, each, said.at))
                 out.second.push_back(each);
         for (const auto& [first, last] : view.gaps())
             for (auto n = first; n <= last; ++n) {
@@ -291,7 +301,7 @@ store::take_custody(envelope::custody said, bytes cms,
                 if (!at)
                     break;
                 const auto row = find_good_row(txn, parts_->t, place{read_u64(*at)});
-                if (!row || row->state() == v1::WAITING || row->receipt().empty())
+                if (!row || row->receipt().empty() || is_on_its_way(*row, said.at))
                     continue;
                 if (!out.second.empty() &&
                     out.second.back().what == ::titip::vault::finding::kind::not_held &&

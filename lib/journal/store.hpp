@@ -124,7 +124,8 @@ public:
     /// delivered ones that it does not cover become findings.
     asio::awaitable<result<std::vector<record_id>>>
     take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings);
-    /// Erases up to 16 records opened longer than `keep` ago, by the upstream's signed time.
+    /// Erases up to 16 records opened longer than `keep` ago, both by the upstream's signed time and
+    /// by the clock here where that is plausible.
     asio::awaitable<result<std::size_t>> erase_due(milliseconds keep);
 
     // Operators.

@@ -102,9 +102,7 @@ error_code writer::commit(const batch& group)
         w.finish();
         txn.commit();
         meta_ = std::move(meta);
-        const bool has_room =
-            space_.top_up() &&
-            live_bytes(meta_) + stored_size(space_.refused_bytes()) < space_.quota_bytes();
+        const bool has_room = finds_room(environment_, space_, meta_, space_.refused_bytes());
         committed_({.meta = meta_,
                     .changes = w.take_changes(),
                     .new_verdicts = w.new_verdicts(),

@@ -1,5 +1,7 @@
 #include "journal/writing.hpp"
 
+#include "trust/judge.hpp"
+
 #include <algorithm>
 
 namespace titip::journal {
@@ -42,6 +44,13 @@ void add_span(v1::Numbering& numbering, v1::Numbering::Span added)
 }
 
 } // namespace
+
+wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept
+{
+    trust::judge known{trust::judge::build_time()};
+    known.on_signed_time(newest_signed);
+    return known.certain(clock);
+}
 
 std::string_view to_string(v1::Entry::Event event) noexcept
 {
@@ -120,30 +129,31 @@ writing::writing(transaction& txn, const tables& t, v1::Meta& meta, const surrou
 {
 }
 
-bool writing::has_room(std::uint64_t weight_bytes)
+bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta, std::uint64_t weight_bytes)
 {
-    const bool has = finds_room(weight_bytes);
-    space_.note_refusal(has ? 0 : weight_bytes);
-    return has;
-}
-
-bool writing::finds_room(std::uint64_t weight_bytes)
-{
-    if (live_bytes(meta_) + stored_size(weight_bytes) > space_.quota_bytes())
+    const bool has_reserve = room.top_up(); // also for the receipts and deletes of a full store
+    if (live_bytes(meta) + stored_size(weight_bytes) > room.quota_bytes())
         return false;
-    if (space_.top_up())
+    if (has_reserve)
         return true;
     // The disk is full, but pages freed by erasing lie inside the file. LMDB shows its list of them
     // to readers only; each entry begins with its page count.
     std::uint64_t free_pages = 0;
-    const transaction reading{mdb_txn_env(txn_.native_handle()), transaction::mode::read};
+    const transaction reading{environment, transaction::mode::read};
     cursor walk{reading, table{0}};
     for (auto each = walk.first(); each; each = walk.next()) {
         std::size_t count = 0;
         std::memcpy(&count, each->value.data(), sizeof count);
         free_pages += count;
     }
-    return free_pages * 4096 > stored_size(weight_bytes) + space_.reserve_bytes();
+    return free_pages * 4096 > stored_size(weight_bytes) + room.reserve_bytes();
+}
+
+bool writing::has_room(std::uint64_t weight_bytes)
+{
+    const bool has = finds_room(mdb_txn_env(txn_.native_handle()), space_, meta_, weight_bytes);
+    space_.note_refusal(has ? 0 : weight_bytes);
+    return has;
 }
 
 v1::Row writing::row_at(place at) const
@@ -160,6 +170,17 @@ result<std::pair<place, v1::Row>> writing::row_of(const vault::key& which) const
     if (!at)
         return vault::errc::unknown;
     return std::pair{*at, row_at(*at)};
+}
+
+result<std::pair<place, v1::Row>> writing::good_row_of(const vault::key& which) const
+{
+    try {
+        return row_of(which);
+    } catch (const rotten_row& rotten) {
+        if (!rotten.concerns_one_record())
+            throw;
+        return vault::errc::rotten;
+    }
 }
 
 void writing::store_row(place at, const v1::Row& row)
@@ -237,7 +258,10 @@ void writing::add_finding(const vault::finding& what)
         other.noticed_at = what.noticed_at;
         return other == what;
     });
-    if (known || meta_.findings_size() >= static_cast<int>(most_findings))
+    if (known)
+        return;
+    note(v1::Entry::FINDING, to_string(what.what));
+    if (meta_.findings_size() >= static_cast<int>(most_findings))
         return;
     auto& added = *meta_.add_findings();
     added.set_kind(static_cast<v1::Finding::Kind>(what.what));
@@ -246,7 +270,6 @@ void writing::add_finding(const vault::finding& what)
     added.set_first(what.first);
     added.set_last(what.last);
     added.set_noticed_at_ms(to_ms(what.noticed_at));
-    note(v1::Entry::FINDING, to_string(what.what));
 }
 
 void writing::add_number(const v1::Row& row, place at, const digest& previous)

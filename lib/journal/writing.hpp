@@ -41,7 +41,8 @@ public:
     result<void> hold(const vault::key& which);
     result<void> release(const vault::key& which);
     result<void> retry(const vault::key& which);
-    /// A verdict from upstream; one for a record that is not here is kept in the ledger only.
+    /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the
+    /// ledger only.
     void take_verdict(const envelope::verdict& said);
     void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
     void note_custody(const bytes& cms, wall_time signed_at,
@@ -66,9 +67,10 @@ public:
     }
 
 private:
-    bool finds_room(std::uint64_t weight_bytes);
     v1::Row row_at(place at) const;
     result<std::pair<place, v1::Row>> row_of(const vault::key& which) const;
+    /// errc::rotten where row_of() throws: among many, one bad record must not hold up the others.
+    result<std::pair<place, v1::Row>> good_row_of(const vault::key& which) const;
     void store_row(place at, const v1::Row& row);
     void count(const v1::Row& row, int sign);
     /// Stores `after` in place of `before`: tallies, queue and retention follow the state.
@@ -87,6 +89,14 @@ private:
     std::vector<change> changes_;
     std::vector<std::pair<std::string, std::uint64_t>> new_verdicts_;
 };
+
+/// Whether another record of so many bytes would be taken: the quota, and then the disk or pages
+/// that erasing freed inside the file. Tops the reserve up.
+bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta,
+                std::uint64_t weight_bytes);
+
+/// trust::judge::certain() for what this store has taken in.
+wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept;
 
 std::string_view to_string(v1::Entry::Event event) noexcept;
 std::uint64_t live_bytes(const v1::Meta& meta) noexcept;

@@ -86,7 +86,9 @@ result<identity> identity::load(bytes_view certificate_pem, bytes_view key_pem)
         X509_check_private_key(out.certificate_.get(), out.key_.get()) != 1)
         return errc::bad_key;
     out.self_ = *self;
-    out.not_after_ = envelope::validity_of(out.certificate_.get()).until;
+    const auto valid = envelope::validity_of(out.certificate_.get());
+    out.not_before_ = valid.from;
+    out.not_after_ = valid.until;
     return out;
 }
 

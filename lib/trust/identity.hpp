@@ -39,6 +39,9 @@ public:
     x509_st* certificate() const noexcept { return certificate_.get(); }
     evp_pkey_st* key() const noexcept { return key_.get(); }
     wall_time not_after() const noexcept { return not_after_; }
+    /// Whether our certificate's own dates hold at `t`: a receipt, custody statement or verdict
+    /// signed at another time would be believed by nobody, ever.
+    bool is_valid_at(wall_time t) const noexcept { return not_before_ <= t && t <= not_after_; }
 
     /// CMS SignedData, DER, over `content`: ECDSA P-256 with SHA-256, no signed attributes,
     /// certificate included; `openssl cms -verify -binary -inform DER -purpose any` checks it.
@@ -49,6 +52,7 @@ private:
     std::shared_ptr<x509_st> certificate_;
     std::shared_ptr<evp_pkey_st> key_;
     peer self_;
+    wall_time not_before_{};
     wall_time not_after_{};
 };
 

@@ -18,4 +18,9 @@ wall_time judge::judged(wall_time clock) const noexcept
     return is_plausible(clock) ? std::max(known, clock) : known;
 }
 
+wall_time judge::certain(wall_time clock) const noexcept
+{
+    return is_plausible(clock) ? std::min(newest_signed_, clock) : newest_signed_;
+}
+
 } // namespace titip::trust

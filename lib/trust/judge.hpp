@@ -22,6 +22,10 @@ public:
     void on_signed_time(wall_time t) noexcept { newest_signed_ = std::max(newest_signed_, t); }
     wall_time judged(wall_time clock) const noexcept;
     bool is_plausible(wall_time clock) const noexcept;
+    /// A time that is past for certain, to count retentions by: the newest signed one, but not
+    /// after a plausible clock here. So neither a wrong clock here nor a jump of the upstream's
+    /// ends a retention early.
+    wall_time certain(wall_time clock) const noexcept;
 
 private:
     wall_time built_at_;

@@ -31,6 +31,8 @@ public:
             return "a write to the store failed";
         case errc::erased:
             return "the bytes of this record have been erased";
+        case errc::cannot_sign:
+            return "by the clock here, this node's own certificate does not hold now";
         }
         return "unknown error of the vault";
     }
@@ -39,6 +41,7 @@ public:
     {
         switch (static_cast<errc>(value)) {
         case errc::full:
+        case errc::cannot_sign:
             return fault::admission;
         case errc::store_failed:
             return fault::store;

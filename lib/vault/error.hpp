@@ -14,10 +14,12 @@ enum class errc {
     rotten = 6,           ///< stored bytes no longer match their checksum
     wrong_state = 7,      ///< the record is not in a state that allows this
     store_failed = 8,     ///< a write or sync failed: final for this process
-    erased = 9, ///< the bytes are gone, as they should be; the row and its receipts are here
+    erased = 9,       ///< the bytes are gone, as they should be; the row and its receipts are here
+    cannot_sign = 10, ///< by the clock here our own certificate does not hold: what we signed now
+                      ///< would not be believed; nothing was written, try again later
 };
 
-/// full compares with fault::admission, store_failed with fault::store, the others with
+/// full and cannot_sign compare with fault::admission, store_failed with fault::store, the others with
 /// fault::record.
 boost::system::error_code make_error_code(errc) noexcept;
 

@@ -124,7 +124,8 @@ public:
 
     /// Takes custody: `rest` begins at `offset`, where the durable prefix ends, and ends with the
     /// record. The caller has checked the digest over the whole. A record that is complete already
-    /// gives its receipt again.
+    /// gives its receipt again. errc::cannot_sign while our own certificate's dates do not hold, as
+    /// for reconcile().
     virtual asio::awaitable<result<bytes>> complete(offer what, std::uint64_t offset,
                                                     bytes rest) = 0;
 

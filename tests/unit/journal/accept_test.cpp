@@ -1,5 +1,7 @@
 #include "journal/support.hpp"
 
+#include "journal/chunks.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <set>
@@ -34,6 +36,22 @@ void check_chain(journal::store& store, std::uint64_t expected)
 }
 
 } // namespace
+
+TEST_CASE("a store says that it has room exactly when it takes another such record", "[journal]")
+{
+    const auto short_by = GENERATE(0u, 1u);
+    CAPTURE(short_by);
+    journal_fixture at;
+    const auto data = noise(50'000, at.random);
+    at.open();
+    REQUIRE(finish(at.store->accept(submission_of(data))).has_value());
+    at.options.quota_bytes =
+        at.store->now().live_bytes + journal::stored_size(data.size()) - short_by;
+    auto& store = at.reopen();
+    const bool said = store.has_room();
+    CHECK(said == finish(store.accept(submission_of(data))).has_value());
+    CHECK(said == (short_by == 0));
+}
 
 TEST_CASE("accepted records are numbered 1, 2, 3 and wait", "[journal]")
 {

@@ -358,8 +358,8 @@ TEST_CASE(
     for (int i = 0; i < 4; ++i)
         REQUIRE(finish(store.accept(submission_of(noise(9'000, at.random)))).has_value());
     const auto delivered = finish(store.outgoing_of(journal::place{3})).value();
-    REQUIRE(finish(store.settle(journal::place{3}, receipt_for(delivered), bytes(3),
-                                everyone().centre->self()))
+    REQUIRE(finish(store.settle(journal::place{3}, receipt_for(delivered, wall_now() - 1h),
+                                bytes(3), everyone().centre->self()))
                 .has_value());
     const auto told = [&](std::uint64_t first, std::uint64_t last) {
         const finding gap{.what = finding::kind::gap,
@@ -389,6 +389,33 @@ TEST_CASE("whatever numbers a peer chooses, only so many missing ones are looked
     const auto answer = finish(at.store->reconcile("office-1", {})).value();
     CHECK(of_kind(answer.findings, finding::kind::gap) ==
           std::vector<span>{{1, 5'999}, {6'001, 10'001}});
+}
+
+TEST_CASE("a centre whose certificate does not hold now signs nothing, and takes no record",
+          "[journal]")
+{
+    const auto now = wall_now();
+    const auto valid =
+        GENERATE_COPY(support::dates{now - 48h, now - 24h}, support::dates{now + 24h, now + 48h});
+    centre_fixture at;
+    sender from{everyone().station};
+    const auto data = noise(100, at.random);
+    const auto whole = from.next(data);
+    const auto next = from.next(data);
+    REQUIRE(finish(at.store->complete(whole, 0, data)).has_value());
+    REQUIRE(finish(at.store->keep(next, 0, to_bytes(bytes_view{data}.first(50)))).has_value());
+
+    at.store->replace_identity(identity_of(everyone().authority.centre(valid)));
+    CHECK_FALSE(
+        finish(at.store->complete(next, 50, to_bytes(bytes_view{data}.subspan(50)))).has_value());
+    CHECK_FALSE(
+        finish(at.store->judge(whole.key(), whole.manifest.digest, envelope::verdict_kind::opened))
+            .has_value());
+    CHECK_FALSE(finish(at.store->reconcile("office-1", {})).has_value());
+    CHECK(finish(at.store->complete(whole, 0, data)).has_value()); // signed while it held
+
+    at.store->replace_identity(everyone().centre);
+    CHECK(finish(at.store->complete(next, 50, to_bytes(bytes_view{data}.subspan(50)))).has_value());
 }
 
 TEST_CASE("erasing a record never shrinks what custody says", "[journal]")

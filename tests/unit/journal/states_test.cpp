@@ -289,13 +289,45 @@ TEST_CASE("a record that the centre could not open is set aside, its bytes kept"
     CHECK(finish(f.store->erase_due(0ms)).value() == 0);
 }
 
+TEST_CASE("a record that the centre could open after all is opened, or goes for its receipt",
+          "[journal]")
+{
+    station_fixture f;
+    const auto received = f.accept();
+    const auto waiting = f.accept();
+    REQUIRE(f.settle(received, centre()).has_value());
+    for (const auto p : {received, waiting}) {
+        f.take(p, verdict_kind::open_failed);
+        REQUIRE(f.at(p).state == state::quarantined);
+        f.take(p, verdict_kind::opened);
+        CHECK(f.at(p).reason == journal::reason::none);
+    }
+    CHECK(f.at(received).state == state::opened);
+    CHECK(f.at(received).opened_at != wall_time{});
+    CHECK(f.at(waiting).state == state::waiting);
+    CHECK(finish(f.store->load_queue()).value().size() == 1);
+    REQUIRE(f.settle(waiting, centre()).has_value());
+    CHECK(f.at(waiting).state == state::opened);
+}
+
+TEST_CASE("that the centre opened a record does not end a quarantine for another reason",
+          "[journal]")
+{
+    station_fixture f;
+    const auto p = f.accept();
+    REQUIRE(finish(f.store->quarantine(p, journal::reason::rotten, "")).has_value());
+    f.take(p, verdict_kind::opened);
+    CHECK(f.at(p).state == state::quarantined);
+    CHECK(f.at(p).reason == journal::reason::rotten);
+}
+
 TEST_CASE("bytes are erased only after the upstream's own clock has passed the retention",
           "[journal]")
 {
     station_fixture f;
     const auto p = f.accept();
     const auto never_opened = f.accept();
-    const auto opened_at = from_ms(1'800'000'000'000);
+    const auto opened_at = wall_now() - 1'000h;
     REQUIRE(f.settle(p, centre(), opened_at).has_value());
     REQUIRE(f.settle(never_opened, centre(), opened_at).has_value());
     f.take(p, verdict_kind::opened, opened_at);
@@ -322,6 +354,22 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
     CHECK(f.store->now().newest_signed == opened_at + 24h);
 }
 
+TEST_CASE("an upstream whose clock jumps forward ends no retention", "[journal]")
+{
+    station_fixture f;
+    const auto received = f.accept();
+    const auto opened_first = f.accept();
+    REQUIRE(f.settle(received, centre()).has_value());
+    f.take(received, verdict_kind::opened);
+    f.upstream_says(wall_now() + std::chrono::years{1});
+    f.take(opened_first, verdict_kind::opened);
+    REQUIRE(f.settle(opened_first, centre()).has_value());
+    CHECK(finish(f.store->erase_due(30 * 24h)).value() == 0);
+    // Nor does it keep for a year what is opened after it.
+    CHECK(f.at(opened_first).opened_at <= wall_now());
+    CHECK(finish(f.store->erase_due(0ms)).value() == 2);
+}
+
 TEST_CASE("a custody statement shows which receipts were lost and which records upstream has lost",
           "[journal]")
 {
@@ -329,8 +377,8 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
     std::vector<journal::place> all;
     for (int i = 0; i < 5; ++i)
         all.push_back(f.accept());
-    REQUIRE(f.settle(all[0], centre()).has_value());
-    REQUIRE(f.settle(all[3], centre()).has_value());
+    REQUIRE(f.settle(all[0], centre(), wall_now() - 1h).has_value());
+    REQUIRE(f.settle(all[3], centre(), wall_now() - 1h).has_value());
     const envelope::custody said{
         .station = "office-1",
         .at = wall_now(),
@@ -345,6 +393,51 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
     CHECK(findings[0].last == 4);
     REQUIRE(finish(f.store->take_custody(said, bytes(1), {})).has_value());
     CHECK(f.store->now().findings.size() == 1); // known already
+}
+
+TEST_CASE("what was received while the custody statement was made is not lost", "[journal]")
+{
+    station_fixture f;
+    const auto said_at = wall_now();
+    const auto told = [&](const std::vector<vault::finding>& findings = {}) {
+        const envelope::custody said{.station = "office-1", .at = said_at, .epochs = {}};
+        REQUIRE(finish(f.store->take_custody(said, bytes(1), findings)).has_value());
+        return f.store->now().findings.size();
+    };
+    for (const auto held_at : {said_at + 1min, said_at, said_at - 9min})
+        REQUIRE(f.settle(f.accept(), centre(), held_at).has_value());
+    CHECK(told() == 0);
+    vault::finding gap{.what = vault::finding::kind::gap,
+                       .station = "office-1",
+                       .epoch = f.store->epoch(),
+                       .first = 1,
+                       .last = 3};
+    CHECK(told({gap}) == 0);
+    REQUIRE(f.settle(f.accept(), centre(), said_at - 11min).has_value());
+    CHECK(told() == 1);
+    gap.last = 4;
+    CHECK(told({gap}) == 2);
+}
+
+TEST_CASE("a finding for which there is no room is told in the ledger all the same", "[journal]")
+{
+    station_fixture f;
+    const auto told = [&](std::uint64_t number) {
+        const vault::finding fork{.what = vault::finding::kind::fork,
+                                  .station = "office-1",
+                                  .epoch = f.store->epoch(),
+                                  .first = number,
+                                  .last = number};
+        const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+        REQUIRE(finish(f.store->take_custody(said, bytes(1), {fork})).has_value());
+        return finish(f.store->ledger(0, 1'000)).value();
+    };
+    for (std::uint64_t number = 1; number <= 64; ++number)
+        told(number);
+    const auto all = told(65);
+    CHECK(f.store->now().findings.size() == 64);
+    CHECK(all.size() == 65);
+    CHECK(all.back().event == "finding");
 }
 
 TEST_CASE("the ledger tells a record's story in order", "[journal]")
@@ -485,7 +578,7 @@ TEST_CASE("after any course of events states, queue and totals are those of a re
     sender below{everyone().neighbour};
     std::optional<vault::offer> arriving;
     std::uint64_t arrived = 0;
-    auto upstream_clock = from_ms(1'800'000'000'000);
+    auto upstream_clock = wall_now() - 1'000h;
     for (int step = 0; step < 400; ++step) {
         CAPTURE(step);
         const auto one = f.random() % 12;

@@ -300,6 +300,58 @@ TEST_CASE("one rotten row does not keep a station from asking upstream while ano
     CHECK(finish(at.store->upstream()).has_value());
 }
 
+TEST_CASE("one rotten row at the centre does not keep its station from asking", "[journal]")
+{
+    journal_fixture at;
+    at.options.node = "centre";
+    at.options.has_upstream = false;
+    at.options.identity = everyone().centre;
+    at.open();
+    sender from{everyone().station};
+    vault::question asked;
+    for (int i = 0; i < 3; ++i) {
+        const auto data = noise(100, at.random);
+        const auto what = from.next(data);
+        REQUIRE(finish(at.store->complete(what, 0, data)).has_value());
+        asked.unsettled.push_back(what.manifest.record);
+        asked.heads = {{.epoch = from.epoch(), .sequence = 3, .hash = what.hash}};
+    }
+    at.close();
+    rot_row(at, 3);
+    at.open();
+    const auto answer = finish(at.store->reconcile("office-1", asked));
+    REQUIRE(answer.has_value());
+    CHECK(answer->receipts.size() == 2);
+    CHECK(answer->findings.empty());
+}
+
+TEST_CASE("a verdict on a record whose row is rotten does not hold up the others", "[journal]")
+{
+    journal_fixture at;
+    at.open();
+    accept_some(at, 3);
+    std::vector<envelope::verdict> said;
+    for (std::uint64_t n = 1; n <= 3; ++n) {
+        const auto what = finish(at.store->outgoing_of(journal::place{n})).value();
+        REQUIRE(finish(at.store->settle(what.view.place, receipt_for(what), bytes(1),
+                                        everyone().centre->self()))
+                    .has_value());
+        said.push_back(verdict_on(what.view, envelope::verdict_kind::opened));
+    }
+    at.close();
+    rot_row(at, 2);
+    at.open();
+    REQUIRE(finish(at.store->take_verdicts(said, at.store->epoch(), 3)).has_value());
+    CHECK(at.store->now().of(journal::state::opened).records == 2);
+    CHECK(finish(at.store->upstream()).value().cursor_number == 3);
+    const auto all = finish(at.store->ledger(0, 100)).value();
+    CHECK(std::ranges::count(all, said[1].record, &journal::ledger_entry::record) == 2);
+    CHECK(std::ranges::any_of(all, [&said](const auto& each) {
+        return each.event == "verdict" &&
+               each.detail.find(said[1].record.to_string()) != std::string::npos;
+    }));
+}
+
 TEST_CASE("one rotten row does not hide all the others from a list", "[journal]")
 {
     journal_fixture at;
@@ -357,7 +409,7 @@ TEST_CASE("a rotten row among those due does not stop the others from being eras
     journal_fixture at;
     at.open();
     accept_some(at, 3);
-    const auto then = from_ms(1'800'000'000'000);
+    const auto then = wall_now() - 1'000h;
     std::vector<envelope::verdict> said;
     for (std::uint64_t n = 1; n <= 3; ++n) {
         const auto what = finish(at.store->outgoing_of(journal::place{n})).value();

@@ -39,6 +39,18 @@ TEST_CASE("the newest time that the upstream signed is a floor", "[trust]")
     CHECK(j.judged(built + ten + 1ms) == built + 48h);
 }
 
+TEST_CASE("what is past for certain, both the upstream and a plausible clock here have passed",
+          "[trust]")
+{
+    judge j{built};
+    CHECK(j.certain(built + 24h) == wall_time{});
+    j.on_signed_time(built + 48h);
+    CHECK(j.certain(built + 24h) == built + 24h);
+    CHECK(j.certain(built + 72h) == built + 48h);
+    CHECK(j.certain(wall_time{}) == built + 48h);
+    CHECK(j.certain(built + ten + 1ms) == built + 48h);
+}
+
 TEST_CASE("an old signed time does not reach behind the build", "[trust]")
 {
     judge j{built};
