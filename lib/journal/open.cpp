@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include <fcntl.h>
@@ -189,7 +190,7 @@ std::uint64_t directory_lock::noted_commit() const noexcept
     return ::pread(file_, &out, sizeof out, 0) == sizeof out ? out : 0;
 }
 
-void check_meta_pages(const std::filesystem::path& data_file)
+void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t noted_commit)
 {
     const int file = ::open(data_file.c_str(), O_RDONLY | O_CLOEXEC);
     if (file < 0) {
@@ -211,6 +212,22 @@ void check_meta_pages(const std::filesystem::path& data_file)
     const bool neighbours =
         newer == older + 1 && (first.transaction % 2 == 0) && (second.transaction % 2 == 1);
     const bool fresh = newer == 0;
+    // The power failed while the store was being made (see sync_birth): nothing was ever committed,
+    // neither here nor as noted beside it, and there is nothing but the first two pages, or zeros
+    // in their place.
+    std::error_code failed;
+    const auto is_unborn = [](const meta_page& page, bytes_view raw) {
+        const bool is_blank =
+            std::ranges::all_of(raw, [](std::byte b) { return b == std::byte{}; });
+        return is_blank || (page.is_good && page.transaction == 0);
+    };
+    if (noted_commit == 0 && is_unborn(first, bytes_view{pages}.first(page_bytes)) &&
+        is_unborn(second, bytes_view{pages}.last(page_bytes)) &&
+        std::filesystem::file_size(data_file, failed) <= pages.size()) {
+        std::filesystem::remove(data_file, failed);
+        if (!failed)
+            return;
+    }
     if (got != static_cast<ssize_t>(pages.size()) || !first.is_good || !second.is_good ||
         !(neighbours || fresh))
         refuse(kind::untrusted,
@@ -218,6 +235,25 @@ void check_meta_pages(const std::filesystem::path& data_file)
                            "the machine as it is and call the centre",
                            data_file.string()));
 }
+
+namespace {
+
+/// LMDB does not sync the first two pages of a new file, nor its name. Before these are on disk
+/// nothing else is written, so that an unfinished birth can be told from a store that was damaged.
+void sync_birth(const std::filesystem::path& directory, const std::filesystem::path& data_file)
+{
+    for (const auto& each : {data_file, directory}) {
+        const int fd = ::open(each.c_str(), O_RDONLY | O_CLOEXEC);
+        const bool is_synced = fd >= 0 && ::fsync(fd) == 0;
+        const auto failed = errno;
+        if (fd >= 0)
+            ::close(fd);
+        if (!is_synced)
+            throw boost::system::system_error(failed, boost::system::system_category());
+    }
+}
+
+} // namespace
 
 totals to_totals(const v1::Meta& meta)
 {
@@ -262,11 +298,15 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
     try {
         auto p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
-        check_meta_pages(data_file);
+        check_meta_pages(data_file, p->lock.noted_commit());
         // Set once and never resized under readers: the quota is ours to keep, below it.
         const auto map_bytes =
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
+        std::error_code absent;
+        const bool is_new = std::filesystem::file_size(data_file, absent) == 0 || absent;
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
+        if (is_new)
+            sync_birth(p->opts.directory, data_file);
         p->room = std::make_unique<space>(data_file,
                                           space::options{.quota_bytes = p->opts.quota_bytes,
                                                          .reserve_bytes = 2 * p->opts.group_bytes});

@@ -85,7 +85,8 @@ struct store::parts {
 
 totals to_totals(const v1::Meta& meta);
 
-/// The checks of open.cpp that need no environment. Throws open_failure.
-void check_meta_pages(const std::filesystem::path& data_file);
+/// The checks of open.cpp that need no environment. Removes what was left of a store that was never
+/// finished. Throws open_failure.
+void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t noted_commit);
 
 } // namespace titip::journal

@@ -137,12 +137,10 @@ void walk(const std::vector<event>& trace, looker& with)
     pending loose;
     std::size_t acknowledged = 0;
     bool is_under_way = false;
-    bool has_begun = true; // before the first step the store itself is being made
     for (const auto& each : trace) {
         if (each.what == event::kind::mark) {
             is_under_way = each.mark % 2 == 0;
             acknowledged = (each.mark + 1) / 2;
-            has_begun = true;
         } else if (each.what == event::kind::sync) {
             for (const auto& write : loose)
                 if (write.file == each.file)
@@ -151,8 +149,7 @@ void walk(const std::vector<event>& trace, looker& with)
         } else {
             add_pages(loose, each);
         }
-        if (has_begun)
-            with.look_at({durable, loose, acknowledged, is_under_way});
+        with.look_at({durable, loose, acknowledged, is_under_way});
         if (each.what == event::kind::write && each.is_durable) {
             pending rest;
             for (auto& write : loose)
