@@ -150,6 +150,10 @@ int main(int argc, char** argv)
         ->check(CLI::IsMember(
             {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
 
+    std::string topic;
+    auto* help = app.add_subcommand("help", "what titip can do, or one of its commands");
+    help->add_option("command", topic, "the command");
+
     for (auto* command : app.get_subcommands({}))
         command->footer(command->get_option_no_throw("id")
                             ? "Also: --station NAME where several stations have this id, --socket, "
@@ -166,6 +170,20 @@ int main(int argc, char** argv)
             return cli::usage;
         }
         return app.exit(error) == 0 ? cli::done : cli::usage;
+    }
+    if (*help) {
+        const auto about = app.get_subcommands(
+            [&topic](const CLI::App* each) { return each->get_name() == topic; });
+        if (about.empty() && !topic.empty()) {
+            fmt::print(stderr, "titip has no command \"{}\"; titip help shows all\n", topic);
+            return cli::usage;
+        }
+        // Not app.help(): that is the help of the command which was given, and this one is "help".
+        const auto* which = about.empty() ? &app : about.front();
+        fmt::print("{}\n",
+                   app.get_formatter()->make_help(which, about.empty() ? "titip" : "titip " + topic,
+                                                  CLI::AppFormatMode::Normal));
+        return cli::done;
     }
     if (*verify)
         return cli::verify(file, authorities, json);

@@ -4,6 +4,9 @@
 #include "journal/writing.hpp"
 
 #include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <memory>
 
 using namespace titip::journal;
 
@@ -37,6 +40,17 @@ void forget_first(MDB_env* environment)
     txn.commit();
 }
 
+void forget_in(const char* directory)
+{
+    MDB_env* environment = nullptr;
+    check(mdb_env_create(&environment));
+    const std::unique_ptr<MDB_env, decltype(&mdb_env_close)> closing{environment, mdb_env_close};
+    check(mdb_env_set_maxdbs(environment, 16));
+    check(mdb_env_set_mapsize(environment, std::size_t{64} << 30));
+    check(mdb_env_open(environment, directory, 0, 0600));
+    forget_first(environment);
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -45,12 +59,16 @@ int main(int argc, char** argv)
         std::fprintf(stderr, "titip-forget STATE-DIRECTORY\n");
         return 2;
     }
-    MDB_env* environment = nullptr;
-    check(mdb_env_create(&environment));
-    check(mdb_env_set_maxdbs(environment, 16));
-    check(mdb_env_set_mapsize(environment, std::size_t{64} << 30));
-    check(mdb_env_open(environment, argv[1], 0, 0600));
-    forget_first(environment);
-    mdb_env_close(environment);
+    // LMDB would make a new and empty store, in a folder that was mistyped.
+    if (!std::filesystem::exists(std::filesystem::path{argv[1]} / "data.mdb")) {
+        std::fprintf(stderr, "titip-forget: %s: there is no store (data.mdb) here\n", argv[1]);
+        return 1;
+    }
+    try {
+        forget_in(argv[1]);
+    } catch (const std::exception& trouble) {
+        std::fprintf(stderr, "titip-forget: %s: %s\n", argv[1], trouble.what());
+        return 1;
+    }
     std::printf("one record forgotten\n");
 }

@@ -114,6 +114,9 @@ def test_exit_codes_say_what_happened():
                           ["status", "--every-s", "nan"], ["status", "--every-s", "0"]):
             assert station.titip(*arguments).returncode == 2, arguments
         assert station.titip("wait", "--until", "online", "--timeout", "100 ms").returncode == 1
+        assert station.titip("help").returncode == 0 and b"submit" in station.titip("help").stdout
+        assert b"--timeout" in station.titip("help", "wait").stdout
+        assert station.titip("help", "frobnicate").returncode == 2
         none = [BIN / "titip", "--socket", world.path / "none.sock"]
         assert run(*none, "status").returncode == 3
         assert run(*none, "show", "nonsense").returncode == 2, "wrong whoever is asked"
