@@ -77,6 +77,17 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
         kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
 }
 
+bytes_view open_verdict(bytes_view key, bytes_view stored)
+{
+    std::uint64_t sum = 0;
+    if (stored.size() >= sizeof sum) {
+        std::memcpy(&sum, stored.data(), sizeof sum);
+        if (checksum(seed::verdict, key, stored.subspan(sizeof sum)) == sum)
+            return stored.subspan(sizeof sum);
+    }
+    throw rotten_row(seed::verdict, "a verdict does not match its checksum");
+}
+
 vault::key key_of(const v1::Row& row)
 {
     const auto id = record_id::from_bytes(as_bytes(row.record_id()));

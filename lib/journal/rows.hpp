@@ -30,6 +30,9 @@ bytes seal_row(seed kind, bytes_view key, const google::protobuf::MessageLite& m
 /// Throws rotten_row.
 void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::MessageLite& message);
 
+/// The CMS of a stored verdict. Throws rotten_row.
+bytes_view open_verdict(bytes_view key, bytes_view stored);
+
 inline key_builder place_key(place p)
 {
     return key_builder{}.u64(static_cast<std::uint64_t>(p));
@@ -75,6 +78,14 @@ inline std::string text(bytes_view data)
 inline bool is_in_queue(const v1::Row& row)
 {
     return row.state() == v1::WAITING && !row.held();
+}
+
+/// What a record adds to the sum of its state.
+inline std::uint64_t counted_bytes(const v1::Row& row)
+{
+    return row.state() == v1::ERASED     ? 0
+           : row.state() == v1::ARRIVING ? row.stored_bytes()
+                                         : row.size_bytes();
 }
 
 inline envelope::lane lane_of(const v1::Row& row)

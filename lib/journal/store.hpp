@@ -150,6 +150,10 @@ public:
     /// The oldest record that waits, not held; zero if none does.
     asio::awaitable<result<wall_time>> oldest_waiting();
 
+    /// Counts, sums, numbers, chain, heads, queue and indexes, each made anew from the rows and
+    /// compared with what the journal says; every difference in a sentence. Envelopes are not read.
+    asio::awaitable<result<std::vector<std::string>>> audit();
+
     /// As of the newest commit, without touching the disk.
     totals now() const;
     epoch_id epoch() const noexcept;

@@ -192,9 +192,7 @@ void writing::store_row(place at, const v1::Row& row)
 void writing::count(const v1::Row& row, int sign)
 {
     auto& tally = tally_of(meta_, to_state(row.state()));
-    const auto bytes = row.state() == v1::ERASED     ? 0
-                       : row.state() == v1::ARRIVING ? row.stored_bytes()
-                                                     : row.size_bytes();
+    const auto bytes = counted_bytes(row);
     const auto step = static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
     tally.set_records(tally.records() + step);
     tally.set_bytes(tally.bytes() + step * bytes);

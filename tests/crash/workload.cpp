@@ -48,6 +48,11 @@ std::string text_of(journal::store& open)
                            journal::to_string(each.state), each.held ? " held" : "",
                            each.stored_bytes, each.size_bytes, bytes_are);
     }
+    const auto differences = finish(open.audit());
+    if (!differences)
+        return "refused: audit: " + differences.error().message();
+    for (const auto& each : *differences)
+        out += "DIFFERS: " + each + "; ";
     const auto now = open.now();
     return out + fmt::format("paused {} entries {}", now.paused, now.next_entry);
 }

@@ -646,6 +646,7 @@ TEST_CASE("after any course of events states, queue and totals are those of a re
         if (step % 10 == 0) {
             check_totals(*f.store);
             check_queue(*f.store, model);
+            REQUIRE(finish(f.store->audit()).value().empty());
         }
         if (step % 100 == 99)
             f.reopen();

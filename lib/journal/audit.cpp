@@ -1,0 +1,282 @@
+#include "journal/parts.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+/// The journal's rows against all that is counted, indexed or chained from them.
+namespace titip::journal {
+
+namespace {
+
+using numbers = std::map<std::pair<std::string, epoch_id>, std::map<std::uint64_t, std::string>>;
+
+class audit {
+public:
+    audit(const transaction& txn, const tables& t) : txn_(txn), t_(t) {}
+
+    std::vector<std::string> run()
+    {
+        read_meta();
+        look_at_rows();
+        compare_tallies();
+        compare_sizes();
+        look_at_chunks();
+        look_at_numbering();
+        look_at_verdicts();
+        look_at_ledger();
+        return std::move(out_);
+    }
+
+private:
+    template <class... Parts>
+    void differs(fmt::format_string<Parts...> sentence, Parts&&... parts)
+    {
+        constexpr std::size_t most = 1000; // what is broken everywhere need not be told everywhere
+        if (out_.size() < most)
+            out_.push_back(fmt::format(sentence, std::forward<Parts>(parts)...));
+    }
+
+    void read_meta()
+    {
+        const auto key = key_builder{}.text("meta");
+        const auto stored = txn_.get(t_.meta, key);
+        if (!stored)
+            return differs("the meta row is missing");
+        open_row(seed::meta, key, *stored, meta_);
+    }
+
+    void look_at_rows()
+    {
+        cursor walk{txn_, t_.rows};
+        for (auto each = walk.first(); each; each = walk.next()) {
+            if (each->key.size() != 8) {
+                differs("a row has a key of {} bytes", each->key.size());
+                continue;
+            }
+            const place at{read_u64(each->key)};
+            const auto row = find_good_row(txn_, t_, at);
+            if (!row || !record_id::from_bytes(as_bytes(row->record_id()))) {
+                differs("the row of place {} cannot be read", static_cast<std::uint64_t>(at));
+                ++unreadable_;
+            } else
+                look_at_row(at, *row);
+            if (static_cast<std::uint64_t>(at) >= meta_.next_place())
+                differs("place {} is in use, but {} is said to be the next one",
+                        static_cast<std::uint64_t>(at), meta_.next_place());
+        }
+    }
+
+    void look_at_row(place at, const v1::Row& row)
+    {
+        const auto number = static_cast<std::uint64_t>(at);
+        auto& tally = tally_of(counted_, to_state(row.state()));
+        tally.set_records(tally.records() + 1);
+        tally.set_bytes(tally.bytes() + counted_bytes(row));
+        tally.set_held(tally.held() + (row.held() ? 1 : 0));
+
+        ++expected_.by_id;
+        if (find_place(txn_, t_, key_of(row)) != at)
+            differs("record {} of {} is not found under its id", key_of(row).record.to_string(),
+                    row.station());
+        if (is_in_queue(row)) {
+            ++expected_.queue;
+            const auto queued = txn_.get(t_.queue, queue_key(lane_of(row), at));
+            if (!queued || as_text(*queued) != row.record_id())
+                differs("place {} waits but is not in the queue", number);
+        }
+        if (row.state() == v1::STATE_OPENED) {
+            ++expected_.opened;
+            if (!txn_.get(t_.opened, opened_key(row.opened_at_ms(), at)))
+                differs("place {} is opened but would never be erased", number);
+        }
+        if (row.stored_bytes() > 0)
+            stored_.emplace(number, row.stored_bytes());
+        if (row.state() != v1::ARRIVING)
+            look_at_number(at, row);
+    }
+
+    void look_at_number(place at, const v1::Row& row)
+    {
+        const auto epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id{});
+        const auto found =
+            txn_.get(t_.by_sequence, sequence_key(row.station(), epoch, row.sequence()));
+        auto& hashes = numbers_[{row.station(), epoch}];
+        if (!found || found->size() != 8)
+            differs("number {} of {} is not found by its number", row.sequence(), row.station());
+        else if (read_u64(*found) == static_cast<std::uint64_t>(at))
+            hashes.emplace(row.sequence(), row.manifest_hash());
+        else if (!hashes.contains(row.sequence())) // of a fork only the first has the number
+            differs("number {} of {} leads to place {}, not to {}", row.sequence(), row.station(),
+                    read_u64(*found), static_cast<std::uint64_t>(at));
+    }
+
+    void compare_tallies()
+    {
+        if (unreadable_ > 0) // what these counted as is not known
+            return;
+        for (std::size_t i = 1; i < state_count; ++i) {
+            const auto s = static_cast<state>(i);
+            const auto& said = tally_of(meta_, s);
+            const auto& counted = tally_of(counted_, s);
+            if (said.records() != counted.records() || said.bytes() != counted.bytes() ||
+                said.held() != counted.held())
+                differs("{}: {} records of {} bytes, {} held, but counted {} of {}, {} held",
+                        to_string(s), said.records(), said.bytes(), said.held(), counted.records(),
+                        counted.bytes(), counted.held());
+        }
+    }
+
+    void compare_size(table of, const char* name, std::uint64_t expected)
+    {
+        MDB_stat found{};
+        check(mdb_stat(txn_.native_handle(), of.handle, &found));
+        // A rotten row leaves its entries behind; what leads to a good row was looked at.
+        if (found.ms_entries < expected || found.ms_entries > expected + unreadable_)
+            differs("the index {} has {} entries, but {} rows belong in it", name, found.ms_entries,
+                    expected);
+    }
+
+    void compare_sizes()
+    {
+        compare_size(t_.by_id, "by_id", expected_.by_id);
+        compare_size(t_.queue, "queue", expected_.queue);
+        compare_size(t_.opened, "opened", expected_.opened);
+        std::uint64_t by_sequence = 0;
+        for (const auto& [epoch, hashes] : numbers_)
+            by_sequence += hashes.size();
+        compare_size(t_.by_sequence, "by_sequence", by_sequence);
+    }
+
+    /// Skips from record to record: reading every page is for the scrub.
+    void look_at_chunks()
+    {
+        cursor walk{txn_, t_.chunks};
+        auto stored = stored_.begin();
+        for (auto each = walk.first(); each;) {
+            const auto at = read_u64(each->key);
+            for (; stored != stored_.end() && stored->first < at; ++stored)
+                differs("the bytes of place {} are missing", stored->first);
+            if (stored != stored_.end() && stored->first == at)
+                ++stored;
+            else if (unreadable_ == 0)
+                differs("there are bytes of place {}, which has none", at);
+            each = walk.seek(place_key(place{at + 1}));
+        }
+        for (; stored != stored_.end(); ++stored)
+            differs("the bytes of place {} are missing", stored->first);
+    }
+
+    void look_at_numbering()
+    {
+        std::size_t seen = 0;
+        cursor walk{txn_, t_.numbering};
+        for (auto each = walk.first(); each; each = walk.next()) {
+            v1::Numbering said;
+            open_row(seed::numbering, each->key, each->value, said);
+            const std::string station{as_text(each->key.first(each->key.size() - 17))};
+            const auto epoch = epoch_id::from_bytes(each->key.last(16)).value();
+            const auto found = numbers_.find({station, epoch});
+            if (found == numbers_.end()) {
+                if (unreadable_ == 0)
+                    differs("{} has a numbering but no record of epoch {}", station,
+                            epoch.to_string());
+                continue;
+            }
+            ++seen;
+            if (unreadable_ == 0)
+                compare_numbering(station, said, found->second);
+        }
+        if (seen != numbers_.size())
+            differs("{} epochs have records, {} have a numbering", numbers_.size(), seen);
+    }
+
+    void compare_numbering(const std::string& station, const v1::Numbering& said,
+                           const std::map<std::uint64_t, std::string>& hashes)
+    {
+        const auto& [newest, newest_hash] = *hashes.rbegin();
+        if (said.head() != newest || said.head_hash() != newest_hash)
+            differs("the head of {} is said to be {}, the newest record is number {}", station,
+                    said.head(), newest);
+        std::uint64_t held = 0;
+        for (const auto& span : said.spans()) {
+            held += span.last() - span.first() + 1;
+            const auto last = hashes.find(span.last());
+            if (last == hashes.end() || last->second != span.last_hash())
+                differs("numbers {} to {} of {} do not end with the manifest they should",
+                        span.first(), span.last(), station);
+            if (const auto in = std::distance(hashes.lower_bound(span.first()),
+                                              hashes.upper_bound(span.last()));
+                static_cast<std::uint64_t>(in) != span.last() - span.first() + 1)
+                differs("of numbers {} to {} of {} only {} are here", span.first(), span.last(),
+                        station, in);
+        }
+        if (held != hashes.size())
+            differs("{} numbers of {} are said to be held, {} are here", held, station,
+                    hashes.size());
+    }
+
+    void look_at_verdicts()
+    {
+        std::map<std::string, std::uint64_t> newest;
+        cursor walk{txn_, t_.verdicts};
+        for (auto each = walk.first(); each; each = walk.next()) {
+            const std::string station{as_text(each->key.first(each->key.size() - 9))};
+            const auto number = read_u64(each->key.last(8));
+            if (number != ++newest[station])
+                differs("verdict {} of {} follows {}", number, station, newest[station] - 1);
+            newest[station] = number;
+            open_verdict(each->key, each->value);
+        }
+    }
+
+    void look_at_ledger()
+    {
+        std::uint64_t next = 1;
+        cursor walk{txn_, t_.ledger};
+        for (auto each = walk.first(); each; each = walk.next(), ++next) {
+            v1::Entry entry;
+            try {
+                open_row(seed::entry, each->key, each->value, entry);
+            } catch (const rotten_row&) {
+                differs("entry {} of the ledger cannot be read", next);
+                continue;
+            }
+            if (entry.number() != next || read_u64(each->key) != next) {
+                differs("entry {} of the ledger is missing", next);
+                next = entry.number();
+            }
+        }
+        if (next != meta_.next_entry())
+            differs("the ledger ends with entry {}, the next is said to be {}", next - 1,
+                    meta_.next_entry());
+    }
+
+    struct {
+        std::uint64_t by_id = 0;
+        std::uint64_t queue = 0;
+        std::uint64_t opened = 0;
+    } expected_;
+    const transaction& txn_;
+    const tables& t_;
+    v1::Meta meta_;
+    v1::Meta counted_; ///< only its tallies
+    numbers numbers_;
+    std::map<std::uint64_t, std::uint64_t> stored_; ///< places that have bytes
+    std::uint64_t unreadable_ = 0;
+    std::vector<std::string> out_;
+};
+
+} // namespace
+
+asio::awaitable<result<std::vector<std::string>>> store::audit()
+{
+    auto within = [this]() -> result<std::vector<std::string>> {
+        const transaction txn{parts_->env->get(), transaction::mode::read};
+        return journal::audit{txn, parts_->t}.run();
+    };
+    auto job = [this, within = std::move(within)]() mutable { return parts_->guarded(within); };
+    co_return co_await run_on(parts_->pool, std::move(job));
+}
+
+} // namespace titip::journal
