@@ -138,7 +138,30 @@ void dialer::cancel()
         each->emit(asio::cancellation_type::terminal);
 }
 
-asio::awaitable<result<node_info, probe_failure>> prober::ask(std::optional<std::uint64_t> after)
+asio::awaitable<result<std::optional<node_info>, probe_failure>>
+prober::ask(std::optional<std::uint64_t> after)
+{
+    is_asking_ = true;
+    is_interrupted_ = false;
+    auto out = co_await connect_and_exchange(after);
+    is_asking_ = false;
+    if (out)
+        co_return *std::move(out);
+    connection_.reset();
+    if (is_interrupted_)
+        co_return std::nullopt;
+    co_return std::move(out).error();
+}
+
+void prober::interrupt() noexcept
+{
+    is_interrupted_ = is_asking_;
+    if (is_asking_ && connection_)
+        connection_->transport().close();
+}
+
+asio::awaitable<result<node_info, probe_failure>>
+prober::connect_and_exchange(std::optional<std::uint64_t> after)
 {
     if (!connection_) {
         auto transport = co_await dialer_.open();
@@ -146,11 +169,10 @@ asio::awaitable<result<node_info, probe_failure>> prober::ask(std::optional<std:
             co_return explain(transport.error());
         connection_ = std::make_unique<http::client_connection>(std::move(*transport),
                                                                 dialer_.upstream().host);
+        if (is_interrupted_) // while there was nothing to close yet
+            connection_->transport().close();
     }
-    auto out = co_await exchange(after);
-    if (!out)
-        connection_.reset();
-    co_return out;
+    co_return co_await exchange(after);
 }
 
 asio::awaitable<result<node_info, probe_failure>>

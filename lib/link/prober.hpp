@@ -73,19 +73,21 @@ public:
     explicit prober(dialer& over) : dialer_(over) {}
 
     /// Opens a connection if there is none. `after`: a long poll, answered when the upstream has
-    /// verdicts beyond it, or after five minutes.
-    asio::awaitable<result<node_info, probe_failure>> ask(std::optional<std::uint64_t> after);
-    /// Ends a question under way: it comes back with a failure.
-    void interrupt() noexcept
-    {
-        if (connection_)
-            connection_->transport().close();
-    }
+    /// verdicts beyond it, or after five minutes. Nothing: it was interrupted, which says nothing
+    /// of the link.
+    asio::awaitable<result<std::optional<node_info>, probe_failure>>
+    ask(std::optional<std::uint64_t> after);
+    /// Ends a question under way, if there is one.
+    void interrupt() noexcept;
 
 private:
+    asio::awaitable<result<node_info, probe_failure>>
+    connect_and_exchange(std::optional<std::uint64_t> after);
     asio::awaitable<result<node_info, probe_failure>> exchange(std::optional<std::uint64_t> after);
     dialer& dialer_;
     std::unique_ptr<http::client_connection> connection_;
+    bool is_asking_ = false;
+    bool is_interrupted_ = false;
 };
 
 } // namespace titip::link

@@ -196,7 +196,6 @@ asio::awaitable<void> replayer::note_outage(bool began, std::string layer, milli
 
 void replayer::ask_again()
 {
-    is_interrupted_ = true;
     prober_.interrupt();
     link_changed_.ring();
 }
@@ -242,16 +241,14 @@ asio::awaitable<void> replayer::watch()
         std::optional<std::uint64_t> after;
         if (monitor_.current().is_up && is_reconciled_)
             after = newest_verdict_;
-        is_interrupted_ = false;
-        auto info = co_await prober_.ask(after);
+        const auto info = co_await prober_.ask(after);
         if (is_stopping_)
             break;
         if (info) {
-            co_await take_news(*info);
+            if (*info)
+                co_await take_news(**info);
             continue;
         }
-        if (is_interrupted_)
-            continue;
         const auto why = info.error();
         publish(monitor_.on_failure(monotonic::now(), why.verdict, why.retry_after, draw_chance()),
                 why.detail);
@@ -283,7 +280,8 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info)
         co_return;
     reconciled_at_ = monotonic::now();
     newest_verdict_ = info.newest_verdict;
-    is_reconciled_ = true;
+    // A connection that broke meanwhile left something to ask for: the watch does so at once.
+    is_reconciled_ = !scheduler_.has_unknown();
     changed_.ring();
 }
 

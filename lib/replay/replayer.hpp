@@ -126,7 +126,6 @@ private:
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
     std::size_t running_ = 0;
     bool is_reconciled_ = false;
-    bool is_interrupted_ = false; ///< the watch's question was ended by ourselves
     bool is_paused_ = false;
     bool is_stopping_ = false;
 };

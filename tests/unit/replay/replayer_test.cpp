@@ -1,0 +1,352 @@
+#include "replay/replayer.hpp"
+
+#include "envelope/seal.hpp"
+#include "intake/server.hpp"
+#include "journal/parts.hpp"
+#include "journal/rows.hpp"
+#include "journal/support.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
+#include <map>
+#include <set>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+/// The replayer against a real intake over real TLS, in one io_context. In between is what tests
+/// meddle with: a vault that says other things than the journal behind it, and connections that
+/// break.
+using namespace titip;
+using namespace titip::tests;
+using journal::reason;
+using journal::state;
+
+namespace {
+
+class meddling_vault final : public vault::vault {
+public:
+    explicit meddling_vault(journal::store& behind) : behind_(behind) {}
+
+    std::map<record_id, bytes> receipts; ///< given instead of the true ones, everywhere
+    std::function<void(titip::vault::answer&)> on_answer = [](auto&) {};
+    std::function<void(std::optional<titip::vault::standing>&, const titip::vault::key&)> on_find =
+        [](auto&, auto&) {};
+    std::function<void(const titip::vault::key&)> on_complete = [](auto&) {};
+    bool keeps_parts = true;
+    std::size_t reconciles = 0;
+
+    asio::awaitable<result<std::optional<titip::vault::standing>>>
+    find(titip::vault::key which) override
+    {
+        auto out = co_await behind_.find(which);
+        if (out && *out && (*out)->complete)
+            (*out)->receipt = given(which.record, std::move((*out)->receipt));
+        if (out)
+            on_find(*out, which);
+        co_return out;
+    }
+    asio::awaitable<result<void>> keep(titip::vault::offer what, std::uint64_t offset,
+                                       bytes data) override
+    {
+        if (!keeps_parts)
+            co_return result<void>{};
+        co_return co_await behind_.keep(std::move(what), offset, std::move(data));
+    }
+    asio::awaitable<result<bytes>> complete(titip::vault::offer what, std::uint64_t offset,
+                                            bytes rest) override
+    {
+        const auto which = what.key();
+        auto out = co_await behind_.complete(std::move(what), offset, std::move(rest));
+        on_complete(which);
+        if (out)
+            *out = given(which.record, std::move(*out));
+        co_return out;
+    }
+    asio::awaitable<result<void>> discard(titip::vault::key which) override
+    {
+        return behind_.discard(std::move(which));
+    }
+    asio::awaitable<result<bytes>> read(titip::vault::key which, std::uint64_t offset,
+                                        std::size_t limit_bytes) override
+    {
+        return behind_.read(std::move(which), offset, limit_bytes);
+    }
+    asio::awaitable<result<hasher>> hash(titip::vault::key which, std::uint64_t size) override
+    {
+        return behind_.hash(std::move(which), size);
+    }
+    asio::awaitable<result<titip::vault::answer>> reconcile(std::string station,
+                                                            titip::vault::question asked) override
+    {
+        ++reconciles;
+        auto out = co_await behind_.reconcile(std::move(station), std::move(asked));
+        if (out) {
+            for (auto& [record, cms] : out->receipts)
+                cms = given(record, std::move(cms));
+            on_answer(*out);
+        }
+        co_return out;
+    }
+    std::uint64_t newest_verdict(const std::string& station) const override
+    {
+        return behind_.newest_verdict(station);
+    }
+    bool has_room() const override { return behind_.has_room(); }
+
+private:
+    bytes given(const record_id& record, bytes receipt) const
+    {
+        const auto found = receipts.find(record);
+        return found == receipts.end() ? std::move(receipt) : found->second;
+    }
+    journal::store& behind_;
+};
+
+/// Breaks off after so many bytes have come in.
+class breaking_stream final : public http::stream {
+public:
+    breaking_stream(std::unique_ptr<http::stream> under, std::size_t most_bytes)
+        : under_(std::move(under)), left_(most_bytes)
+    {
+    }
+    asio::awaitable<result<std::size_t>> read_some(std::span<std::byte> into) override
+    {
+        const auto got = co_await under_->read_some(into);
+        if (got && *got > left_) {
+            under_->close();
+            co_return error_code{
+                boost::system::errc::make_error_code(boost::system::errc::connection_reset)};
+        }
+        if (got)
+            left_ -= *got;
+        co_return got;
+    }
+    asio::awaitable<result<void>> write(bytes_view data) override { return under_->write(data); }
+    void set_no_progress_limit(milliseconds limit) override
+    {
+        under_->set_no_progress_limit(limit);
+    }
+    asio::awaitable<void> shutdown() override { return under_->shutdown(); }
+    void close() noexcept override { under_->close(); }
+    x509_st* peer_certificate() const noexcept override { return under_->peer_certificate(); }
+    int native_handle() noexcept override { return under_->native_handle(); }
+
+private:
+    std::unique_ptr<http::stream> under_;
+    std::size_t left_;
+};
+
+http::tls_options options_of(const trust::identity& self)
+{
+    return {.certificate = self.certificate(),
+            .key = self.key(),
+            .authorities = everyone().believed.store(),
+            .verify = {}};
+}
+
+std::shared_ptr<const trust::authorities> believed()
+{
+    static const auto shared = std::make_shared<const trust::authorities>(everyone().believed);
+    return shared;
+}
+
+class centre_side : public journal_fixture {
+public:
+    centre_side() : behind(make()), vault(behind), gate(believed(), judge)
+    {
+        auto door =
+            http::listen_tls(home().get_executor(), "127.0.0.1:0",
+                             http::tls_context::server(options_of(*everyone().centre)).value(), 64);
+        door_ = std::move(*door);
+        auto run = door_->run([this](std::unique_ptr<http::stream> each) {
+            ++connections;
+            return serve(std::move(each));
+        });
+        asio::co_spawn(home(), std::move(run),
+                       asio::bind_cancellation_slot(stop_.slot(),
+                                                    [this](std::exception_ptr) { ended_ = true; }));
+    }
+    ~centre_side()
+    {
+        server.stop_accepting();
+        break_all();
+        stop_.emit(asio::cancellation_type::terminal);
+        run_until([this] { return ended_; });
+    }
+    void break_all()
+    {
+        for (auto* each : open_)
+            each->close();
+    }
+    std::string port() const { return door_->address().substr(door_->address().rfind(':') + 1); }
+    record_id judged(const record_id& record, envelope::verdict_kind kind)
+    {
+        const titip::vault::key which{"office-1", record};
+        const auto digest = finish(behind.find(which)).value()->digest;
+        REQUIRE(finish(behind.judge(which, digest, kind)).has_value());
+        server.ring();
+        return record;
+    }
+
+    std::shared_ptr<trust::judge> judge =
+        std::make_shared<trust::judge>(trust::judge::build_time());
+    journal::store& behind;
+    meddling_vault vault;
+    accept::gate gate;
+    intake::server server{home().get_executor(), vault, gate, {.name = "centre"}, {}};
+    std::size_t connections = 0;
+    std::size_t breaks_after = std::numeric_limits<std::size_t>::max();
+
+private:
+    journal::store& make()
+    {
+        options.node = "centre";
+        options.has_upstream = false;
+        options.identity = everyone().centre;
+        return open();
+    }
+    asio::awaitable<void> serve(std::unique_ptr<http::stream> under)
+    {
+        auto each = std::make_unique<breaking_stream>(std::move(under), breaks_after);
+        auto* const raw = each.get();
+        open_.insert(raw);
+        co_await server.serve(std::move(each));
+        open_.erase(raw);
+    }
+    std::unique_ptr<http::listener> door_;
+    asio::cancellation_signal stop_;
+    std::set<http::stream*> open_;
+    bool ended_ = false;
+};
+
+class station_side : public journal_fixture {
+public:
+    explicit station_side(const centre_side& above, unsigned connections = 1)
+        : dialer(home().get_executor(), {"127.0.0.1", above.port()}, [this] { return tls_; })
+    {
+        open();
+        replayer = std::make_unique<replay::replayer>(
+            home().get_executor(),
+            replay::replayer::options{.node = "office-1", .connections = connections},
+            replay::replayer::surroundings{*store, dialer, believed, above.judge});
+        store->on_change(home().get_executor(),
+                         [this](const journal::change& what) { replayer->on_change(what); });
+    }
+    ~station_side()
+    {
+        if (is_running_) {
+            replayer->stop();
+            run_until([this] { return !is_running_; });
+        }
+        store->on_change(home().get_executor(), [](const journal::change&) {});
+    }
+    void start()
+    {
+        finish(loaded());
+        is_running_ = true;
+        asio::co_spawn(home(), replayer->run(), [this](std::exception_ptr failed) {
+            is_running_ = false;
+            rethrow(failed);
+        });
+    }
+    record_id accept(std::size_t size_bytes = 5'000)
+    {
+        static const auto sealer =
+            envelope::sealer::load({support::recipient(support::key_kind::p256).certificate,
+                                    support::recipient(support::key_kind::p256).certificate})
+                .value();
+        const auto id = record_id::random();
+        auto sealed = sealer.seal({.record = id, .station = "office-1"}, noise(size_bytes, random));
+        auto offered = submission_of(std::move(*sealed), id);
+        REQUIRE(finish(store->accept(std::move(offered))).has_value());
+        return id;
+    }
+    journal::record_view view(const record_id& record)
+    {
+        return finish(store->show(record)).value().at(0);
+    }
+    /// Runs everything until it holds, or for so long.
+    template <class IsSo>
+    bool comes_true(IsSo is_so, milliseconds limit = 20s)
+    {
+        const auto deadline = monotonic::now() + limit;
+        while (!is_so()) {
+            if (monotonic::now() > deadline)
+                return false;
+            home().restart();
+            home().run_for(20ms);
+        }
+        return true;
+    }
+    bool all_are(state wanted, std::uint64_t count, milliseconds limit = 20s)
+    {
+        return comes_true([&] { return store->now().of(wanted).records == count; }, limit);
+    }
+    std::size_t entries(std::string_view event, std::string_view detail = {})
+    {
+        const auto all = finish(store->ledger(0, 10'000)).value();
+        return static_cast<std::size_t>(std::ranges::count_if(all, [&](const auto& each) {
+            return each.event == event && each.detail.find(detail) != std::string::npos;
+        }));
+    }
+
+    link::dialer dialer;
+    std::unique_ptr<replay::replayer> replayer;
+
+private:
+    asio::awaitable<bool> loaded()
+    {
+        co_await replayer->load();
+        co_return true;
+    }
+    std::shared_ptr<http::tls_context> tls_ =
+        http::tls_context::client(options_of(*everyone().station)).value();
+    bool is_running_ = false;
+};
+
+} // namespace
+
+TEST_CASE("what waits is delivered, opened records are told of, and no outage is invented",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre, 2};
+    for (int i = 0; i < 20; ++i)
+        station.accept();
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 20));
+    const auto one = station.accept();
+    REQUIRE(station.all_are(state::delivered, 21));
+    centre.judged(one, envelope::verdict_kind::opened);
+    CHECK(station.all_are(state::opened, 1));
+    CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("asking again between two questions is no outage", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    centre.vault.on_answer = [&](auto&) { station.replayer->check_now(); };
+    station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 1));
+    CHECK_FALSE(station.comes_true([&] { return station.entries("outage-began") > 0; }, 1s));
+}
+
+TEST_CASE("asking again while a question waits at the upstream is no outage", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    station.accept();
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 1));
+    const auto before = station.replayer->now().last_checked;
+    station.comes_true([] { return false; }, 100ms);
+    station.replayer->check_now();
+    CHECK(station.comes_true([&] { return station.replayer->now().last_checked > before; }));
+    CHECK(station.entries("outage-began") == 0);
+}
