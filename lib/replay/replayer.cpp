@@ -352,10 +352,14 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
         co_return std::nullopt;
     }
     co_await take_told(*told, wanted);
-    if (!told->verdicts.empty()) {
-        const auto newest = told->answer.verdicts.back().number;
-        const auto taken =
-            co_await around_.store.take_verdicts(told->verdicts, told->answer.store_epoch, newest);
+    const auto newest = told->answer.verdicts.empty() ? 0 : told->answer.verdicts.back().number;
+    const bool is_news = newest > 0 && (known->cursor_epoch != told->answer.store_epoch ||
+                                        newest > known->cursor_number);
+    if (is_news) {
+        for (const auto number : told->not_believed)
+            log::error("verdict-not-believed number={}", number);
+        const auto taken = co_await around_.store.take_verdicts(
+            told->verdicts, told->answer.store_epoch, newest, told->not_believed);
         if (!taken)
             co_return std::nullopt;
     }
@@ -373,7 +377,7 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
         if (std::ranges::find(asked_before, id) == asked_before.end())
             wanted.push_back(id);
     }
-    co_return told->answer.more || !wanted.empty();
+    co_return (told->answer.more && is_news) || !wanted.empty();
 }
 
 /// Receipts end custody; what is not complete there goes on from where it stands.

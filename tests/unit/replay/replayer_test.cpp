@@ -326,6 +326,41 @@ TEST_CASE("what waits is delivered, opened records are told of, and no outage is
     CHECK(station.entries("outage-began") == 0);
 }
 
+TEST_CASE("a verdict that is not believed is passed over, and told in the ledger", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    std::vector<record_id> all;
+    for (int i = 0; i < 3; ++i)
+        all.push_back(station.accept());
+    centre.vault.on_answer = [](vault::answer& answer) {
+        for (auto& each : answer.verdicts)
+            if (each.number == 2)
+                each.cms = bytes(100);
+    };
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 3));
+    for (const auto& each : all)
+        centre.judged(each, envelope::verdict_kind::opened);
+    CHECK(station.all_are(state::opened, 2));
+    CHECK(station.comes_true(
+        [&] { return finish(station.store->upstream()).value().cursor_number == 3; }));
+    CHECK(station.entries("verdict", "not believed") == 1);
+    station.accept();
+    CHECK(station.all_are(state::delivered, 2));
+}
+
+TEST_CASE("an upstream that always has more to say, and says nothing, does not stop the sending",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    centre.vault.on_answer = [](vault::answer& answer) { answer.more = true; };
+    station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 1));
+}
+
 TEST_CASE("asking again between two questions is no outage", "[replay]")
 {
     centre_side centre;
