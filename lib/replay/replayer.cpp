@@ -276,8 +276,15 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info)
     if (is_reconciled_ && info.newest_verdict == newest_verdict_ && !is_due)
         co_return;
     const bool done = co_await reconcile();
-    if (!done || !monitor_.current().is_up)
+    if (is_stopping_ || !monitor_.current().is_up)
         co_return;
+    if (!done) {
+        // What it said could not be taken in here: asking again without a pause would spin.
+        publish(
+            monitor_.on_failure(monotonic::now(), link::verdict::application, 0ms, draw_chance()),
+            "what the upstream says cannot be taken in here");
+        co_return;
+    }
     reconciled_at_ = monotonic::now();
     newest_verdict_ = info.newest_verdict;
     // A connection that broke meanwhile left something to ask for: the watch does so at once.

@@ -361,6 +361,31 @@ TEST_CASE("an upstream that always has more to say, and says nothing, does not s
     CHECK(station.all_are(state::delivered, 1));
 }
 
+TEST_CASE("what cannot be taken in here is asked for again after a pause", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    station.accept();
+    const auto child = ::fork(); // LMDB must not be open twice in one process
+    if (child == 0) {
+        const journal::environment env{station.options.directory, 2ull << 30};
+        journal::transaction txn{env.get(), journal::transaction::mode::write};
+        journal::table numbering;
+        journal::check(mdb_dbi_open(txn.native_handle(), "numbering", 0, &numbering.handle));
+        txn.put(numbering, journal::numbering_key("office-1", station.store->epoch()), bytes(9));
+        txn.commit();
+        ::_exit(0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    station.start();
+    station.comes_true([] { return false; }, 2s);
+    CHECK(centre.connections >= 2);
+    CHECK(centre.connections < 10);
+    CHECK_FALSE(station.replayer->now().is_up);
+}
+
 TEST_CASE("asking again between two questions is no outage", "[replay]")
 {
     centre_side centre;
