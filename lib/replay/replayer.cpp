@@ -315,6 +315,13 @@ std::vector<record_id> replayer::unsettled() const
     return out;
 }
 
+std::string replayer::name_of(journal::place at) const
+{
+    const auto found =
+        std::ranges::find(by_record_, at, [](const auto& each) { return each.second; });
+    return found == by_record_.end() ? std::string{"unknown"} : found->first.to_string();
+}
+
 asio::awaitable<bool> replayer::reconcile()
 {
     auto transport = co_await around_.upstream.open();
@@ -547,9 +554,14 @@ asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& st
             co_await take_outcome(at, std::move(*answer));
             co_return;
         }
+        const bool is_last = answer->is_last;
         // The next answer need not wait for this commit: many receipts share one.
         start(take_receipt(at, std::move(answer->receipt_cms)));
         state.changed.ring();
+        if (is_last) { // it had the record already and did not want the body
+            state.how = ending::refused;
+            co_return;
+        }
     }
 }
 
@@ -561,9 +573,9 @@ asio::awaitable<void> replayer::take_receipt(journal::place at, bytes cms)
         co_await settle(at, std::move(*receipt), size_bytes);
         co_return;
     }
-    log::error("receipt-not-believed why=\"{}\"", receipt.error().message());
-    scheduler_.on_unknown(at);
-    on_transfer_failure(link::verdict::auth, 0ms, receipt.error().message());
+    log::error("receipt-not-believed record={} why=\"{}\"", name_of(at), receipt.error().message());
+    co_await take_refusal(at, refusal::not_believed,
+                          "receipt not believed: " + receipt.error().message());
 }
 
 asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome what)

@@ -74,7 +74,7 @@ public:
     report now() const;
 
 private:
-    /// How a connection ended.
+    /// How a connection ended; refused: with an answer.
     enum class ending { idle, broken, refused };
     struct transfer; ///< one connection's requests without an answer
 
@@ -101,6 +101,7 @@ private:
 
     void start(asio::awaitable<void> work);
     std::vector<record_id> unsettled() const;
+    std::string name_of(journal::place at) const; ///< of one that was sent, for the log
     void publish(const link::monitor::decision& decided, std::string detail);
     /// A transfer found the link wanting; the watch looks again when the monitor says so.
     void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);

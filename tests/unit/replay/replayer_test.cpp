@@ -326,6 +326,24 @@ TEST_CASE("what waits is delivered, opened records are told of, and no outage is
     CHECK(station.entries("outage-began") == 0);
 }
 
+TEST_CASE("a receipt that is not believed costs its record, and neither the link nor the others",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto bad = station.accept();
+    for (int i = 0; i < 5; ++i)
+        station.accept();
+    centre.vault.receipts[bad] = everyone().neighbour->sign(as_bytes("no receipt"));
+    station.start();
+    CHECK(station.all_are(state::delivered, 5));
+    CHECK(station.all_are(state::quarantined, 1));
+    CHECK(journal::to_string(station.view(bad).reason) == "not-believed");
+    station.accept();
+    CHECK(station.all_are(state::delivered, 6));
+    CHECK(station.entries("outage-began") == 0);
+}
+
 TEST_CASE("a verdict that is not believed is passed over, and told in the ledger", "[replay]")
 {
     centre_side centre;
