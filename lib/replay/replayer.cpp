@@ -335,12 +335,15 @@ asio::awaitable<bool> replayer::reconcile()
     over.transport().set_no_progress_limit(no_progress_limit);
     open_.push_back(&over.transport());
     std::vector<record_id> wanted = unsettled();
+    std::set<record_id> asked; // each once: what cannot be settled must not keep us asking
     std::optional<bool> more = true;
     while (more && *more && !is_stopping_) {
-        more = co_await reconcile_once(over, wanted);
-        if (more && wanted.empty() && scheduler_.has_unknown()) {
+        asked.insert(wanted.begin(), wanted.end());
+        more = co_await reconcile_once(over, wanted, asked);
+        if (more && wanted.empty()) {
             wanted = unsettled();
-            more = !wanted.empty();
+            std::erase_if(wanted, [&asked](const auto& id) { return asked.contains(id); });
+            more = *more || !wanted.empty();
         }
     }
     std::erase(open_, &over.transport());
@@ -349,17 +352,18 @@ asio::awaitable<bool> replayer::reconcile()
 }
 
 asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& over,
-                                                              std::vector<record_id>& wanted)
+                                                              std::vector<record_id>& wanted,
+                                                              const std::set<record_id>& asked)
 {
     const auto known = co_await around_.store.upstream();
     if (!known)
         co_return std::nullopt;
-    vault::question asked{.heads = known->heads,
-                          .cursor_epoch = known->cursor_epoch,
-                          .cursor_number = known->cursor_number,
-                          .kept = known->kept,
-                          .unsettled = wanted};
-    const auto told = co_await over.reconcile(opts_.node, std::move(asked));
+    vault::question question{.heads = known->heads,
+                             .cursor_epoch = known->cursor_epoch,
+                             .cursor_number = known->cursor_number,
+                             .kept = known->kept,
+                             .unsettled = wanted};
+    const auto told = co_await over.reconcile(opts_.node, std::move(question));
     if (!told) {
         const auto& why = told.error();
         on_transfer_failure(verdict_of(why.what), why.retry_after, why.note);
@@ -382,13 +386,13 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
     if (!covered)
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.
-    const auto asked_before = std::exchange(wanted, {});
+    wanted.clear();
     for (const auto& id : *covered) {
         const auto found = co_await around_.store.show(id);
         if (!found || found->empty() || scheduler_.is_in_flight(found->front().place))
             continue;
         by_record_.insert_or_assign(id, found->front().place);
-        if (std::ranges::find(asked_before, id) == asked_before.end())
+        if (!asked.contains(id))
             wanted.push_back(id);
     }
     co_return (told->answer.more && is_news) || !wanted.empty();

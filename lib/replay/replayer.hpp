@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 namespace titip::replay {
@@ -90,10 +91,11 @@ private:
     asio::awaitable<void> settle(journal::place at, uplink::receipt receipt,
                                  std::uint64_t size_bytes);
     asio::awaitable<bool> reconcile();
-    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next. Nothing: it
-    /// failed; else whether there is more to ask.
+    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next, none of `asked`.
+    /// Nothing: it failed; else whether there is more to ask, or to hear.
     asio::awaitable<std::optional<bool>> reconcile_once(uplink::session& over,
-                                                        std::vector<record_id>& wanted);
+                                                        std::vector<record_id>& wanted,
+                                                        const std::set<record_id>& asked);
     asio::awaitable<void> take_told(const uplink::reconciled& told,
                                     const std::vector<record_id>& wanted);
     asio::awaitable<void> sweep();

@@ -404,6 +404,34 @@ TEST_CASE("what cannot be taken in here is asked for again after a pause", "[rep
     CHECK_FALSE(station.replayer->now().is_up);
 }
 
+TEST_CASE("records that the upstream holds and gives no good receipt for end no sending",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto unknown = station.accept();
+    centre.vault.receipts[unknown] = bytes(3);
+    bool is_cut = false;
+    centre.vault.on_complete = [&](const vault::key&) {
+        if (!std::exchange(is_cut, true))
+            centre.break_all(); // what became of it is unknown to the station
+    };
+    station.start();
+    REQUIRE(station.comes_true([&] { return is_cut; }));
+    // Another comes there some other way: covered, and never asked about here.
+    const auto covered = station.accept();
+    const auto what = finish(station.store->manifest_of({"office-1", covered})).value();
+    const auto said = said_in<envelope::manifest>(what.manifest_cms);
+    auto data = finish(station.store->read({"office-1", covered}, 0, 99'999)).value();
+    centre.vault.receipts[covered] = bytes(3);
+    REQUIRE(finish(centre.behind.complete({what.manifest_cms, said, what.manifest_hash}, 0,
+                                          std::move(data)))
+                .has_value());
+    station.accept();
+    CHECK(station.all_are(state::delivered, 1));
+    CHECK(station.all_are(state::quarantined, 2));
+}
+
 TEST_CASE("asking again between two questions is no outage", "[replay]")
 {
     centre_side centre;
