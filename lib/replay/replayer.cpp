@@ -486,6 +486,10 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     // Answers under way are still worth taking, unless the link is gone.
     while (state.is_reading && !state.sent.empty() && monitor_.current().is_up && !is_stopping_)
         co_await state.changed.wait_until(monotonic::now() + 1s);
+    // Not closed by us, and nobody has found the link wanting: the break may be this record's.
+    std::optional<journal::place> hit;
+    if (state.how == ending::broken && !state.sent.empty() && monitor_.current().is_up)
+        hit = state.sent.front();
     over.close();
     state.is_over = true;
     state.changed.ring();
@@ -495,10 +499,12 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     if (state.sent.empty() && state.how != ending::broken && !scheduler_.has_unknown())
         co_return;
     // What became of these is asked before anything is sent again.
-    scheduler_.on_broken(on);
+    const bool is_stuck = scheduler_.on_broken(on, hit);
     is_reconciled_ = false;
-    if (state.how == ending::refused)
-        ask_again(); // it closes after any refusal: the link is as good as before
+    if (is_stuck)
+        start(take_refusal(*hit, refusal::stalled, "the connection breaks in its middle"));
+    if (is_stuck || state.how == ending::refused)
+        ask_again(); // the upstream closes where it wants no body: the link is as good as before
     else
         on_transfer_failure(link::verdict::tcp, 0ms, "the connection broke");
 }
@@ -590,10 +596,8 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
         co_return;
     case kind::unknown:
     case kind::position_unknown:
-        if (what.offset)
-            scheduler_.on_position(at, *what.offset);
-        else
-            scheduler_.on_unknown(at);
+        if (what.offset ? scheduler_.on_position(at, *what.offset) : scheduler_.on_unknown(at))
+            co_await take_refusal(at, refusal::stalled, "no further byte of it is taken");
         co_return;
     case kind::gone:
         scheduler_.on_failed(at, true);
@@ -633,7 +637,8 @@ asio::awaitable<void> replayer::take_refusal(journal::place at, refusal what, st
         is_intact = intact.has_value();
     }
     const auto ruling = rule_on(what, failures ? *failures : 1, is_intact);
-    scheduler_.on_failed(at, ruling.again);
+    if (!ruling.again || what != refusal::stalled) // one that stalled goes on from where it stands
+        scheduler_.on_failed(at, ruling.again);
     if (ruling.again)
         co_return;
     log::warn("quarantine place={} reason={} note=\"{}\"", static_cast<std::uint64_t>(at),

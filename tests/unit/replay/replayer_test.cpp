@@ -456,3 +456,37 @@ TEST_CASE("asking again while a question waits at the upstream is no outage", "[
     CHECK(station.comes_true([&] { return station.replayer->now().last_checked > before; }));
     CHECK(station.entries("outage-began") == 0);
 }
+
+TEST_CASE("a record of which the upstream never takes a byte is set aside, the others go on",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto stuck = station.accept();
+    centre.vault.on_find = [stuck, digest = station.view(stuck).digest](auto& found,
+                                                                        const auto& which) {
+        if (which.record == stuck)
+            found = vault::standing{.digest = digest};
+    };
+    for (int i = 0; i < 3; ++i)
+        station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 3));
+    CHECK(station.all_are(state::quarantined, 1));
+    CHECK(station.view(stuck).reason == reason::refused);
+}
+
+TEST_CASE("a record in whose middle the connection always breaks lets the others go on", "[replay]")
+{
+    centre_side centre;
+    centre.breaks_after = 100'000;
+    centre.vault.keeps_parts = false;
+    station_side station{centre};
+    const auto breaking = station.accept(200'000);
+    for (int i = 0; i < 3; ++i)
+        station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 3, 120s));
+    CHECK(station.all_are(state::quarantined, 1, 120s));
+    CHECK(station.view(breaking).reason == reason::refused);
+}
