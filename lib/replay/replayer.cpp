@@ -412,12 +412,20 @@ asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
         co_await settle(at->second, each, each.said.size_bytes);
     }
     for (const auto& id : wanted) {
-        const auto at = by_record_.find(id);
-        if (at == by_record_.end() || settled.contains(id))
+        const auto found = by_record_.find(id);
+        if (found == by_record_.end() || settled.contains(id))
             continue;
+        const auto at = found->second;
         const auto partial = std::ranges::find(told.answer.partials, id, &vault::partial::record);
-        scheduler_.on_reconciled(at->second,
-                                 partial == told.answer.partials.end() ? 0 : partial->offset);
+        std::uint64_t offset = 0;
+        if (partial != told.answer.partials.end()) {
+            // Of other bytes under this id nothing is gone on from: the answer to a new offer says
+            // so.
+            const auto ours = co_await around_.store.outgoing_of(at);
+            if (ours && ours->view.digest == partial->digest)
+                offset = partial->offset;
+        }
+        scheduler_.on_reconciled(at, offset);
     }
     changed_.ring();
 }

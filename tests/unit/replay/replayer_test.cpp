@@ -457,6 +457,34 @@ TEST_CASE("asking again while a question waits at the upstream is no outage", "[
     CHECK(station.entries("outage-began") == 0);
 }
 
+TEST_CASE("a part of other bytes, or of more than there are, is not gone on from", "[replay]")
+{
+    const auto offset = GENERATE(1'000ull, 5'000'000'000ull);
+    const bool has_our_digest = GENERATE(false, true);
+    if (offset == 1'000 && has_our_digest)
+        return; // then it is ours
+    centre_side centre;
+    station_side station{centre};
+    const auto id = station.accept(50'000);
+    const auto ours = station.view(id).digest;
+    bool is_cut = false;
+    centre.vault.keeps_parts = false;
+    centre.breaks_after = 20'000;
+    centre.vault.on_answer = [&](vault::answer& answer) {
+        if (centre.breaks_after == 20'000 && centre.connections > 2) {
+            is_cut = true;
+            centre.breaks_after = 1u << 30;
+        }
+        if (is_cut && centre.behind.now().of(state::delivered).records == 0)
+            answer.partials = {{.record = id,
+                                .digest = has_our_digest ? ours : sha256(as_bytes("other")),
+                                .offset = offset}};
+    };
+    station.start();
+    CHECK(station.all_are(state::delivered, 1));
+    CHECK(is_cut);
+}
+
 TEST_CASE("a record of which the upstream never takes a byte is set aside, the others go on",
           "[replay]")
 {
