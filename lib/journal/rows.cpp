@@ -15,8 +15,9 @@ namespace {
 constexpr std::array<std::string_view, state_count> state_names{
     "",       "arriving", "waiting",     "relayed",  "delivered",
     "opened", "erased",   "quarantined", "withdrawn"};
-constexpr std::array<std::string_view, 8> reason_names{
-    "none", "rotten", "refused", "too-large", "conflict", "not-ours", "mismatch", "open-failed"};
+constexpr std::array<std::string_view, 9> reason_names{"none",      "rotten",      "refused",
+                                                       "too-large", "conflict",    "not-ours",
+                                                       "mismatch",  "open-failed", "not-believed"};
 
 } // namespace
 

@@ -174,11 +174,15 @@ asio::awaitable<result<void>> store::quarantine(place at, reason why, std::strin
 }
 
 asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict> said,
-                                                   epoch_id store_epoch, std::uint64_t cursor)
+                                                   epoch_id store_epoch, std::uint64_t cursor,
+                                                   std::vector<std::uint64_t> not_believed)
 {
-    auto act = [said = std::move(said), store_epoch, cursor](writing& w) -> result<void> {
+    auto act = [said = std::move(said), store_epoch, cursor,
+                not_believed = std::move(not_believed)](writing& w) -> result<void> {
         for (const auto& each : said)
             w.take_verdict(each);
+        for (const auto number : not_believed)
+            w.note(v1::Entry::EVENT_VERDICT, "not believed: number " + std::to_string(number));
         w.set_cursor(store_epoch, cursor);
         return {};
     };

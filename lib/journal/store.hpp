@@ -117,8 +117,11 @@ public:
     asio::awaitable<result<std::uint32_t>> count_failure(place at);
     asio::awaitable<result<void>> quarantine(place at, reason why, std::string note);
     asio::awaitable<result<upstream_view>> upstream();
+    /// `not_believed`: the numbers of those that could not be verified; each is a line of the
+    /// ledger.
     asio::awaitable<result<void>> take_verdicts(std::vector<envelope::verdict> said,
-                                                epoch_id store_epoch, std::uint64_t cursor);
+                                                epoch_id store_epoch, std::uint64_t cursor,
+                                                std::vector<std::uint64_t> not_believed = {});
     /// The newest custody statement, and what it does not fit. `covers` is what it says of our
     /// present epoch: waiting records that it covers are returned, to ask for their receipts, and
     /// delivered ones that it does not cover become findings.

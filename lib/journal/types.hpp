@@ -32,13 +32,14 @@ std::optional<state> parse_state(std::string_view text) noexcept;
 /// Why a record was set aside. The numbers are part of the format.
 enum class reason : std::uint8_t {
     none = 0,
-    rotten = 1,  ///< the bytes here no longer match their checksum or digest
-    refused,     ///< refused for good upstream; the copy here is good
-    too_large,   ///< 413
-    conflict,    ///< the upstream holds other bytes under this id
-    not_ours,    ///< 403 on the upload
-    mismatch,    ///< 460 twice
-    open_failed, ///< the centre could not open it
+    rotten = 1,   ///< the bytes here no longer match their checksum or digest
+    refused,      ///< refused for good upstream; the copy here is good
+    too_large,    ///< 413
+    conflict,     ///< the upstream holds other bytes under this id
+    not_ours,     ///< 403 on the upload
+    mismatch,     ///< 460 twice
+    open_failed,  ///< the centre could not open it
+    not_believed, ///< the upstream says that it holds it, with receipts that are not believed
 };
 std::string_view to_string(reason) noexcept;
 

@@ -276,8 +276,15 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info)
     if (is_reconciled_ && info.newest_verdict == newest_verdict_ && !is_due)
         co_return;
     const bool done = co_await reconcile();
-    if (!done || !monitor_.current().is_up)
+    if (is_stopping_ || !monitor_.current().is_up)
         co_return;
+    if (!done) {
+        // What it said could not be taken in here: asking again without a pause would spin.
+        publish(
+            monitor_.on_failure(monotonic::now(), link::verdict::application, 0ms, draw_chance()),
+            "what the upstream says cannot be taken in here");
+        co_return;
+    }
     reconciled_at_ = monotonic::now();
     newest_verdict_ = info.newest_verdict;
     // A connection that broke meanwhile left something to ask for: the watch does so at once.
@@ -308,6 +315,13 @@ std::vector<record_id> replayer::unsettled() const
     return out;
 }
 
+std::string replayer::name_of(journal::place at) const
+{
+    const auto found =
+        std::ranges::find(by_record_, at, [](const auto& each) { return each.second; });
+    return found == by_record_.end() ? std::string{"unknown"} : found->first.to_string();
+}
+
 asio::awaitable<bool> replayer::reconcile()
 {
     auto transport = co_await around_.upstream.open();
@@ -321,12 +335,15 @@ asio::awaitable<bool> replayer::reconcile()
     over.transport().set_no_progress_limit(no_progress_limit);
     open_.push_back(&over.transport());
     std::vector<record_id> wanted = unsettled();
+    std::set<record_id> asked; // each once: what cannot be settled must not keep us asking
     std::optional<bool> more = true;
     while (more && *more && !is_stopping_) {
-        more = co_await reconcile_once(over, wanted);
-        if (more && wanted.empty() && scheduler_.has_unknown()) {
+        asked.insert(wanted.begin(), wanted.end());
+        more = co_await reconcile_once(over, wanted, asked);
+        if (more && wanted.empty()) {
             wanted = unsettled();
-            more = !wanted.empty();
+            std::erase_if(wanted, [&asked](const auto& id) { return asked.contains(id); });
+            more = *more || !wanted.empty();
         }
     }
     std::erase(open_, &over.transport());
@@ -335,27 +352,32 @@ asio::awaitable<bool> replayer::reconcile()
 }
 
 asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& over,
-                                                              std::vector<record_id>& wanted)
+                                                              std::vector<record_id>& wanted,
+                                                              const std::set<record_id>& asked)
 {
     const auto known = co_await around_.store.upstream();
     if (!known)
         co_return std::nullopt;
-    vault::question asked{.heads = known->heads,
-                          .cursor_epoch = known->cursor_epoch,
-                          .cursor_number = known->cursor_number,
-                          .kept = known->kept,
-                          .unsettled = wanted};
-    const auto told = co_await over.reconcile(opts_.node, std::move(asked));
+    vault::question question{.heads = known->heads,
+                             .cursor_epoch = known->cursor_epoch,
+                             .cursor_number = known->cursor_number,
+                             .kept = known->kept,
+                             .unsettled = wanted};
+    const auto told = co_await over.reconcile(opts_.node, std::move(question));
     if (!told) {
         const auto& why = told.error();
         on_transfer_failure(verdict_of(why.what), why.retry_after, why.note);
         co_return std::nullopt;
     }
     co_await take_told(*told, wanted);
-    if (!told->verdicts.empty()) {
-        const auto newest = told->answer.verdicts.back().number;
-        const auto taken =
-            co_await around_.store.take_verdicts(told->verdicts, told->answer.store_epoch, newest);
+    const auto newest = told->answer.verdicts.empty() ? 0 : told->answer.verdicts.back().number;
+    const bool is_news = newest > 0 && (known->cursor_epoch != told->answer.store_epoch ||
+                                        newest > known->cursor_number);
+    if (is_news) {
+        for (const auto number : told->not_believed)
+            log::error("verdict-not-believed number={}", number);
+        const auto taken = co_await around_.store.take_verdicts(
+            told->verdicts, told->answer.store_epoch, newest, told->not_believed);
         if (!taken)
             co_return std::nullopt;
     }
@@ -364,16 +386,16 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
     if (!covered)
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.
-    const auto asked_before = std::exchange(wanted, {});
+    wanted.clear();
     for (const auto& id : *covered) {
         const auto found = co_await around_.store.show(id);
         if (!found || found->empty() || scheduler_.is_in_flight(found->front().place))
             continue;
         by_record_.insert_or_assign(id, found->front().place);
-        if (std::ranges::find(asked_before, id) == asked_before.end())
+        if (!asked.contains(id))
             wanted.push_back(id);
     }
-    co_return told->answer.more || !wanted.empty();
+    co_return (told->answer.more && is_news) || !wanted.empty();
 }
 
 /// Receipts end custody; what is not complete there goes on from where it stands.
@@ -390,12 +412,20 @@ asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
         co_await settle(at->second, each, each.said.size_bytes);
     }
     for (const auto& id : wanted) {
-        const auto at = by_record_.find(id);
-        if (at == by_record_.end() || settled.contains(id))
+        const auto found = by_record_.find(id);
+        if (found == by_record_.end() || settled.contains(id))
             continue;
+        const auto at = found->second;
         const auto partial = std::ranges::find(told.answer.partials, id, &vault::partial::record);
-        scheduler_.on_reconciled(at->second,
-                                 partial == told.answer.partials.end() ? 0 : partial->offset);
+        std::uint64_t offset = 0;
+        if (partial != told.answer.partials.end()) {
+            // Of other bytes under this id nothing is gone on from: the answer to a new offer says
+            // so.
+            const auto ours = co_await around_.store.outgoing_of(at);
+            if (ours && ours->view.digest == partial->digest)
+                offset = partial->offset;
+        }
+        scheduler_.on_reconciled(at, offset);
     }
     changed_.ring();
 }
@@ -464,6 +494,10 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     // Answers under way are still worth taking, unless the link is gone.
     while (state.is_reading && !state.sent.empty() && monitor_.current().is_up && !is_stopping_)
         co_await state.changed.wait_until(monotonic::now() + 1s);
+    // Not closed by us, and nobody has found the link wanting: the break may be this record's.
+    std::optional<journal::place> hit;
+    if (state.how == ending::broken && !state.sent.empty() && monitor_.current().is_up)
+        hit = state.sent.front();
     over.close();
     state.is_over = true;
     state.changed.ring();
@@ -473,10 +507,12 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     if (state.sent.empty() && state.how != ending::broken && !scheduler_.has_unknown())
         co_return;
     // What became of these is asked before anything is sent again.
-    scheduler_.on_broken(on);
+    const bool is_stuck = scheduler_.on_broken(on, hit);
     is_reconciled_ = false;
-    if (state.how == ending::refused)
-        ask_again(); // it closes after any refusal: the link is as good as before
+    if (is_stuck)
+        start(take_refusal(*hit, refusal::stalled, "the connection breaks in its middle"));
+    if (is_stuck || state.how == ending::refused)
+        ask_again(); // the upstream closes where it wants no body: the link is as good as before
     else
         on_transfer_failure(link::verdict::tcp, 0ms, "the connection broke");
 }
@@ -536,9 +572,14 @@ asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& st
             co_await take_outcome(at, std::move(*answer));
             co_return;
         }
+        const bool is_last = answer->is_last;
         // The next answer need not wait for this commit: many receipts share one.
         start(take_receipt(at, std::move(answer->receipt_cms)));
         state.changed.ring();
+        if (is_last) { // it had the record already and did not want the body
+            state.how = ending::refused;
+            co_return;
+        }
     }
 }
 
@@ -550,9 +591,9 @@ asio::awaitable<void> replayer::take_receipt(journal::place at, bytes cms)
         co_await settle(at, std::move(*receipt), size_bytes);
         co_return;
     }
-    log::error("receipt-not-believed why=\"{}\"", receipt.error().message());
-    scheduler_.on_unknown(at);
-    on_transfer_failure(link::verdict::auth, 0ms, receipt.error().message());
+    log::error("receipt-not-believed record={} why=\"{}\"", name_of(at), receipt.error().message());
+    co_await take_refusal(at, refusal::not_believed,
+                          "receipt not believed: " + receipt.error().message());
 }
 
 asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome what)
@@ -563,10 +604,8 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
         co_return;
     case kind::unknown:
     case kind::position_unknown:
-        if (what.offset)
-            scheduler_.on_position(at, *what.offset);
-        else
-            scheduler_.on_unknown(at);
+        if (what.offset ? scheduler_.on_position(at, *what.offset) : scheduler_.on_unknown(at))
+            co_await take_refusal(at, refusal::stalled, "no further byte of it is taken");
         co_return;
     case kind::gone:
         scheduler_.on_failed(at, true);
@@ -606,7 +645,8 @@ asio::awaitable<void> replayer::take_refusal(journal::place at, refusal what, st
         is_intact = intact.has_value();
     }
     const auto ruling = rule_on(what, failures ? *failures : 1, is_intact);
-    scheduler_.on_failed(at, ruling.again);
+    if (!ruling.again || what != refusal::stalled) // one that stalled goes on from where it stands
+        scheduler_.on_failed(at, ruling.again);
     if (ruling.again)
         co_return;
     log::warn("quarantine place={} reason={} note=\"{}\"", static_cast<std::uint64_t>(at),

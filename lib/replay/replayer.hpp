@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 namespace titip::replay {
@@ -74,7 +75,7 @@ public:
     report now() const;
 
 private:
-    /// How a connection ended.
+    /// How a connection ended; refused: with an answer.
     enum class ending { idle, broken, refused };
     struct transfer; ///< one connection's requests without an answer
 
@@ -90,10 +91,11 @@ private:
     asio::awaitable<void> settle(journal::place at, uplink::receipt receipt,
                                  std::uint64_t size_bytes);
     asio::awaitable<bool> reconcile();
-    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next. Nothing: it
-    /// failed; else whether there is more to ask.
+    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next, none of `asked`.
+    /// Nothing: it failed; else whether there is more to ask, or to hear.
     asio::awaitable<std::optional<bool>> reconcile_once(uplink::session& over,
-                                                        std::vector<record_id>& wanted);
+                                                        std::vector<record_id>& wanted,
+                                                        const std::set<record_id>& asked);
     asio::awaitable<void> take_told(const uplink::reconciled& told,
                                     const std::vector<record_id>& wanted);
     asio::awaitable<void> sweep();
@@ -101,6 +103,7 @@ private:
 
     void start(asio::awaitable<void> work);
     std::vector<record_id> unsettled() const;
+    std::string name_of(journal::place at) const; ///< of one that was sent, for the log
     void publish(const link::monitor::decision& decided, std::string detail);
     /// A transfer found the link wanting; the watch looks again when the monitor says so.
     void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);

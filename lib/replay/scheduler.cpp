@@ -7,8 +7,36 @@ namespace titip::replay {
 
 void scheduler::make_waiting(journal::place at, const item& what)
 {
-    by_place_.emplace(at, what);
-    by_lane_.emplace(what.lane, at);
+    if (!by_place_.emplace(at, what).second)
+        return;
+    by_lane_.emplace(rank_of(what), what.lane, at);
+    by_age_.emplace(rank_of(what), at);
+}
+
+void scheduler::stop_waiting(journal::place at)
+{
+    const auto found = by_place_.find(at);
+    if (found == by_place_.end())
+        return;
+    const auto& what = found->second;
+    by_lane_.erase({rank_of(what), what.lane, at});
+    by_age_.erase({rank_of(what), at});
+    by_place_.erase(found);
+}
+
+bool scheduler::stall(item& what, bool is_answered) const
+{
+    if (what.stalls++ == 0)
+        what.settled_before = settled_;
+    return what.stalls >= opts_.patience && (is_answered || settled_ > what.settled_before);
+}
+
+void scheduler::move_to(item& what, std::uint64_t offset)
+{
+    offset = std::min(offset, what.size_bytes);
+    if (offset > what.offset)
+        what.stalls = 0;
+    what.offset = offset;
 }
 
 void scheduler::add(journal::place at, envelope::lane lane, std::uint64_t size_bytes)
@@ -27,10 +55,7 @@ void scheduler::remove(journal::place at)
         flying->second.is_withdrawn = true;
     if (const auto lost = unknown_.find(at); lost != unknown_.end())
         lost->second.is_withdrawn = true;
-    if (const auto found = by_place_.find(at); found != by_place_.end()) {
-        by_lane_.erase({found->second.lane, at});
-        by_place_.erase(found);
-    }
+    stop_waiting(at);
 }
 
 std::optional<scheduler::pick> scheduler::next(connection on)
@@ -45,23 +70,23 @@ std::optional<scheduler::pick> scheduler::next(connection on)
             unanswered_bytes += flying.what.size_bytes;
         }
     const bool takes_oldest = (picks_ + 1) % opts_.oldest_every == 0;
-    const auto at = takes_oldest ? by_place_.begin()->first : by_lane_.begin()->second;
+    const auto at = takes_oldest ? by_age_.begin()->second : std::get<2>(*by_lane_.begin());
     const auto what = by_place_.at(at);
     if (unanswered >= opts_.most_unanswered ||
         (unanswered > 0 && unanswered_bytes + what.size_bytes > opts_.most_unanswered_bytes))
         return std::nullopt;
     ++picks_;
-    by_lane_.erase({what.lane, at});
-    by_place_.erase(at);
+    stop_waiting(at);
     in_flight_.emplace(at, sent{.what = what, .on = on});
     return pick{.place = at, .size_bytes = what.size_bytes, .offset = what.offset};
 }
 
 void scheduler::on_settled(journal::place at)
 {
+    ++settled_;
     in_flight_.erase(at);
     unknown_.erase(at);
-    remove(at);
+    stop_waiting(at);
 }
 
 void scheduler::on_failed(journal::place at, bool again)
@@ -69,38 +94,50 @@ void scheduler::on_failed(journal::place at, bool again)
     auto taken = in_flight_.extract(at);
     if (taken.empty())
         taken = unknown_.extract(at);
-    if (!again)
-        remove(at);
-    if (taken.empty() || !again || taken.mapped().is_withdrawn)
+    if (!again) {
+        stop_waiting(at);
+        return;
+    }
+    if (taken.empty() || taken.mapped().is_withdrawn)
         return;
     auto what = taken.mapped().what;
     what.offset = 0; // an upload that was refused begins anew
     make_waiting(at, what);
 }
 
-void scheduler::on_position(journal::place at, std::uint64_t offset)
+bool scheduler::on_position(journal::place at, std::uint64_t offset)
 {
     const auto flying = in_flight_.extract(at);
     if (flying.empty() || flying.mapped().is_withdrawn)
-        return;
+        return false;
     auto what = flying.mapped().what;
-    what.offset = std::min(offset, what.size_bytes);
+    const bool is_stuck = stall(what, true);
+    move_to(what, offset);
     make_waiting(at, what);
+    return is_stuck && what.stalls > 0;
 }
 
-void scheduler::on_unknown(journal::place at)
+bool scheduler::on_unknown(journal::place at)
 {
-    if (const auto flying = in_flight_.find(at); flying != in_flight_.end())
-        unknown_.insert(in_flight_.extract(flying));
+    const auto flying = in_flight_.find(at);
+    if (flying == in_flight_.end())
+        return false;
+    const bool is_stuck = stall(flying->second.what, true);
+    unknown_.insert(in_flight_.extract(flying));
+    return is_stuck;
 }
 
-void scheduler::on_broken(connection on)
+bool scheduler::on_broken(connection on, std::optional<journal::place> hit)
 {
+    bool is_stuck = false;
     for (auto each = in_flight_.begin(); each != in_flight_.end();)
-        if (each->second.on == on)
+        if (each->second.on == on) {
+            if (each->first == hit)
+                is_stuck = stall(each->second.what, false);
             unknown_.insert(in_flight_.extract(each++));
-        else
+        } else
             ++each;
+    return is_stuck;
 }
 
 std::vector<journal::place> scheduler::unknown(std::size_t limit) const
@@ -116,15 +153,17 @@ std::vector<journal::place> scheduler::unknown(std::size_t limit) const
 
 void scheduler::on_reconciled(journal::place at, std::uint64_t offset)
 {
+    item what;
     if (const auto found = by_place_.find(at); found != by_place_.end()) {
-        found->second.offset = offset;
-        return;
+        what = found->second;
+        stop_waiting(at);
+    } else {
+        const auto lost = unknown_.extract(at);
+        if (lost.empty() || lost.mapped().is_withdrawn)
+            return;
+        what = lost.mapped().what;
     }
-    const auto lost = unknown_.extract(at);
-    if (lost.empty() || lost.mapped().is_withdrawn)
-        return;
-    auto what = lost.mapped().what;
-    what.offset = offset;
+    move_to(what, offset);
     make_waiting(at, what);
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <vector>
 
 namespace titip::replay {
@@ -20,6 +21,7 @@ enum class connection : std::uint32_t {};
 ///        ^                    |  \---on_failed()----> waiting (once more) or gone (quarantine)
 ///        |                    v
 ///        +--on_reconciled()-- unknown <--on_broken()-- (all in flight on that connection)
+///                                     <--on_unknown()-- (the one that was answered)
 ///
 /// Rules
 /// - A body is never sent blindly twice: what was in flight on a broken connection is unknown, and
@@ -31,12 +33,18 @@ enum class connection : std::uint32_t {};
 /// - Lanes in their order, within a lane by place; every `oldest_every`th pick takes the oldest of
 /// all
 ///   lanes. Rationale: a stream of urgent records must not starve the one that waits since Monday.
+/// - A record of which the upstream takes no further byte in `patience` attempts in a row goes
+///   behind all others, and so on with each `patience` more. It is stuck, so that its failures
+///   count against it and not against the link, if those attempts were answered, or if others were
+///   delivered meanwhile. Rationale: one body at which some middlebox always breaks the connection
+///   must not stop all others, but where no large body gets through it is no record's fault.
 class scheduler {
 public:
     struct options {
         std::size_t most_unanswered = 8;
         std::uint64_t most_unanswered_bytes = 8u << 20;
         unsigned oldest_every = 8;
+        unsigned patience = 5;
     };
     struct pick {
         journal::place place{};
@@ -57,16 +65,17 @@ public:
 
     void on_settled(journal::place at);
     void on_failed(journal::place at, bool again);
-    /// The answer said how much the upstream has: the record goes on from there.
-    void on_position(journal::place at, std::uint64_t offset);
-    /// The answer left open what became of it.
-    void on_unknown(journal::place at);
-    void on_broken(connection on);
+    /// The answer said how much the upstream has: the record goes on from there. True: it is stuck.
+    bool on_position(journal::place at, std::uint64_t offset);
+    /// The answer left open what became of it. True: it is stuck.
+    bool on_unknown(journal::place at);
+    /// `hit`: the first without an answer, where the connection broke by itself. True: it is stuck.
+    bool on_broken(connection on, std::optional<journal::place> hit = std::nullopt);
 
     /// What a reconcile has to ask for, at most `limit`.
     std::vector<journal::place> unknown(std::size_t limit) const;
     bool has_unknown() const noexcept { return !unknown_.empty(); }
-    /// The upstream has `offset` bytes of it (0: none, or nothing known).
+    /// The upstream has `offset` bytes of it (0: none, or nothing known); more than there are is all.
     void on_reconciled(journal::place at, std::uint64_t offset);
 
     std::size_t waiting() const noexcept { return by_place_.size(); }
@@ -78,6 +87,8 @@ private:
         envelope::lane lane{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0;
+        unsigned stalls = 0;              ///< attempts in a row without progress
+        std::uint64_t settled_before = 0; ///< records, at the first of them
     };
     struct sent {
         item what;
@@ -85,13 +96,20 @@ private:
         bool is_withdrawn = false; ///< removed while in flight
     };
     void make_waiting(journal::place at, const item& what);
+    void stop_waiting(journal::place at);
+    unsigned rank_of(const item& what) const noexcept { return what.stalls / opts_.patience; }
+    bool stall(item& what, bool is_answered) const;
+    static void move_to(item& what, std::uint64_t offset);
 
     options opts_;
     std::map<journal::place, item> by_place_; ///< waiting
-    std::set<std::pair<envelope::lane, journal::place>> by_lane_;
+    /// Those that stalled last; before that by lane, or by age alone.
+    std::set<std::tuple<unsigned, envelope::lane, journal::place>> by_lane_;
+    std::set<std::pair<unsigned, journal::place>> by_age_;
     std::map<journal::place, sent> in_flight_;
     std::map<journal::place, sent> unknown_;
     unsigned picks_ = 0;
+    std::uint64_t settled_ = 0;
 };
 
 } // namespace titip::replay

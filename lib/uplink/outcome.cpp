@@ -84,6 +84,7 @@ outcome classify(const http::response& answer, bool on_upload)
 {
     outcome out{.what = kind_of(answer, on_upload), .receipt_cms = {}, .note = note_of(answer)};
     out.retry_after = retry_after_of(answer);
+    out.is_last = !answer.keep_alive;
     if (const auto offset = answer.fields.find("Upload-Offset"))
         out.offset = http::parse_number(*offset);
     if (out.what == kind::receipt) {

@@ -31,6 +31,7 @@ struct outcome {
     std::optional<std::uint64_t> offset;
     milliseconds retry_after{}; ///< as asked, capped at 1 h
     std::string note;           ///< what a problem+json says: title, for people
+    bool is_last = false;       ///< the connection ends with this answer
 };
 
 /// Pure. `on_upload`: it answers a request for one record's upload.

@@ -127,8 +127,12 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string stat
                           .receipt_cms = {},
                           .note = "the answer's signature is not the upstream's"};
 
-    reconciled out{
-        .custody = *said, .by = custody->signer, .answer = {}, .verdicts = {}, .receipts = {}};
+    reconciled out{.custody = *said,
+                   .by = custody->signer,
+                   .answer = {},
+                   .verdicts = {},
+                   .not_believed = {},
+                   .receipts = {}};
     out.answer.custody_cms = to_bytes(as_bytes(response.custody()));
     out.answer.more = response.more();
     out.answer.store_epoch =
@@ -144,9 +148,10 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string stat
         const auto verified = authorities_->verify(as_bytes(each.statement()), wall_time{});
         const auto* verdict =
             verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
-        if (!verdict)
-            break; // the cursor stays before it: it is asked for again
-        out.verdicts.push_back(*verdict);
+        if (verdict)
+            out.verdicts.push_back(*verdict);
+        else
+            out.not_believed.push_back(each.number());
         out.answer.verdicts.push_back({.number = each.number(), .cms = {}});
     }
     for (const auto& each : response.receipts()) {

@@ -28,12 +28,14 @@ struct receipt {
 /// Believes a receipt only if a custodian signed it.
 result<receipt> verify_receipt(const trust::authorities& authorities, const bytes& cms);
 
-/// The answer to a reconcile, its signatures verified.
+/// The answer to a reconcile, its signatures verified. A verdict that is not believed is left out,
+/// and its number told: asking again would bring it again, and none of those after it.
 struct reconciled {
     envelope::custody custody;
     trust::peer by;
     vault::answer answer;
     std::vector<envelope::verdict> verdicts;
+    std::vector<std::uint64_t> not_believed;
     std::vector<receipt> receipts;
 };
 

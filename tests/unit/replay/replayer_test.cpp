@@ -326,6 +326,112 @@ TEST_CASE("what waits is delivered, opened records are told of, and no outage is
     CHECK(station.entries("outage-began") == 0);
 }
 
+TEST_CASE("a receipt that is not believed costs its record, and neither the link nor the others",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto bad = station.accept();
+    for (int i = 0; i < 5; ++i)
+        station.accept();
+    centre.vault.receipts[bad] = everyone().neighbour->sign(as_bytes("no receipt"));
+    station.start();
+    CHECK(station.all_are(state::delivered, 5));
+    CHECK(station.all_are(state::quarantined, 1));
+    CHECK(journal::to_string(station.view(bad).reason) == "not-believed");
+    station.accept();
+    CHECK(station.all_are(state::delivered, 6));
+    CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("a verdict that is not believed is passed over, and told in the ledger", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    std::vector<record_id> all;
+    for (int i = 0; i < 3; ++i)
+        all.push_back(station.accept());
+    centre.vault.on_answer = [](vault::answer& answer) {
+        for (auto& each : answer.verdicts)
+            if (each.number == 2)
+                each.cms = bytes(100);
+    };
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 3));
+    for (const auto& each : all)
+        centre.judged(each, envelope::verdict_kind::opened);
+    CHECK(station.all_are(state::opened, 2));
+    CHECK(station.comes_true(
+        [&] { return finish(station.store->upstream()).value().cursor_number == 3; }));
+    CHECK(station.entries("verdict", "not believed") == 1);
+    station.accept();
+    CHECK(station.all_are(state::delivered, 2));
+}
+
+TEST_CASE("an upstream that always has more to say, and says nothing, does not stop the sending",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    centre.vault.on_answer = [](vault::answer& answer) { answer.more = true; };
+    station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 1));
+}
+
+TEST_CASE("what cannot be taken in here is asked for again after a pause", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    station.accept();
+    const auto child = ::fork(); // LMDB must not be open twice in one process
+    if (child == 0) {
+        const journal::environment env{station.options.directory, 2ull << 30};
+        journal::transaction txn{env.get(), journal::transaction::mode::write};
+        journal::table numbering;
+        journal::check(mdb_dbi_open(txn.native_handle(), "numbering", 0, &numbering.handle));
+        txn.put(numbering, journal::numbering_key("office-1", station.store->epoch()), bytes(9));
+        txn.commit();
+        ::_exit(0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    station.start();
+    station.comes_true([] { return false; }, 2s);
+    CHECK(centre.connections >= 2);
+    CHECK(centre.connections < 10);
+    CHECK_FALSE(station.replayer->now().is_up);
+}
+
+TEST_CASE("records that the upstream holds and gives no good receipt for end no sending",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto unknown = station.accept();
+    centre.vault.receipts[unknown] = bytes(3);
+    bool is_cut = false;
+    centre.vault.on_complete = [&](const vault::key&) {
+        if (!std::exchange(is_cut, true))
+            centre.break_all(); // what became of it is unknown to the station
+    };
+    station.start();
+    REQUIRE(station.comes_true([&] { return is_cut; }));
+    // Another comes there some other way: covered, and never asked about here.
+    const auto covered = station.accept();
+    const auto what = finish(station.store->manifest_of({"office-1", covered})).value();
+    const auto said = said_in<envelope::manifest>(what.manifest_cms);
+    auto data = finish(station.store->read({"office-1", covered}, 0, 99'999)).value();
+    centre.vault.receipts[covered] = bytes(3);
+    REQUIRE(finish(centre.behind.complete({what.manifest_cms, said, what.manifest_hash}, 0,
+                                          std::move(data)))
+                .has_value());
+    station.accept();
+    CHECK(station.all_are(state::delivered, 1));
+    CHECK(station.all_are(state::quarantined, 2));
+}
+
 TEST_CASE("asking again between two questions is no outage", "[replay]")
 {
     centre_side centre;
@@ -349,4 +455,66 @@ TEST_CASE("asking again while a question waits at the upstream is no outage", "[
     station.replayer->check_now();
     CHECK(station.comes_true([&] { return station.replayer->now().last_checked > before; }));
     CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("a part of other bytes, or of more than there are, is not gone on from", "[replay]")
+{
+    const auto offset = GENERATE(1'000ull, 5'000'000'000ull);
+    const bool has_our_digest = GENERATE(false, true);
+    if (offset == 1'000 && has_our_digest)
+        return; // then it is ours
+    centre_side centre;
+    station_side station{centre};
+    const auto id = station.accept(50'000);
+    const auto ours = station.view(id).digest;
+    bool is_cut = false;
+    centre.vault.keeps_parts = false;
+    centre.breaks_after = 20'000;
+    centre.vault.on_answer = [&](vault::answer& answer) {
+        if (centre.breaks_after == 20'000 && centre.connections > 2) {
+            is_cut = true;
+            centre.breaks_after = 1u << 30;
+        }
+        if (is_cut && centre.behind.now().of(state::delivered).records == 0)
+            answer.partials = {{.record = id,
+                                .digest = has_our_digest ? ours : sha256(as_bytes("other")),
+                                .offset = offset}};
+    };
+    station.start();
+    CHECK(station.all_are(state::delivered, 1));
+    CHECK(is_cut);
+}
+
+TEST_CASE("a record of which the upstream never takes a byte is set aside, the others go on",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto stuck = station.accept();
+    centre.vault.on_find = [stuck, digest = station.view(stuck).digest](auto& found,
+                                                                        const auto& which) {
+        if (which.record == stuck)
+            found = vault::standing{.digest = digest};
+    };
+    for (int i = 0; i < 3; ++i)
+        station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 3));
+    CHECK(station.all_are(state::quarantined, 1));
+    CHECK(station.view(stuck).reason == reason::refused);
+}
+
+TEST_CASE("a record in whose middle the connection always breaks lets the others go on", "[replay]")
+{
+    centre_side centre;
+    centre.breaks_after = 100'000;
+    centre.vault.keeps_parts = false;
+    station_side station{centre};
+    const auto breaking = station.accept(200'000);
+    for (int i = 0; i < 3; ++i)
+        station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 3, 120s));
+    CHECK(station.all_are(state::quarantined, 1, 120s));
+    CHECK(station.view(breaking).reason == reason::refused);
 }

@@ -148,3 +148,11 @@ TEST_CASE("what a problem+json says is kept for people, anything else is not", "
         CHECK(classify(odd, true).what == kind::defect);
     }
 }
+
+TEST_CASE("an answer that ends the connection says so", "[uplink]")
+{
+    auto last = answer(201);
+    CHECK_FALSE(classify(last, true).is_last);
+    last.keep_alive = false;
+    CHECK(classify(last, true).is_last);
+}
