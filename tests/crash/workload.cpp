@@ -39,7 +39,7 @@ std::string text_of(journal::store& open)
         if (each.state != journal::state::erased && each.stored_bytes > 0) {
             const auto data = finish(open.read(each.key, 0, each.stored_bytes));
             const bool is_whole = each.stored_bytes == each.size_bytes;
-            bytes_are = !data                                       ? data.error().message()
+            bytes_are = !data ? "rotten: " + data.error().message()
                         : !is_whole || sha256(*data) == each.digest ? "right"
                                                                     : "WRONG";
         }
@@ -178,6 +178,15 @@ std::string snapshot_of(const std::filesystem::path& folder)
     if (!opened)
         return "refused: " + opened.error().sentence;
     return text_of(**opened);
+}
+
+void accept_one(const std::filesystem::path& folder)
+{
+    asio::thread_pool pool{1};
+    const auto opened = journal::store::open(options_for(folder), pool, [](const std::string&) {});
+    std::mt19937_64 random{9};
+    if (opened)
+        (void)finish((*opened)->accept(submission_of(noise(9'000, random), id_of(200))));
 }
 
 } // namespace titip::tests

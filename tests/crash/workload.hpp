@@ -33,4 +33,7 @@ private:
 /// whether its bytes are right; or "refused: " and why it does not open.
 std::string snapshot_of(const std::filesystem::path& folder);
 
+/// Opens the store and accepts one more record, if it can.
+void accept_one(const std::filesystem::path& folder);
+
 } // namespace titip::tests
