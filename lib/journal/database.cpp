@@ -95,6 +95,13 @@ bool transaction::erase(table from, bytes_view key)
     return found(mdb_del(handle_, from.handle, &k, nullptr));
 }
 
+std::uint64_t transaction::size_bytes(table of) const
+{
+    MDB_stat found{};
+    check(mdb_stat(handle_, of.handle, &found));
+    return (found.ms_branch_pages + found.ms_leaf_pages + found.ms_overflow_pages) * found.ms_psize;
+}
+
 void transaction::commit()
 {
     // LMDB frees the handle whether or not it succeeds.

@@ -48,6 +48,8 @@ public:
     /// Room for a value of `size` bytes, to be filled at once. Sequential keys fill pages whole.
     std::span<std::byte> reserve(table into, bytes_view key, std::size_t size);
     bool erase(table from, bytes_view key);
+    /// Pages that a table takes.
+    std::uint64_t size_bytes(table of) const;
     void commit();
     std::size_t id() const noexcept { return mdb_txn_id(handle_); }
     MDB_txn* native_handle() const noexcept { return handle_; }

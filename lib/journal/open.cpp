@@ -313,6 +313,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p->room->top_up();
 
         v1::Meta meta;
+        std::uint64_t rows = 0;
         {
             transaction txn{p->env->get(), transaction::mode::write};
             const auto newest = txn.id() - 1;
@@ -341,12 +342,14 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         {
             const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
+            rows = row_bytes(txn, p->t);
         }
         p->epoch = epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id{});
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
         p->newest = to_totals(meta);
         p->newest.file_bytes = p->room->file_bytes();
+        p->newest.row_bytes = rows;
         p->room->note_refusal(
             mean_size(p->newest)); // full is what would refuse one more like those here
         p->newest.has_room = finds_room(p->env->get(), *p->room, meta, p->room->refused_bytes());

@@ -199,8 +199,10 @@ asio::awaitable<result<void>> store::check_intact(place at)
         const auto row = find_row(txn, t, at);
         if (!row)
             return ::titip::vault::errc::unknown;
-        const auto data = read_chunks(txn, t, at, 0, row->size_bytes(), row->size_bytes());
-        if (!data || as_text(sha256(*data)) != row->digest())
+        const bool is_whole = row->state() != v1::ARRIVING;
+        const auto size = is_whole ? row->size_bytes() : row->stored_bytes();
+        const auto data = read_chunks(txn, t, at, 0, size, size);
+        if (!data || (is_whole && as_text(sha256(*data)) != row->digest()))
             return ::titip::vault::errc::rotten;
         return {};
     };
@@ -234,6 +236,26 @@ asio::awaitable<result<std::vector<queued>>> store::load_queue()
         return out;
     };
     co_return co_await look<std::vector<queued>>(std::move(act));
+}
+
+asio::awaitable<result<std::optional<record_view>>> store::next_stored(place after)
+{
+    auto act = [after](const transaction& txn,
+                       const tables& t) -> result<std::optional<record_view>> {
+        cursor walk{txn, t.chunks};
+        auto next = static_cast<std::uint64_t>(after) + 1;
+        for (auto each = walk.seek(place_key(place{next})); each;
+             each = walk.seek(place_key(place{next + 1}))) {
+            next = read_u64(each->key);
+            const auto row = find_good_row(txn, t, place{next});
+            if (!row) // check_intact() will say so, and note_rot() set it aside
+                return std::optional{record_view{.place = place{next}}};
+            if (row->rotten_at_ms() == 0 && row->quarantine() != v1::QUARANTINE_ROTTEN)
+                return std::optional{to_view(place{next}, *row)};
+        }
+        return std::optional<record_view>{};
+    };
+    co_return co_await look<std::optional<record_view>>(std::move(act));
 }
 
 asio::awaitable<result<outgoing>> store::outgoing_of(place at)
@@ -387,6 +409,29 @@ asio::awaitable<result<std::vector<ledger_entry>>> store::story(record_id record
         return out;
     };
     co_return co_await look<std::vector<ledger_entry>>(std::move(act));
+}
+
+asio::awaitable<result<growth>> store::growth_since(wall_time since)
+{
+    auto act = [since](const transaction& txn, const tables& t) -> result<growth> {
+        growth out;
+        cursor walk{txn, t.ledger};
+        for (auto each = walk.last(); each; each = walk.previous()) {
+            v1::Entry entry;
+            open_row(seed::entry, each->key, each->value, entry);
+            if (from_ms(entry.at_ms()) < since)
+                break;
+            out.since = from_ms(entry.at_ms());
+            if (entry.event() != v1::Entry::ACCEPTED && entry.event() != v1::Entry::ERASE)
+                continue;
+            const auto row = find_good_row(txn, t, place{entry.place()});
+            if (row)
+                (entry.event() == v1::Entry::ACCEPTED ? out.accepted_bytes : out.erased_bytes) +=
+                    stored_size(row->size_bytes());
+        }
+        return out;
+    };
+    co_return co_await look<growth>(std::move(act));
 }
 
 asio::awaitable<result<wall_time>> store::oldest_waiting()

@@ -78,6 +78,15 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
         kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
 }
 
+std::uint64_t row_bytes(const transaction& txn, const tables& t)
+{
+    std::uint64_t out = 0;
+    for (const auto each : {t.meta, t.rows, t.by_id, t.by_sequence, t.queue, t.numbering,
+                            t.verdicts, t.ledger, t.opened})
+        out += txn.size_bytes(each);
+    return out;
+}
+
 bytes_view open_verdict(bytes_view key, bytes_view stored)
 {
     std::uint64_t sum = 0;
@@ -113,6 +122,7 @@ record_view to_view(place at, const v1::Row& row)
     out.delivered_at = from_ms(row.delivered_at_ms());
     out.opened_at = from_ms(row.opened_at_ms());
     out.erased_at = from_ms(row.erased_at_ms());
+    out.rotten_at = from_ms(row.rotten_at_ms());
     out.record_failures = row.record_failures();
     out.reason = static_cast<reason>(row.quarantine());
     out.note = row.quarantine_note();

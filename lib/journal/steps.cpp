@@ -80,6 +80,21 @@ result<void> writing::quarantine(place at, reason why, std::string_view said)
     return {};
 }
 
+result<void> writing::note_rot(place at)
+{
+    const auto before = row_at(at);
+    const bool is_held_above = around_.has_upstream && !before.receipt().empty();
+    if (!is_held_above && quarantine(at, reason::rotten, "found when it was read again"))
+        return {};
+    if (!has_bytes(before) || before.rotten_at_ms() != 0)
+        return {};
+    auto after = before;
+    after.set_rotten_at_ms(to_ms(now_));
+    store_row(at, after);
+    enter(v1::Entry::ROTTEN, at, after, before.receipt_by());
+    return {};
+}
+
 result<void> writing::quarantine_unreadable(place at)
 {
     for (const auto lane :

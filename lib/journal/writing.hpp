@@ -36,6 +36,8 @@ public:
                         const trust::peer& by);
     result<std::uint32_t> count_failure(place at);
     result<void> quarantine(place at, reason why, std::string_view note);
+    /// See store::note_rot.
+    result<void> note_rot(place at);
     /// The same for a waiting record whose row is rotten: the row stays, the queue is rid of it.
     result<void> quarantine_unreadable(place at);
     result<void> hold(const vault::key& which);
