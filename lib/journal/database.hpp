@@ -114,6 +114,24 @@ private:
     std::string out_;
 };
 
+/// Walks what one station has in a table whose keys are (station, `rest_bytes` more).
+class station_cursor {
+public:
+    station_cursor(const transaction& within, table over, std::string_view station,
+                   std::size_t rest_bytes);
+
+    /// The first entry whose rest is not less than `rest`.
+    std::optional<cursor::entry> first(bytes_view rest = {});
+    std::optional<cursor::entry> next() { return ours(walk_.next()); }
+    std::optional<cursor::entry> last();
+
+private:
+    std::optional<cursor::entry> ours(std::optional<cursor::entry> found) const;
+    cursor walk_;
+    key_builder prefix_;
+    std::size_t rest_bytes_;
+};
+
 std::uint64_t read_u64(bytes_view data) noexcept; ///< the first eight bytes, big-endian
 
 } // namespace titip::journal

@@ -122,10 +122,10 @@ std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transact
     for (auto each = walk.first(); each;) {
         const auto key = as_text(each->key);
         const std::string station{key.substr(0, key.find('\0'))};
-        auto past = walk.seek(verdict_key(station, ~0ull));
-        const auto newest = past ? walk.previous() : walk.last();
-        out[station] = read_u64(newest->key.last(8));
-        each = walk.next();
+        out[station] = newest_verdict_of(txn, t, station);
+        auto next = key_builder{}.text(station);
+        const bytes most(sizeof(std::uint64_t) + 1, std::byte{0xff});
+        each = walk.seek(next.raw(most));
     }
     return out;
 }

@@ -17,6 +17,13 @@ bool fits(const v1::Row& row, const list_filter& filter)
            (!filter.held || row.held() == *filter.held);
 }
 
+outgoing to_outgoing(place at, const v1::Row& row)
+{
+    return {.view = to_view(at, row),
+            .manifest_cms = to_bytes(as_bytes(row.manifest())),
+            .manifest_hash = to_digest(as_bytes(row.manifest_hash())).value_or(digest{})};
+}
+
 ledger_entry to_entry(const v1::Entry& stored)
 {
     return {.number = stored.number(),
@@ -53,16 +60,7 @@ std::vector<::titip::vault::reported_head> heads_of(const transaction& txn, cons
                                                     const std::string& station)
 {
     std::vector<std::pair<std::uint64_t, ::titip::vault::reported_head>> found;
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.numbering};
-    for (auto each = walk.seek(prefix); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 16 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
-        v1::Numbering numbering;
-        open_row(seed::numbering, each->key, each->value, numbering);
-        const auto epoch = epoch_id::from_bytes(each->key.last(16)).value();
+    for (const auto& [epoch, numbering] : epochs_of(txn, t, station)) {
         const auto at = txn.get(t.by_sequence, sequence_key(station, epoch, numbering.head()));
         found.emplace_back(
             at ? read_u64(*at) : 0,
@@ -117,17 +115,17 @@ store::find(::titip::vault::key which)
     using found = std::optional<::titip::vault::standing>;
     auto act = [which = std::move(which)](const transaction& txn,
                                           const tables& t) -> result<found> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return found{};
-        const bool complete = row->state() != v1::ARRIVING;
+        const auto& row = known->row;
+        const bool complete = row.state() != v1::ARRIVING;
         return found{{.complete = complete,
-                      .offset = complete ? row->size_bytes() : row->stored_bytes(),
-                      .size_bytes = row->size_bytes(),
-                      .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
-                      .receipt = to_bytes(as_bytes(row->receipt_given())),
-                      .manifest_cms = to_bytes(as_bytes(row->manifest()))}};
+                      .offset = complete ? row.size_bytes() : row.stored_bytes(),
+                      .size_bytes = row.size_bytes(),
+                      .digest = to_digest(as_bytes(row.digest())).value_or(digest{}),
+                      .receipt = to_bytes(as_bytes(row.receipt_given())),
+                      .manifest_cms = to_bytes(as_bytes(row.manifest()))}};
     };
     co_return co_await look<found>(std::move(act));
 }
@@ -137,13 +135,12 @@ asio::awaitable<result<bytes>> store::read(::titip::vault::key which, std::uint6
 {
     auto act = [which = std::move(which), offset, limit_bytes](const transaction& txn,
                                                                const tables& t) -> result<bytes> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return ::titip::vault::errc::unknown;
-        if (row->state() == v1::ERASED)
+        if (known->row.state() == v1::ERASED)
             return ::titip::vault::errc::erased;
-        return read_chunks(txn, t, *at, offset, limit_bytes, row->stored_bytes());
+        return read_chunks(txn, t, known->at, offset, limit_bytes, known->row.stored_bytes());
     };
     co_return co_await look<bytes>(std::move(act));
 }
@@ -156,17 +153,16 @@ asio::awaitable<result<hasher>> store::hash(::titip::vault::key which, std::uint
         for (std::uint64_t offset = 0; offset < bytes_wanted;) {
             auto next = [&]() -> result<bytes> {
                 const transaction txn{parts_->env->get(), transaction::mode::read};
-                const auto at = find_place(txn, parts_->t, which);
-                const auto row = at ? find_row(txn, parts_->t, *at) : std::nullopt;
-                if (!row)
+                const auto known = find_record(txn, parts_->t, which);
+                if (!known)
                     return ::titip::vault::errc::unknown;
-                if (row->state() == v1::ERASED)
+                if (known->row.state() == v1::ERASED)
                     return ::titip::vault::errc::erased;
-                if (row->stored_bytes() < bytes_wanted)
+                if (known->row.stored_bytes() < bytes_wanted)
                     return ::titip::vault::errc::wrong_offset;
-                return read_chunks(txn, parts_->t, *at, offset,
+                return read_chunks(txn, parts_->t, known->at, offset,
                                    std::min(slice_bytes, bytes_wanted - offset),
-                                   row->stored_bytes());
+                                   known->row.stored_bytes());
             };
             const auto slice = parts_->guarded(next);
             if (!slice)
@@ -264,10 +260,7 @@ asio::awaitable<result<outgoing>> store::outgoing_of(place at)
         const auto row = find_row(txn, t, at);
         if (!row)
             return ::titip::vault::errc::unknown;
-        return outgoing{.view = to_view(at, *row),
-                        .manifest_cms = to_bytes(as_bytes(row->manifest())),
-                        .manifest_hash =
-                            to_digest(as_bytes(row->manifest_hash())).value_or(digest{})};
+        return to_outgoing(at, *row);
     };
     co_return co_await look<outgoing>(std::move(act));
 }
@@ -276,14 +269,10 @@ asio::awaitable<result<outgoing>> store::manifest_of(::titip::vault::key which)
 {
     auto act = [which = std::move(which)](const transaction& txn,
                                           const tables& t) -> result<outgoing> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return ::titip::vault::errc::unknown;
-        return outgoing{.view = to_view(*at, *row),
-                        .manifest_cms = to_bytes(as_bytes(row->manifest())),
-                        .manifest_hash =
-                            to_digest(as_bytes(row->manifest_hash())).value_or(digest{})};
+        return to_outgoing(known->at, known->row);
     };
     co_return co_await look<outgoing>(std::move(act));
 }
@@ -292,11 +281,11 @@ asio::awaitable<result<bytes>> store::receipt_of(::titip::vault::key which)
 {
     auto act = [which = std::move(which)](const transaction& txn,
                                           const tables& t) -> result<bytes> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return ::titip::vault::errc::unknown;
-        return to_bytes(as_bytes(row->receipt().empty() ? row->receipt_given() : row->receipt()));
+        return to_bytes(as_bytes(known->row.receipt().empty() ? known->row.receipt_given()
+                                                              : known->row.receipt()));
     };
     co_return co_await look<bytes>(std::move(act));
 }

@@ -12,6 +12,8 @@ namespace titip::journal {
 
 namespace {
 
+constexpr std::size_t epoch_bytes = 16;
+
 constexpr std::array<std::string_view, state_count> state_names{
     "",       "arriving", "waiting",     "relayed",  "delivered",
     "opened", "erased",   "quarantined", "withdrawn"};
@@ -159,6 +161,35 @@ std::optional<place> find_place(const transaction& txn, const tables& t, const v
     if (!stored)
         return std::nullopt;
     return place{read_u64(*stored)};
+}
+
+std::optional<found_row> find_record(const transaction& txn, const tables& t, const vault::key& k)
+{
+    const auto at = find_place(txn, t, k);
+    auto row = at ? find_row(txn, t, *at) : std::nullopt;
+    if (!row)
+        return std::nullopt;
+    return found_row{*at, *std::move(row)};
+}
+
+std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
+                                   std::string_view station)
+{
+    std::vector<known_epoch> out;
+    station_cursor walk{txn, t.numbering, station, epoch_bytes};
+    for (auto each = walk.first(); each; each = walk.next()) {
+        auto& known = out.emplace_back();
+        known.epoch = epoch_id::from_bytes(each->key.last(epoch_bytes)).value();
+        open_row(seed::numbering, each->key, each->value, known.numbering);
+    }
+    return out;
+}
+
+std::uint64_t newest_verdict_of(const transaction& txn, const tables& t, std::string_view station)
+{
+    station_cursor walk{txn, t.verdicts, station, sizeof(std::uint64_t)};
+    const auto newest = walk.last();
+    return newest ? read_u64(newest->key.last(8)) : 0;
 }
 
 } // namespace titip::journal

@@ -237,13 +237,13 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 
 asio::awaitable<result<void>> store::hold(::titip::vault::key which)
 {
-    auto act = [which = std::move(which)](writing& w) { return w.hold(which); };
+    auto act = [which = std::move(which)](writing& w) { return w.set_held(which, true); };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
 asio::awaitable<result<void>> store::release(::titip::vault::key which)
 {
-    auto act = [which = std::move(which)](writing& w) { return w.release(which); };
+    auto act = [which = std::move(which)](writing& w) { return w.set_held(which, false); };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
