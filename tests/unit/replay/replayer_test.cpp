@@ -173,9 +173,11 @@ public:
     }
     ~centre_side()
     {
-        server.stop_accepting();
-        break_all();
-        stop_.emit(asio::cancellation_type::terminal);
+        asio::post(home(), [this] {
+            server.stop_accepting();
+            break_all();
+            stop_.emit(asio::cancellation_type::terminal);
+        });
         run_until([this] { return ended_; });
     }
     void break_all()
@@ -240,7 +242,9 @@ public:
     ~station_side()
     {
         if (is_running_) {
-            replayer->stop();
+            // In the loop, as a node does: Asio 1.26 puts a cancellation from outside off, and a
+            // connection attempt that has ended by then is no longer there to take it.
+            asio::post(home(), [this] { replayer->stop(); });
             run_until([this] { return !is_running_; });
         }
         store->on_change(home().get_executor(), [](const journal::change&) {});
