@@ -2,6 +2,7 @@
 
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "base/pool.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -22,7 +23,8 @@ asio::awaitable<void> pause(milliseconds time)
 
 } // namespace
 
-scrubber::scrubber(store& of, options opts) : store_(of), opts_(std::move(opts))
+scrubber::scrubber(store& of, asio::thread_pool& pool, options opts)
+    : store_(of), pool_(pool), opts_(std::move(opts))
 {
     load();
 }
@@ -54,18 +56,20 @@ asio::awaitable<void> scrubber::run()
 
 asio::awaitable<void> scrubber::look_at(const record_view& record)
 {
-    after_ = record.place;
-    ++view_.checked_records;
     const auto good = co_await store_.check_intact(record.place);
     if (!good && good.error() == ::titip::vault::errc::rotten) {
         ++view_.rotten_records;
-        log::error("rotten record={} place={}", record.key.record.to_string(),
-                   static_cast<std::uint64_t>(record.place));
+        // Who watches for errors is to hear of what nobody else holds.
+        log::write(record.receipt_by.empty() ? log::level::error : log::level::warn,
+                   fmt::format("rotten record={} place={}", record.key.record.to_string(),
+                               static_cast<std::uint64_t>(record.place)));
         co_await store_.note_rot(record.place);
     }
+    after_ = record.place;
+    ++view_.checked_records;
     constexpr std::uint64_t often_enough = 64;
     if (view_.checked_records % often_enough == 0)
-        save();
+        co_await save();
 }
 
 asio::awaitable<void> scrubber::end_pass()
@@ -84,7 +88,7 @@ asio::awaitable<void> scrubber::end_pass()
     previous_began_ = view_.pass_began;
     view_.pass_began = wall_now();
     after_ = place{};
-    save();
+    co_await save();
 }
 
 void scrubber::load()
@@ -104,11 +108,14 @@ void scrubber::load()
     previous_began_ = from_ms(previous);
 }
 
-void scrubber::save() const
+asio::awaitable<void> scrubber::save()
 {
-    const auto text = fmt::format("{} {} {}\n", static_cast<std::uint64_t>(after_),
-                                  to_ms(view_.pass_began), to_ms(previous_began_));
-    (void)write_file(opts_.progress, as_bytes(text));
+    auto text = fmt::format("{} {} {}\n", static_cast<std::uint64_t>(after_),
+                            to_ms(view_.pass_began), to_ms(previous_began_));
+    auto job = [path = opts_.progress, text = std::move(text)] {
+        return write_file(path, as_bytes(text));
+    };
+    co_await run_on(pool_, std::move(job));
 }
 
 } // namespace titip::journal

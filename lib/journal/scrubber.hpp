@@ -27,7 +27,8 @@ public:
         std::vector<std::string> differences; ///< that the newest audit named
     };
 
-    scrubber(store& of, options opts);
+    /// Its progress is written on `pool`: syncing a file would stop the sockets.
+    scrubber(store& of, asio::thread_pool& pool, options opts);
 
     /// Until cancelled.
     asio::awaitable<void> run();
@@ -37,9 +38,10 @@ private:
     asio::awaitable<void> look_at(const record_view& record);
     asio::awaitable<void> end_pass();
     void load();
-    void save() const;
+    asio::awaitable<void> save();
 
     store& store_;
+    asio::thread_pool& pool_;
     options opts_;
     view view_;
     place after_{};              ///< looked at in this pass up to here
