@@ -376,11 +376,6 @@ int wait(session& with, const std::string& until, const std::string& timeout)
 int open(session& with, const std::string& id, const std::string& key,
          const std::string& certificate, const std::string& out)
 {
-    const auto wanted = record_id::parse(id);
-    if (!wanted) {
-        fmt::print(stderr, "titip: {}: a record id is a UUID: 8-4-4-4-12 hexadecimal digits\n", id);
-        return usage;
-    }
     const auto key_pem = read_file(key);
     const auto certificate_pem = read_file(certificate);
     if (!key_pem || !certificate_pem) {
@@ -400,7 +395,8 @@ int open(session& with, const std::string& id, const std::string& key,
         return refused;
     }
     const auto opened = envelope::open(sealed->body, *certificate_pem, *key_pem);
-    const bool fits = opened && opened->ids.record == *wanted && opened->ids.station == station;
+    const bool fits =
+        opened && opened->ids.record == record_id::parse(id) && opened->ids.station == station;
     if (!opened) // a wrong key is ours to mend, not the record's fault: no verdict
         fmt::print(stderr, "titip: {} cannot be opened with this key: {}\n", id,
                    opened.error().message());

@@ -20,8 +20,6 @@ constexpr std::string_view tus_version = "1.0.0";
 constexpr std::string_view upload_type = "application/offset+octet-stream";
 /// 1,000 kept ranges of 36 bytes, 64 heads of 60 and 64 ids of 18 take 42 kB.
 constexpr std::size_t most_reconcile_bytes = 128u << 10;
-constexpr int most_heads = static_cast<int>(vault::most_heads);
-constexpr int most_kept = static_cast<int>(vault::most_kept);
 
 std::string text(bytes_view data)
 {
@@ -526,7 +524,8 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
     v1::ReconcileRequest asked;
     if (!body || !asked.ParseFromArray(body->data(), static_cast<int>(body->size())))
         co_return answer(into, closing(http::problem(400, "the body is not a ReconcileRequest")));
-    if (asked.heads_size() > most_heads || asked.kept_size() > most_kept)
+    if (asked.heads().size() > static_cast<int>(vault::most_heads) ||
+        asked.kept().size() > static_cast<int>(vault::most_kept))
         co_return answer(into,
                          closing(http::problem(400, "the body names too many heads or ranges")));
     auto question = to_question(asked);

@@ -55,28 +55,6 @@ meta_page read_meta_page(bytes_view page)
     return out;
 }
 
-table open_table(MDB_txn* txn, const char* name)
-{
-    table out;
-    check(mdb_dbi_open(txn, name, MDB_CREATE, &out.handle));
-    return out;
-}
-
-tables open_tables(transaction& txn)
-{
-    const auto open = [&txn](const char* name) { return open_table(txn.native_handle(), name); };
-    return {.meta = open("meta"),
-            .rows = open("rows"),
-            .chunks = open("chunks"),
-            .by_id = open("by_id"),
-            .by_sequence = open("by_sequence"),
-            .queue = open("queue"),
-            .numbering = open("numbering"),
-            .verdicts = open("verdicts"),
-            .ledger = open("ledger"),
-            .opened = open("opened")};
-}
-
 v1::Meta new_meta(const std::string& node)
 {
     const auto epoch = epoch_id::random();

@@ -80,6 +80,25 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
         kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
 }
 
+tables open_tables(transaction& txn)
+{
+    const auto open = [&txn](const char* name) {
+        table out;
+        check(mdb_dbi_open(txn.native_handle(), name, MDB_CREATE, &out.handle));
+        return out;
+    };
+    return {.meta = open("meta"),
+            .rows = open("rows"),
+            .chunks = open("chunks"),
+            .by_id = open("by_id"),
+            .by_sequence = open("by_sequence"),
+            .queue = open("queue"),
+            .numbering = open("numbering"),
+            .verdicts = open("verdicts"),
+            .ledger = open("ledger"),
+            .opened = open("opened")};
+}
+
 std::uint64_t row_bytes(const transaction& txn, const tables& t)
 {
     std::uint64_t out = 0;

@@ -69,6 +69,9 @@ struct tables {
     table meta, rows, chunks, by_id, by_sequence, queue, numbering, verdicts, ledger, opened;
 };
 
+/// Makes those that are not there. Write transactions only.
+tables open_tables(transaction& txn);
+
 /// Pages of all tables but that of the envelopes.
 std::uint64_t row_bytes(const transaction& txn, const tables& t);
 

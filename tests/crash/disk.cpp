@@ -76,6 +76,18 @@ void note_sync(int fd)
         events.push_back({.what = event::kind::sync, .file = file->second.name});
 }
 
+int sync(int fd, int (*next)(int))
+{
+    if (const auto fate = fate_of(fd)) {
+        errno = error_of(*fate);
+        return -1;
+    }
+    const int done = hasty ? 0 : next(fd);
+    if (done == 0)
+        note_sync(fd);
+    return done;
+}
+
 } // namespace
 
 void watch(const std::filesystem::path& which)
@@ -237,27 +249,13 @@ ssize_t write(int fd, const void* data, size_t size)
 int fdatasync(int fd)
 {
     static auto* const next = disk::real<int(int)>("fdatasync");
-    if (const auto fate = disk::fate_of(fd)) {
-        errno = disk::error_of(*fate);
-        return -1;
-    }
-    const int done = disk::hasty ? 0 : next(fd);
-    if (done == 0)
-        disk::note_sync(fd);
-    return done;
+    return disk::sync(fd, next);
 }
 
 int fsync(int fd)
 {
     static auto* const next = disk::real<int(int)>("fsync");
-    if (const auto fate = disk::fate_of(fd)) {
-        errno = disk::error_of(*fate);
-        return -1;
-    }
-    const int done = disk::hasty ? 0 : next(fd);
-    if (done == 0)
-        disk::note_sync(fd);
-    return done;
+    return disk::sync(fd, next);
 }
 
 int ftruncate(int fd, off_t size) noexcept

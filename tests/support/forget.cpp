@@ -12,21 +12,11 @@ using namespace titip::journal;
 
 namespace {
 
-table open_table(const transaction& txn, const char* name)
-{
-    table out;
-    check(mdb_dbi_open(txn.native_handle(), name, 0, &out.handle));
-    return out;
-}
-
 /// The journal's own count would notice a commit that it did not make: this hand is a careful one.
 void forget_first(MDB_env* environment)
 {
     transaction txn{environment, transaction::mode::write};
-    tables t;
-    t.rows = open_table(txn, "rows");
-    t.by_id = open_table(txn, "by_id");
-    t.meta = open_table(txn, "meta");
+    const auto t = open_tables(txn);
     const auto first = cursor{txn, t.rows}.first().value();
     const place at{read_u64(first.key)};
     const auto row = find_row(txn, t, at).value();
