@@ -263,6 +263,8 @@ http::response ambiguous(const std::vector<journal::record_view>& found)
 
 http::response failed(const error_code& why)
 {
+    if (why == vault::errc::cannot_sign)
+        return http::problem(409, "this node cannot sign now", why.message());
     if (why == vault::errc::unknown)
         return http::problem(404, "no such record here");
     if (why == vault::errc::wrong_state)

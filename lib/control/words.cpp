@@ -185,8 +185,8 @@ void add_alarms(lines& out, const object& status, wall_time now)
                     text(each.get_object(), "kind"), number(each.get_object(), "first"),
                     number(each.get_object(), "last"), text(each.get_object(), "station")));
     if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
-        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
-                                  "names them; call the centre.",
+        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): journalctl -u "
+                                  "titipd -p err names them; call the centre.",
                                   count(many, "difference")));
     constexpr auto soon = 30 * 24h;
     for (const auto& [key, what] :
@@ -268,7 +268,7 @@ std::string where(const object& shown)
 /// One for each reason of a quarantine (docs/operating.md has more room).
 std::string_view what_then(std::string_view reason)
 {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> known{
         {{"rotten",
           "Next: titip retry ID, once. If it comes back here the disk is failing: replace it "
           "and call the centre."},
@@ -279,6 +279,8 @@ std::string_view what_then(std::string_view reason)
          {"not-ours", "Next: get a certificate with this station's name, then titip retry ID."},
          {"mismatch", "Next: something between here and the centre changes bytes: titip retry ID "
                       "later, or over another network."},
+         {"not-believed", "Next: call the centre, whose receipt for it does not verify; then titip "
+                          "retry ID."},
          {"open-failed",
           "Next: nothing here. The centre has it, and the centre decides; it cannot be "
           "sent again."}}};

@@ -1,3 +1,4 @@
+#include "control/bodies.hpp"
 #include "control/words.hpp"
 
 #include <boost/json/parse.hpp>
@@ -317,4 +318,20 @@ TEST_CASE("answers of a newer or broken daemon are told as far as they go", "[co
         words::event(json(odd));
         words::accepted(json(odd), true);
     }
+}
+
+TEST_CASE("the forecast counts what came less what went, over a day at least", "[control]")
+{
+    using control::days_to_full;
+    const journal::growth a_week{
+        .since = wall_now() - 7 * 24h, .accepted_bytes = 70'000, .erased_bytes = 0};
+    CHECK(days_to_full(100'000, 20'000, a_week) == 8u);
+    CHECK(days_to_full(100'000, 200'000, a_week) == 0u);
+    auto emptied = a_week;
+    emptied.erased_bytes = 70'000;
+    CHECK_FALSE(days_to_full(100'000, 20'000, emptied).has_value());
+    CHECK_FALSE(days_to_full(100'000, 20'000, {}).has_value());
+    const journal::growth an_hour{
+        .since = wall_now() - 1h, .accepted_bytes = 10'000, .erased_bytes = 0};
+    CHECK(days_to_full(100'000, 20'000, an_hour) == 8u);
 }
