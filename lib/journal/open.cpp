@@ -244,6 +244,10 @@ totals to_totals(const v1::Meta& meta)
     for (const auto& each : meta.findings())
         out.findings.push_back(to_finding(each));
     out.paused = meta.paused();
+    for (const auto& each : meta.days())
+        out.days.push_back({.begins = from_ms(each.day() * day_ms),
+                            .accepted_bytes = each.accepted_bytes(),
+                            .erased_bytes = each.erased_bytes()});
     out.live_bytes = live_bytes(meta);
     return out;
 }
