@@ -150,7 +150,7 @@ def main():
               f"findings {len(findings)}", flush=True)
         assert not lost and not undelivered and not different and not half and twice == 0, (lost, undelivered, different, half)
         assert len(erased) == len(set(erased)) and set(erased) == {i for i, r in here.items() if r["state"] == "erased"}
-        assert erased and set_aside, "nothing was erased or set aside: this seed shows too little"
+        assert options.kills < 200 or erased and set_aside, "nothing was erased or set aside: this seed shows too little"
         assert sequences == list(range(1, len(sequences) + 1)), "the numbering has a gap"
         assert not findings, findings
         # What arrived opens, and is what was submitted.

@@ -170,6 +170,19 @@ TEST_CASE("a newer meta page that was set back by two is noticed", "[journal]")
         CHECK((*opened)->now().of(journal::state::waiting).records == 5);
 }
 
+// Both pages are whole and neighbours, and what LMDB takes for the newest commit is the one before it.
+TEST_CASE("an older meta page that was set on by two is noticed", "[journal]")
+{
+    journal_fixture at;
+    at.open();
+    accept_some(at, 5);
+    at.close();
+    auto bad = read_file(at.data_file()).value();
+    transaction_of(bad, transaction_of(bad, 0) > transaction_of(bad, 1) ? 1 : 0) += 2;
+    REQUIRE(write_file(at.data_file(), bad).has_value());
+    CHECK(failure_of(at) == kind::untrusted);
+}
+
 TEST_CASE("a rotten byte of an envelope costs its record and no other", "[journal]")
 {
     journal_fixture at;
