@@ -56,4 +56,7 @@ int verdict(session& with, const std::string& id, const std::string& kind);
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.
 int verify(const std::string& file, const std::string& authorities, bool json);
 
+/// Shrinks the store in `state`, which no daemon has open.
+int compact(const std::string& state, bool json);
+
 } // namespace titip::cli

@@ -105,6 +105,11 @@ int main(int argc, char** argv)
     verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")
         ->capture_default_str();
 
+    std::string state = "/var/lib/titip";
+    auto* compact = app.add_subcommand(
+        "compact", "while titipd does not run: give the space of erased records back to the disk");
+    compact->add_option("--state", state, "the state directory")->capture_default_str();
+
     std::vector<std::pair<CLI::App*, std::string>> on_record;
     for (const auto& [name, what] :
          {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"},
@@ -187,6 +192,8 @@ int main(int argc, char** argv)
     }
     if (*verify)
         return cli::verify(file, authorities, json);
+    if (*compact)
+        return cli::compact(state, json);
 
     cli::session with{socket};
     with.json = json;

@@ -410,6 +410,13 @@ lines problem(const object& problem)
     return out;
 }
 
+std::string compacted(const object& sizes)
+{
+    return fmt::format("The store took {} and takes {} now. Start titipd again.",
+                       show_size(number(sizes, "bytes_before")),
+                       show_size(number(sizes, "bytes_after")));
+}
+
 object no_upstream()
 {
     object out;

@@ -281,6 +281,8 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         auto p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
         check_meta_pages(data_file, p->lock.noted_commit());
+        std::error_code failed_to_remove;
+        std::filesystem::remove_all(p->opts.directory / compacting_folder, failed_to_remove);
         // Set once and never resized under readers: the quota is ours to keep, below it.
         const auto map_bytes =
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;

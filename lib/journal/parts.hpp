@@ -83,6 +83,9 @@ struct store::parts {
     }
 };
 
+/// In the state directory; what compact() leaves there when it is killed.
+constexpr auto compacting_folder = "compacting";
+
 totals to_totals(const v1::Meta& meta);
 
 /// The checks of open.cpp that need no environment. Removes what was left of a store that was never

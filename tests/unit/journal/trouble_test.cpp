@@ -25,11 +25,6 @@ kind failure_of(journal_fixture& at)
     return opened.error().what;
 }
 
-std::uint64_t& transaction_of(bytes& pages, std::size_t page)
-{
-    return *reinterpret_cast<std::uint64_t*>(pages.data() + page * 4096 + 16 + 24 + 96 + 8);
-}
-
 void rot(journal::transaction& txn, journal::table in, bytes_view key)
 {
     auto value = to_bytes(txn.get(in, key).value());
