@@ -20,6 +20,7 @@ struct services {
     accept::acceptor* acceptor = nullptr;
     replay::replayer* replayer = nullptr;
     std::string safe_mode; ///< why the store is not open; empty if it is
+    wall_time safe_mode_since{};
     wall_time certificate_expires{};
     wall_time recipient_expires{}; ///< of the earliest sealing certificate; zero without [seal]
 };

@@ -309,7 +309,12 @@ lines status(const object& status)
     if (const auto why = text(status, "safe_mode"); !why.empty()) {
         out.push_back("SAFE MODE: the store cannot be trusted. No records are taken or sent. Do "
                       "not delete anything.");
+        if (const auto since = time_of(status, "safe_mode_since_ms"); since != wall_time{})
+            out.push_back(
+                fmt::format("Since {} ({}).", to_rfc3339(since), show_duration(now - since)));
         out.push_back(fmt::format("Reason: {}", why));
+        out.push_back("Next: titip verify. If it finds nothing, titip trust ends this; if it does, "
+                      "titip salvage DIR takes out every record that is whole. Call the centre.");
         return out;
     }
     out.push_back(fmt::format("{} ({})", text(status, "node"), text(status, "role")));

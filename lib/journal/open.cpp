@@ -1,3 +1,4 @@
+#include "journal/guard.hpp"
 #include "journal/parts.hpp"
 
 #include "base/digest.hpp"
@@ -138,8 +139,10 @@ environment::environment(const std::filesystem::path& directory, std::uint64_t m
     try {
         check(mdb_env_set_maxdbs(handle_, 16));
         check(mdb_env_set_mapsize(handle_, map_bytes));
+        check(mdb_env_set_assert(handle_, [](MDB_env*, const char* what) { on_assertion(what); }));
         // Never NOSYNC, WRITEMAP or NORDAHEAD: see docs/architecture.md.
         check(mdb_env_open(handle_, directory.c_str(), MDB_NOTLS, 0600));
+        note_map(directory / "data.mdb");
         int dead = 0;
         check(mdb_reader_check(handle_, &dead));
     } catch (...) {
@@ -150,6 +153,7 @@ environment::environment(const std::filesystem::path& directory, std::uint64_t m
 
 environment::~environment()
 {
+    note_map({});
     mdb_env_close(handle_);
 }
 
@@ -365,7 +369,9 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             fmt::format("{}: delete nothing, leave the machine as it is and call the centre",
                         rotten.what())};
     } catch (const boost::system::system_error& failure) {
-        const bool bad = failure.code().category() == lmdb_category() && failure.code().value() < 0;
+        const int code = failure.code().value();
+        const bool bad = (failure.code().category() == lmdb_category() && code < 0) ||
+                         code == EIO || code == EROFS;
         return open_failure{
             bad ? kind::untrusted : kind::unreadable,
             fmt::format("the store cannot be opened: {}", failure.code().message())};

@@ -112,8 +112,30 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
     return out;
 }
 
+void node::enter_safe_mode(std::string why, wall_time since)
+{
+    safe_mode_ = std::move(why);
+    safe_mode_since_ = since;
+    log::error("safe-mode since={} why=\"{}\"", to_rfc3339(since), safe_mode_);
+}
+
 result<void, start_failure> node::open_store()
 {
+    using kind = journal::open_failure::kind;
+    try {
+        marker_ = std::make_unique<journal::marker>(config_.state);
+    } catch (journal::open_failure& failure) {
+        if (failure.what != kind::untrusted)
+            return start_failure{failure.sentence};
+        enter_safe_mode(failure.sentence, wall_now());
+        return {};
+    }
+    if (auto doubt = marker_->standing()) {
+        enter_safe_mode(doubt->why, doubt->since);
+        return {};
+    }
+    marker_->begin_opening();
+    guard_ = std::make_unique<journal::guard>(*marker_);
     auto opened = journal::store::open(
         {.directory = config_.state,
          .node = config_.name,
@@ -127,6 +149,9 @@ result<void, start_failure> node::open_store()
                        station_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
          .identity = materials_.identity},
         pool_, [this](std::string why) {
+            // At once: what comes after may hang on the same disk.
+            if (!marker_->distrust(why))
+                log::error("store-failed the marker `untrusted` cannot be written");
             asio::post(on_, [this, why = std::move(why)] {
                 log::error("store-failed why=\"{}\"", why);
                 store_failure_ = why;
@@ -138,10 +163,14 @@ result<void, start_failure> node::open_store()
         judge_->on_signed_time(store_->now().newest_signed);
         return {};
     }
-    if (opened.error().what != journal::open_failure::kind::untrusted)
+    guard_.reset();
+    if (opened.error().what != kind::untrusted) {
+        marker_->end_opening();
         return start_failure{opened.error().sentence};
-    safe_mode_ = opened.error().sentence;
-    log::error("safe-mode why=\"{}\"", safe_mode_);
+    }
+    if (!marker_->distrust(opened.error().sentence))
+        log::error("store-failed the marker `untrusted` cannot be written");
+    enter_safe_mode(opened.error().sentence, wall_now());
     return {};
 }
 
@@ -173,6 +202,7 @@ control::services node::services() const
                           .acceptor = acceptor_.get(),
                           .replayer = replayer_.get(),
                           .safe_mode = safe_mode_,
+                          .safe_mode_since = safe_mode_since_,
                           .certificate_expires = materials_.identity->not_after()};
     if (materials_.sealer)
         out.recipient_expires = from_ms(materials_.sealer->earliest_expiry_ms());
@@ -261,6 +291,9 @@ asio::awaitable<void> node::run()
             co_await replayer_->load();
             start_part(replayer_->run());
         }
+        // It has been written to, and all that waits was read.
+        guard_->end_opening();
+        marker_->end_opening();
     }
     start_part(local_door_->run(
         [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));
