@@ -53,6 +53,11 @@ int open(session& with, const std::string& id, const std::string& key,
          const std::string& certificate, const std::string& out);
 int verdict(session& with, const std::string& id, const std::string& kind);
 
+/// The store, looked at by the daemon.
+int verify_store(session& with);
+/// Ends safe mode.
+int trust(session& with);
+
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.
 int verify(const std::string& file, const std::string& authorities, bool json);
 

@@ -100,10 +100,14 @@ int main(int argc, char** argv)
     std::string file;
     std::string authorities = "/etc/titip/authorities.pem";
     auto* verify = app.add_subcommand(
-        "verify", "check a signed statement (a receipt, a manifest, a verdict), offline");
-    verify->add_option("file", file, "the statement")->required();
+        "verify", "look at the whole store, changing nothing; or, with FILE, check a signed "
+                  "statement (a receipt, a manifest, a verdict), offline");
+    verify->add_option("file", file, "the statement");
     verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")
         ->capture_default_str();
+
+    auto* trust = app.add_subcommand(
+        "trust", "end safe mode, after titip verify has found nothing: the daemon starts again");
 
     std::vector<std::pair<CLI::App*, std::string>> on_record;
     for (const auto& [name, what] :
@@ -185,12 +189,16 @@ int main(int argc, char** argv)
                                                   CLI::AppFormatMode::Normal));
         return cli::done;
     }
-    if (*verify)
+    if (*verify && !file.empty())
         return cli::verify(file, authorities, json);
 
     cli::session with{socket};
     with.json = json;
     with.station = station;
+    if (*verify)
+        return cli::verify_store(with);
+    if (*trust)
+        return cli::trust(with);
     if (*submit)
         return cli::submit(with, files, lane);
     if (*status)

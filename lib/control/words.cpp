@@ -401,6 +401,48 @@ lines problem(const object& problem)
     return out;
 }
 
+std::string verification(const object& line)
+{
+    const auto what = text(line, "what");
+    if (what == "difference")
+        return fmt::format("Difference: {}", text(line, "sentence"));
+    if (what == "progress")
+        return number(line, "total") == 0
+                   ? fmt::format("Looking at {} ...", text(line, "phase"))
+                   : fmt::format("Looking at {}: {} of {}", text(line, "phase"),
+                                 number(line, "done"), number(line, "total"));
+    const auto outcome = text(line, "outcome");
+    const auto records = count(number(line, "records"), "record");
+    const auto differences = count(number(line, "differences"), "difference");
+    if (outcome == "clean")
+        return fmt::format("Clean: {}, every byte as it was written; numbers, sums, chain and "
+                           "indexes fit.",
+                           records);
+    if (outcome == "differs")
+        return fmt::format("NOT CLEAN: {} in {}. Delete nothing; call the centre.", differences,
+                           records);
+    if (outcome == "unopened")
+        return fmt::format("THE STORE CANNOT BE OPENED: {}. Delete nothing; titip salvage DIR "
+                           "takes out what is whole.",
+                           differences);
+    return fmt::format("THE STORE CANNOT BE LOOKED AT: {} ({}; {} before). Delete nothing; titip "
+                       "salvage DIR takes out what is whole.",
+                       outcome == "hung" ? "reading it does not come to an end"
+                                         : "it ends the process that reads it",
+                       text(line, "why"), differences);
+}
+
+std::string verification_lost()
+{
+    return "the daemon went away while it looked at its store; titip status in a few seconds says "
+           "whether it trusts it still";
+}
+
+std::string trusted_again()
+{
+    return "The store is trusted again. The daemon ends now, and systemd starts it.";
+}
+
 object no_upstream()
 {
     object out;

@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
+#include "node/child.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -194,7 +195,20 @@ http::tls_options node::tls_options_of(bool is_client) const
             }};
 }
 
-control::services node::services() const
+asio::awaitable<void> node::verify()
+{
+    using control::verification;
+    auto tell = [this](const journal::remark& said) { verification_->on_remark(said); };
+    if (store_) {
+        co_await store_->examine(tell);
+        verification_->end();
+        co_return;
+    }
+    const auto ended = co_await examine_in_child(on_, config_.state, config_.name, tell);
+    verification_->end(ended.how, ended.why);
+}
+
+control::services node::services()
 {
     control::services out{.node = config_.name,
                           .role = std::string{role_of(config_)},
@@ -203,6 +217,17 @@ control::services node::services() const
                           .replayer = replayer_.get(),
                           .safe_mode = safe_mode_,
                           .safe_mode_since = safe_mode_since_,
+                          .verification = verification_.get(),
+                          .start_verification =
+                              [this] {
+                                  verification_->begin();
+                                  start_part(verify());
+                              },
+                          .trust = [this]() -> result<void> {
+                              return marker_ ? marker_->trust()
+                                             : make_error_code(boost::system::errc::io_error);
+                          },
+                          .restart = [this] { stop(); },
                           .certificate_expires = materials_.identity->not_after()};
     if (materials_.sealer)
         out.recipient_expires = from_ms(materials_.sealer->earliest_expiry_ms());
@@ -254,6 +279,7 @@ result<void, start_failure> node::open_doors()
                                          config_.control.socket.string(), door.error().message())};
     local_door_ = std::move(*door);
     const auto& groups = config_.control;
+    verification_ = std::make_unique<control::verification>(on_);
     control_ = std::make_unique<control::server>(
         on_, services(),
         control::role_groups{groups.submit, groups.read, groups.operate, groups.consume});

@@ -73,7 +73,8 @@ private:
     result<void, start_failure> open_doors();
     http::tls_options tls_options_of(bool is_client) const;
     void start_part(asio::awaitable<void> work);
-    control::services services() const;
+    control::services services();
+    asio::awaitable<void> verify();
 
     asio::any_io_executor on_;
     config config_;
@@ -92,6 +93,7 @@ private:
     std::unique_ptr<link::dialer> dialer_;
     std::unique_ptr<replay::replayer> replayer_;
     std::unique_ptr<intake::server> intake_;
+    std::unique_ptr<control::verification> verification_;
     std::unique_ptr<control::server> control_;
     std::unique_ptr<http::listener> upper_door_; ///< [listen]
     std::unique_ptr<http::listener> local_door_;

@@ -185,5 +185,113 @@ def test_a_disk_that_takes_no_more_writes_leads_to_safe_mode_without_a_marker():
             run("umount", disk)
 
 
+def verified(node):
+    """What titip verify says as JSON: (exit code, differences, last line)."""
+    done = node.titip("--json", "verify")
+    lines = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert lines[-1]["what"] == "end", lines
+    return done.returncode, [each["sentence"] for each in lines if each["what"] == "difference"], lines[-1]
+
+
+def fill(world, count=4, size_bytes=300_000):
+    """A station with records, stopped: (station, [(id, file)])."""
+    station = world.station().start()
+    records = world.records(count, size_bytes=size_bytes)
+    for _, file in records:
+        assert station.submit(file).returncode == 0
+    return station, records
+
+
+def test_verify_of_a_good_store_finds_nothing_while_work_goes_on():
+    with World() as world:
+        station, records = fill(world)
+        world.centre().start()
+        code, differences, end = verified(station)
+        assert (code, differences, end["outcome"], end["records"]) == (0, [], "clean", 4), (code, differences, end)
+        station.wait_drained()
+        assert verified(station)[0] == 0
+        done = station.titip("verify")
+        assert done.returncode == 0 and b"Clean: 4 records" in done.stdout, done
+        assert station.titip("trust").returncode == 6, "it is trusted already"
+        # As a role: who may only read may not make the disk work.
+        assert station.http("POST", "/v1/verify", headers=[("Origin", "x")])[0] == 403
+
+
+def test_verify_names_the_record_whose_bytes_are_not_what_was_written():
+    with World() as world:
+        station, records = fill(world)
+        _, _, sealed = station.http("GET", f"/v1/records/{records[1][0]}/envelope")
+        station.stop()
+        pages = Pages(station)
+        pages.change(pages.path.read_bytes().index(sealed[100_000:100_400]) + 200, lambda old: old ^ 0x10)
+        station.start()
+        code, differences, end = verified(station)
+        assert code == 1 and end["outcome"] == "differs" and len(differences) == 1, (code, differences)
+        assert records[1][0] in differences[0]
+        assert station.titip("status").returncode == 0, "one record's bytes are no reason to stop"
+
+
+def test_safe_mode_ends_by_trust_after_a_verification_that_found_nothing():
+    with World() as world:
+        station, records = fill(world)
+        station.stop()
+        before = Pages(station).path.read_bytes()
+        (world.path / "station" / "untrusted").write_text("yes since_ms=1764000000000 why=a sync failed\n")
+        station.start()
+        check_safe_mode(station, "a sync failed")
+        refused = station.titip("trust")
+        assert refused.returncode == 6 and b"titip verify first" in refused.stderr, refused
+        code, differences, end = verified(station)
+        assert (code, differences, end["records"]) == (0, [], 4), (code, differences, end)
+        assert Pages(station).path.read_bytes() == before, "looking changes nothing"
+        assert station.titip("trust").returncode == 0
+        assert ended(station) == 0
+        station.start()
+        assert station.titip("status").returncode == 0
+        assert {r["id"] for r in station.list()} == {record for record, _ in records}
+
+
+def test_verify_in_safe_mode_says_what_is_wrong_and_trust_is_refused():
+    with World() as world:
+        station, records = fill(world)
+        station.stop()
+        Pages(station).flip_a_byte_of("numbering")
+        before = Pages(station).path.read_bytes()
+        (world.path / "station" / "untrusted").write_text("yes since_ms=1764000000000 why=a test\n")
+        station.start()
+        code, differences, end = verified(station)
+        assert code == 1 and end["outcome"] == "differs" and any("Numbering" in each for each in differences), differences
+        assert end["records"] == 4, "it goes on behind what it found"
+        assert Pages(station).path.read_bytes() == before
+        assert station.titip("trust").returncode == 6
+        assert b"NOT CLEAN" in station.titip("verify").stdout
+
+
+def test_a_store_that_ends_or_hangs_who_looks_at_it_leaves_the_daemon_to_say_so():
+    with World() as world:
+        station, records = fill(world)
+        station.stop()
+        data = Pages(station).path
+        good = data.read_bytes()
+        (world.path / "station" / "untrusted").write_text("yes since_ms=1764000000000 why=a test\n")
+        # Both meta pages lead behind the end: a page there is SIGBUS.
+        os.truncate(data, 2 * PAGE)
+        station.start()
+        code, differences, end = verified(station)
+        assert code == 7 and end["outcome"] == "died" and "Bus error" in end["why"], (code, end)
+        assert differences, "what was found before it died"
+        # Neither is one.
+        data.write_bytes(bytes(2 * PAGE) + good[2 * PAGE:])
+        code, differences, end = verified(station)
+        assert code == 7 and end["outcome"] == "unopened", (code, end)
+        data.unlink()
+        assert verified(station)[2]["outcome"] == "unopened"
+        os.mkfifo(data)
+        code, differences, end = verified(station)
+        assert code == 7 and end["outcome"] == "hung", (code, end)
+        assert station.titip("status").returncode == 7
+        assert station.titip("trust").returncode == 6
+
+
 if __name__ == "__main__":
     harness.tests(sys.modules[__name__])
