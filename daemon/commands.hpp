@@ -58,6 +58,9 @@ int verify_store(session& with);
 /// Ends safe mode.
 int trust(session& with);
 
+/// Takes the records out of a store that no daemon has open, into a folder (see lib/bundle).
+int salvage(const std::string& state, const std::string& out, bool json);
+
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.
 int verify(const std::string& file, const std::string& authorities, bool json);
 

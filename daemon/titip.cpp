@@ -109,6 +109,14 @@ int main(int argc, char** argv)
     auto* trust = app.add_subcommand(
         "trust", "end safe mode, after titip verify has found nothing: the daemon starts again");
 
+    std::string state = "/var/lib/titip";
+    auto* salvage = app.add_subcommand(
+        "salvage", "offline: out of a store that cannot be trusted, every record that is whole");
+    salvage->add_option("folder", out, "where to: another disk; made if it is not there")
+        ->required();
+    salvage->add_option("--state", state, "the store's directory, [node] state")
+        ->capture_default_str();
+
     std::vector<std::pair<CLI::App*, std::string>> on_record;
     for (const auto& [name, what] :
          {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"},
@@ -191,6 +199,9 @@ int main(int argc, char** argv)
     }
     if (*verify && !file.empty())
         return cli::verify(file, authorities, json);
+
+    if (*salvage)
+        return cli::salvage(state, out, json);
 
     cli::session with{socket};
     with.json = json;

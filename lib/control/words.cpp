@@ -443,6 +443,42 @@ std::string trusted_again()
     return "The store is trusted again. The daemon ends now, and systemd starts it.";
 }
 
+std::string not_salvaged(const object& loss)
+{
+    auto which = fmt::format("place {}", number(loss, "place"));
+    if (!text(loss, "id").empty())
+        which = fmt::format("{}{}{}", text(loss, "id"), text(loss, "station").empty() ? "" : " of ",
+                            text(loss, "station"));
+    return fmt::format("NOT SAVED: {}: {}", which, text(loss, "why"));
+}
+
+lines salvaged(const object& counted)
+{
+    lines out;
+    out.push_back(fmt::format("{} saved in {}, every byte as it was written.",
+                              count(number(counted, "saved"), "record"), text(counted, "folder")));
+    if (const auto bare = number(counted, "bare"); bare > 0)
+        out.push_back(fmt::format("{} without a manifest saved in {}/without-manifest: the centre "
+                                  "can open {}, but nothing can be sent.",
+                                  count(bare, "envelope"), text(counted, "folder"),
+                                  bare == 1 ? "it" : "them"));
+    if (const auto lost = number(counted, "lost"); lost > 0)
+        out.push_back(fmt::format("{} not saved, named above. Keep the store as it is; call the "
+                                  "centre, which may have {}.",
+                                  count(lost, "record"), lost == 1 ? "it" : "some of them"));
+    if (const auto arriving = number(counted, "arriving"); arriving > 0)
+        out.push_back(fmt::format("{} had not arrived whole: {} sender still has {}.",
+                                  count(arriving, "record"), arriving == 1 ? "its" : "each",
+                                  arriving == 1 ? "it" : "its own"));
+    if (const auto erased = number(counted, "erased"); erased > 0)
+        out.push_back(fmt::format("{} erased here after the centre had opened {}.",
+                                  count(erased, "record"), erased == 1 ? "it" : "them"));
+    if (const auto pages = number(counted, "unreadable_pages"); pages > 0)
+        out.push_back(
+            fmt::format("The disk does not give {}: it is failing.", count(pages, "page")));
+    return out;
+}
+
 object no_upstream()
 {
     object out;

@@ -37,6 +37,10 @@ std::string verification(const boost::json::object& line);
 std::string verification_lost();
 std::string trusted_again();
 
+/// Of titip salvage: each record that could not be saved, and the end of it.
+std::string not_salvaged(const boost::json::object& loss);
+std::vector<std::string> salvaged(const boost::json::object& count);
+
 /// A problem of our own making: the node was asked about its upstream and has none.
 boost::json::object no_upstream();
 

@@ -104,6 +104,43 @@ std::uint32_t run_of(const page& p) noexcept
     return get<std::uint32_t>(p, 12);
 }
 
+namespace {
+
+/// The node at an offset; nothing if it does not lie within the page.
+std::optional<node> node_at(const page& p, std::size_t at, bool is_leaf)
+{
+    const bytes_view all{p};
+    if (at + node_header_bytes > p.size())
+        return std::nullopt;
+    const auto low = get<std::uint16_t>(all, at);
+    const auto high = get<std::uint16_t>(all, at + 2);
+    const auto flags = get<std::uint16_t>(all, at + 4);
+    const std::size_t key_bytes = get<std::uint16_t>(all, at + 6);
+    const auto key_at = at + node_header_bytes;
+    if (key_at + key_bytes > p.size())
+        return std::nullopt;
+    node out{.key = all.subspan(key_at, key_bytes)};
+    const auto value_at = key_at + key_bytes;
+    if (!is_leaf) {
+        out.elsewhere = low | std::uint64_t{high} << 16 | std::uint64_t{flags} << 32;
+        return out;
+    }
+    out.size_bytes = low | std::uint64_t{high} << 16;
+    out.is_table = (flags & table_flag) != 0;
+    const bool is_big = (flags & big_value_flag) != 0;
+    const auto here = is_big ? sizeof(page_number) : out.size_bytes;
+    if ((flags & ~(big_value_flag | table_flag)) != 0 || value_at + here > p.size() ||
+        (out.is_table && (is_big || here != table_root_bytes)))
+        return std::nullopt;
+    if (is_big)
+        out.elsewhere = get<page_number>(all, value_at);
+    else
+        out.value = all.subspan(value_at, here);
+    return out;
+}
+
+} // namespace
+
 std::optional<std::vector<node>> nodes_of(const page& p)
 {
     const bool is_leaf = kind_of(p) == page_kind::leaf;
@@ -112,39 +149,39 @@ std::optional<std::vector<node>> nodes_of(const page& p)
     if ((!is_leaf && kind_of(p) != page_kind::branch) || lower < page_header_bytes ||
         lower > upper || upper > p.size() || lower % 2 != 0)
         return std::nullopt;
-    const bytes_view all{p};
     std::vector<node> out;
     out.reserve((lower - page_header_bytes) / 2);
     for (auto pointer = page_header_bytes; pointer < lower; pointer += 2) {
-        const std::size_t at = get<std::uint16_t>(all, pointer);
-        if (at < upper || at + node_header_bytes > p.size())
+        const std::size_t at = get<std::uint16_t>(p, pointer);
+        const auto each = at < upper ? std::nullopt : node_at(p, at, is_leaf);
+        if (!each)
             return std::nullopt;
-        const auto low = get<std::uint16_t>(all, at);
-        const auto high = get<std::uint16_t>(all, at + 2);
-        const auto flags = get<std::uint16_t>(all, at + 4);
-        const std::size_t key_bytes = get<std::uint16_t>(all, at + 6);
-        const auto key_at = at + node_header_bytes;
-        if (key_at + key_bytes > p.size())
-            return std::nullopt;
-        node each{.key = all.subspan(key_at, key_bytes)};
-        const auto value_at = key_at + key_bytes;
-        if (!is_leaf) {
-            each.elsewhere = low | std::uint64_t{high} << 16 | std::uint64_t{flags} << 32;
-        } else {
-            each.size_bytes = low | std::uint64_t{high} << 16;
-            each.is_table = (flags & table_flag) != 0;
-            const bool is_big = (flags & big_value_flag) != 0;
-            const auto here = is_big ? sizeof(page_number) : each.size_bytes;
-            if ((flags & ~(big_value_flag | table_flag)) != 0 || value_at + here > p.size() ||
-                (each.is_table && (is_big || here != table_root_bytes)))
-                return std::nullopt;
-            if (is_big)
-                each.elsewhere = get<page_number>(all, value_at);
-            else
-                each.value = all.subspan(value_at, here);
-        }
-        out.push_back(each);
+        out.push_back(*each);
     }
+    return out;
+}
+
+std::vector<node> readable_nodes_of(const page& p)
+{
+    std::vector<node> out;
+    auto lowest = p.size();
+    auto pointer = page_header_bytes;
+    const auto take = [&] {
+        const std::size_t at = get<std::uint16_t>(p, pointer);
+        const auto each = at < pointer + 2 ? std::nullopt : node_at(p, at, true);
+        if (!each)
+            return;
+        lowest = std::min(lowest, at);
+        out.push_back(*each);
+    };
+    const std::size_t lower = get<std::uint16_t>(p, 12);
+    const std::size_t upper = get<std::uint16_t>(p, 14);
+    if (lower <= upper && upper <= p.size())
+        for (; pointer + 2 <= lower; pointer += 2)
+            take();
+    // The header may be what rotted; pointers end where the lowest node begins.
+    for (; pointer + 2 <= lowest; pointer += 2)
+        take();
     return out;
 }
 

@@ -56,6 +56,9 @@ struct node {
 /// The nodes of a branch or leaf, in order; nothing if one of them does not lie within the page.
 std::optional<std::vector<node>> nodes_of(const page& p);
 
+/// Those nodes of a page, taken for a leaf, that lie within it, whatever its header says.
+std::vector<node> readable_nodes_of(const page& p);
+
 /// What describes a table (MDB_db).
 struct table_root {
     std::uint16_t flags = 0;
