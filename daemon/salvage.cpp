@@ -49,6 +49,9 @@ public:
         said["arriving"] = found.arriving;
         said["erased"] = found.erased;
         said["unreadable_pages"] = found.unreadable_pages;
+        said["missing_pages"] = found.missing_pages;
+        if (found.vanished)
+            said["vanished"] = *found.vanished;
         if (json_)
             fmt::print("{}\n", boost::json::serialize(said));
         else
@@ -114,7 +117,7 @@ int salvage(const std::string& state, const std::string& out, bool json)
         return refused;
     }
     into.conclude(*found);
-    return found->lost == 0 ? done : no;
+    return found->is_all() ? done : no;
 }
 
 } // namespace titip::cli

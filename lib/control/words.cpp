@@ -473,6 +473,14 @@ lines salvaged(const object& counted)
     if (const auto erased = number(counted, "erased"); erased > 0)
         out.push_back(fmt::format("{} erased here after the centre had opened {}.",
                                   count(erased, "record"), erased == 1 ? "it" : "them"));
+    if (const auto gone = number(counted, "vanished"); gone > 0)
+        out.push_back(fmt::format("{} of which nothing is left, not even the id: the centre knows "
+                                  "the numbers that are missing.",
+                                  count(gone, "record")));
+    if (!counted.contains("vanished"))
+        out.emplace_back("How many records there were cannot be told any more.");
+    if (const auto pages = number(counted, "missing_pages"); pages > 0)
+        out.push_back(fmt::format("The file ends {} before it should.", count(pages, "page")));
     if (const auto pages = number(counted, "unreadable_pages"); pages > 0)
         out.push_back(
             fmt::format("The disk does not give {}: it is failing.", count(pages, "page")));

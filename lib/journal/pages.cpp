@@ -231,14 +231,15 @@ namespace {
 class census {
 public:
     census(const page_file& from, const snapshot& of)
-        : from_(from), of_(of), end_(std::min(of.last + 1, from.size())), seen_(end_)
+        : from_(from), of_(of), end_(std::min(of.last + 1, from.size() + most_unwritten)),
+          seen_(end_)
     {
     }
 
     std::vector<std::string> run()
     {
-        if (of_.last >= from_.size())
-            differs("the file ends at page {}, but the last in use is said to be {}", from_.size(),
+        if (of_.last >= end_)
+            differs("the file ends at page {}, but the last is said to be {}", from_.size(),
                     of_.last);
         for (page_number each = 0; each < std::min<page_number>(2, end_); ++each)
             seen_[each] = true;
@@ -257,6 +258,9 @@ public:
     }
 
 private:
+    /// Pages that were given out and came free in one transaction are never written: the file may end
+    /// before them.
+    static constexpr page_number most_unwritten = 16'384;
     using visitor = std::function<void(const node&)>;
 
     template <class... Parts>
@@ -358,6 +362,8 @@ private:
         const auto pages =
             (big.size_bytes + page_header_bytes + lmdb_page_bytes - 1) / lmdb_page_bytes;
         counted_.overflows += pages;
+        if (big.elsewhere + pages > from_.size())
+            differs("page {}, in {}, lies behind the end of the file", big.elsewhere, name);
         for (std::uint64_t i = 0; i < pages; ++i)
             if (!use(name, big.elsewhere + i)) {
                 is_broken_ = true;

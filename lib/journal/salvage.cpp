@@ -1,5 +1,6 @@
 #include "journal/salvage.hpp"
 
+#include "base/name.hpp"
 #include "journal/chunks.hpp"
 #include "journal/pages.hpp"
 
@@ -24,6 +25,8 @@ constexpr std::uint64_t most_chunks = most_envelope_bytes / chunk_payload_bytes;
 /// Of a checksum tried on a page that no leaf names: some five minutes of them.
 constexpr std::uint64_t most_tries = 1'000'000'000;
 constexpr std::size_t most_row_bytes = 16u << 10;
+
+constexpr std::string_view meta_key{"meta\0", 5};
 
 /// A refusal by one of the hands, on its way out.
 struct refused {
@@ -130,8 +133,9 @@ bool is_whole_der(bytes_view envelope)
 
 class search {
 public:
-    search(const std::filesystem::path& file, const salvage_hands& hands)
-        : pages_(file), hands_(hands), taken_(pages_.size())
+    search(const std::filesystem::path& file, std::uint64_t noted_commit,
+           const salvage_hands& hands)
+        : pages_(file), noted_commit_(noted_commit), hands_(hands), taken_(pages_.size())
     {
     }
 
@@ -156,6 +160,16 @@ public:
         std::ranges::sort(wanted);
         for (std::size_t from = 0; from < wanted.size();)
             from = save_some(wanted, from);
+        auto newest = noted_commit_;
+        if (const auto said = newest_snapshot(pages_)) {
+            newest = std::max(newest, said->transaction);
+            if (said->last >= pages_.size())
+                count_.missing_pages = said->last + 1 - pages_.size();
+        }
+        if (counted_at_ > 0 && counted_at_ >= newest) {
+            const auto found = count_.saved + count_.lost + count_.erased;
+            count_.vanished = counted_ > found ? counted_ - found : 0;
+        }
         return count_;
     }
 
@@ -224,6 +238,7 @@ private:
         constexpr auto row_at = page_header_bytes + sizeof(std::uint64_t);
         if (p[row_at] == std::byte{0x0a} && p[row_at + 1] == std::byte{0x10})
             like_rows_.push_back(number);
+        take_names(p);
         for (const auto& each : nodes_in(p)) {
             if (each.key.size() == 8) {
                 const auto at = read_u64(each.key);
@@ -231,19 +246,49 @@ private:
                 const auto row = value ? open_row_at(at, *value) : std::nullopt;
                 if (row)
                     keep(at, *row, {.at = number});
-            } else if (is_chunk(each))
+            } else if (as_text(each.key) == meta_key)
+                take_count(each);
+            else if (is_chunk(each))
                 places_with_bytes_.insert(read_u64(each.key));
-            else if (each.key.size() == 9 && each.value.size() == record_id::size_bytes)
+        }
+    }
+
+    /// What indexes say of places, for those whose rows are gone. They have no checksums, so that only
+    /// a page without a fault is heard.
+    void take_names(const page& p)
+    {
+        const auto nodes = nodes_of(p);
+        if (!nodes || kind_of(p) != page_kind::leaf)
+            return;
+        for (const auto& each : *nodes)
+            if (each.key.size() == 9 && each.value.size() == record_id::size_bytes)
                 queued_.emplace(read_u64(each.key.subspan(1)),
                                 record_id::from_bytes(each.value).value_or(record_id{}));
-            else if (each.key.size() > 17 && each.value.size() == 8 &&
-                     each.key[each.key.size() - 17] == std::byte{}) {
+            else if (each.key.size() > 17 && each.value.size() == 8) {
+                // An entry of by_id, unless it is one of by_sequence.
+                const auto station = as_text(each.key.first(each.key.size() - 17));
                 const auto id = record_id::from_bytes(each.key.last(16));
-                if (id)
-                    named_[read_u64(each.value)] = {
-                        std::string{as_text(each.key.first(each.key.size() - 17))}, *id};
+                if (id && each.key[station.size()] == std::byte{} && is_node_name(station))
+                    named_[read_u64(each.value)] = {std::string{station}, *id};
             }
+    }
+
+    /// How many records there are by the newest count that is found.
+    void take_count(const node& entry)
+    {
+        const auto value = value_of(entry);
+        v1::Meta meta;
+        try {
+            open_row(seed::meta, entry.key, value ? bytes_view{*value} : bytes_view{}, meta);
+        } catch (const rotten_row&) {
+            return;
         }
+        if (meta.transaction() < counted_at_)
+            return;
+        counted_at_ = meta.transaction();
+        counted_ = 0;
+        for (const auto& each : meta.tallies())
+            counted_ += each.state() == v1::ARRIVING ? 0 : each.records();
     }
 
     /// Unproven yet: what is in it is looked at when its record's turn comes.
@@ -554,6 +599,7 @@ private:
     }
 
     page_file pages_;
+    const std::uint64_t noted_commit_;
     const salvage_hands& hands_;
     std::vector<bool> taken_; ///< pages known to be a chunk
     std::map<std::uint64_t, row_version> rows_;
@@ -562,6 +608,8 @@ private:
     std::map<std::uint64_t, record_id> queued_;
     std::vector<page_number> like_rows_;
     std::vector<reference> references_; ///< of the present places, in order
+    std::uint64_t counted_ = 0;         ///< as of commit `counted_at_`
+    std::uint64_t counted_at_ = 0;
     salvage_count count_;
 };
 
@@ -584,6 +632,12 @@ public:
             ::close(file_);
     }
 
+    std::uint64_t noted_commit() const noexcept
+    {
+        std::uint64_t out = 0;
+        return ::pread(file_, &out, sizeof out, 0) == sizeof out ? out : 0;
+    }
+
 private:
     int file_;
 };
@@ -595,7 +649,7 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
 {
     try {
         const idle_store held{directory};
-        return search{directory / "data.mdb", hands}.run();
+        return search{directory / "data.mdb", held.noted_commit(), hands}.run();
     } catch (open_failure& failure) {
         return std::move(failure);
     } catch (const refused& by) {

@@ -49,6 +49,12 @@ struct salvage_count {
     std::uint64_t erased = 0;           ///< nothing to save: the centre has opened them
     std::uint64_t arriving = 0;         ///< incomplete: their senders have them
     std::uint64_t unreadable_pages = 0; ///< that the disk does not give
+    std::uint64_t missing_pages = 0;    ///< at the end; the last ones may never have been used
+    /// Records that were counted, and of which nothing is left that would name them; nothing if the
+    /// newest commit's count was not found.
+    std::optional<std::uint64_t> vanished;
+
+    bool is_all() const noexcept { return lost == 0 && vanished == 0; }
 };
 
 /// Takes records out of a store that cannot be opened, without LMDB and without believing any of its
