@@ -5,6 +5,7 @@
 #include "control/roles.hpp"
 #include "control/verification.hpp"
 #include "http/server.hpp"
+#include "journal/scrubber.hpp"
 #include "replay/replayer.hpp"
 
 #include <functional>
@@ -20,6 +21,7 @@ struct services {
     journal::store* store = nullptr;
     accept::acceptor* acceptor = nullptr;
     replay::replayer* replayer = nullptr;
+    const journal::scrubber* scrubber = nullptr;
     std::string safe_mode; ///< why the store is not open; empty if it is
     wall_time safe_mode_since{};
     control::verification* verification = nullptr;
@@ -58,6 +60,8 @@ private:
     bell news_;
     std::size_t body_bytes_ = 0; ///< of submissions in memory, over all connections
     bell body_freed_;
+    journal::growth growth_; ///< of the last days, as of growth_at_
+    instant growth_at_{};
     std::size_t strangers_ = 0; ///< connections of users without any role
     bool is_stopping_ = false;
 };

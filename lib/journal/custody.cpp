@@ -38,31 +38,6 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
 
 namespace {
 
-struct known_epoch {
-    epoch_id epoch;
-    v1::Numbering numbering;
-};
-
-/// Every epoch of a station's numbering here.
-std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
-                                   const std::string& station)
-{
-    std::vector<known_epoch> out;
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.numbering};
-    for (auto each = walk.seek(prefix); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 16 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
-        known_epoch known{.epoch = epoch_id::from_bytes(each->key.last(16)).value(),
-                          .numbering = {}};
-        open_row(seed::numbering, each->key, each->value, known.numbering);
-        out.push_back(std::move(known));
-    }
-    return out;
-}
-
 envelope::epoch_custody to_custody(const known_epoch& known)
 {
     envelope::epoch_custody out{.epoch = known.epoch, .ranges = {}};
@@ -164,46 +139,27 @@ private:
     std::vector<finding> out_;
 };
 
-std::vector<::titip::vault::partial> partials_of(const transaction& txn, const tables& t,
-                                                 const std::string& station,
-                                                 const std::vector<record_id>& unsettled)
+/// How far each of them has come, or the receipt that it was given.
+void add_unsettled(const transaction& txn, const tables& t, const std::string& station,
+                   const std::vector<record_id>& unsettled, ::titip::vault::answer& out)
 {
-    std::vector<::titip::vault::partial> out;
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
         const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
         if (row && row->state() == v1::ARRIVING)
-            out.push_back({.record = id,
-                           .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
-                           .offset = row->stored_bytes()});
+            out.partials.push_back({.record = id,
+                                    .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
+                                    .offset = row->stored_bytes()});
+        else if (row && !row->receipt_given().empty())
+            out.receipts.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
     }
-    return out;
-}
-
-std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, const tables& t,
-                                                     const std::string& station,
-                                                     const std::vector<record_id>& unsettled)
-{
-    std::vector<std::pair<record_id, bytes>> out;
-    for (const auto& id : unsettled) {
-        const auto at = find_place(txn, t, {station, id});
-        const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
-        if (row && !row->receipt_given().empty())
-            out.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
-    }
-    return out;
 }
 
 void add_verdicts(const transaction& txn, const tables& t, const std::string& station,
                   std::uint64_t after, ::titip::vault::answer& out)
 {
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.verdicts};
-    for (auto each = walk.seek(verdict_key(station, after + 1)); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 8 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
+    station_cursor walk{txn, t.verdicts, station, sizeof after};
+    for (auto each = walk.first(key_builder{}.u64(after + 1)); each; each = walk.next()) {
         if (out.verdicts.size() == ::titip::vault::most_verdicts) {
             out.more = true;
             break;
@@ -232,8 +188,7 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
             custody.epochs.push_back(to_custody(each));
         out.custody_cms = identity->sign(envelope::encode(custody));
         out.findings = examination{txn, t, station, asked}.run(known);
-        out.partials = partials_of(txn, t, station, asked.unsettled);
-        out.receipts = receipts_of(txn, t, station, asked.unsettled);
+        add_unsettled(txn, t, station, asked.unsettled, out);
         add_verdicts(txn, t, station, asked.cursor_epoch == parts_->epoch ? asked.cursor_number : 0,
                      out);
         return out;

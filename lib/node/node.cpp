@@ -162,6 +162,8 @@ result<void, start_failure> node::open_store()
     if (opened) {
         store_ = std::move(*opened);
         judge_->on_signed_time(store_->now().newest_signed);
+        scrubber_ = std::make_unique<journal::scrubber>(
+            *store_, journal::scrubber::options{.progress = config_.state / "scrub"});
         return {};
     }
     guard_.reset();
@@ -215,6 +217,7 @@ control::services node::services()
                           .store = store_.get(),
                           .acceptor = acceptor_.get(),
                           .replayer = replayer_.get(),
+                          .scrubber = scrubber_.get(),
                           .safe_mode = safe_mode_,
                           .safe_mode_since = safe_mode_since_,
                           .verification = verification_.get(),
@@ -313,6 +316,7 @@ asio::awaitable<void> node::run()
 {
     if (store_) {
         co_await store_->note_started();
+        start_part(scrubber_->run());
         if (replayer_) {
             co_await replayer_->load();
             start_part(replayer_->run());

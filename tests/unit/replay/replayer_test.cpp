@@ -131,6 +131,7 @@ public:
         under_->set_no_progress_limit(limit);
     }
     asio::awaitable<void> shutdown() override { return under_->shutdown(); }
+    void end_reading() noexcept override { under_->end_reading(); }
     void close() noexcept override { under_->close(); }
     x509_st* peer_certificate() const noexcept override { return under_->peer_certificate(); }
     int native_handle() noexcept override { return under_->native_handle(); }
@@ -172,9 +173,11 @@ public:
     }
     ~centre_side()
     {
-        server.stop_accepting();
-        break_all();
-        stop_.emit(asio::cancellation_type::terminal);
+        asio::post(home(), [this] {
+            server.stop_accepting();
+            break_all();
+            stop_.emit(asio::cancellation_type::terminal);
+        });
         run_until([this] { return ended_; });
     }
     void break_all()
@@ -239,7 +242,9 @@ public:
     ~station_side()
     {
         if (is_running_) {
-            replayer->stop();
+            // In the loop, as a node does: Asio 1.26 puts a cancellation from outside off, and a
+            // connection attempt that has ended by then is no longer there to take it.
+            asio::post(home(), [this] { replayer->stop(); });
             run_until([this] { return !is_running_; });
         }
         store->on_change(home().get_executor(), [](const journal::change&) {});
@@ -451,9 +456,15 @@ TEST_CASE("asking again while a question waits at the upstream is no outage", "[
     station.start();
     REQUIRE(station.all_are(state::delivered, 1));
     const auto before = station.replayer->now().last_checked;
-    station.comes_true([] { return false; }, 100ms);
-    station.replayer->check_now();
-    CHECK(station.comes_true([&] { return station.replayer->now().last_checked > before; }));
+    // Whether a question waits just then cannot be seen from here, and asking again too soon only
+    // interrupts the one before: each time there is more patience.
+    bool is_answered = false;
+    for (auto patience = 100ms; !is_answered && patience < 20s; patience *= 2) {
+        station.replayer->check_now();
+        is_answered = station.comes_true(
+            [&] { return station.replayer->now().last_checked > before; }, patience);
+    }
+    CHECK(is_answered);
     CHECK(station.entries("outage-began") == 0);
 }
 
