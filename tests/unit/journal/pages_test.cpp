@@ -64,3 +64,23 @@ TEST_CASE("a page that is not what was written is named, whichever it is", "[jou
     }
     CHECK(looked_at >= 30);
 }
+
+TEST_CASE("pages that no list has any more are named", "[journal]")
+{
+    journal_fixture at;
+    at.open();
+    for (int i = 0; i < 5; ++i)
+        REQUIRE(finish(at.store->accept(submission_of(noise(50'000, at.random)))).has_value());
+    at.close();
+    auto data = read_file(at.data_file()).value();
+    // The list of free pages forgotten, in both meta pages: an empty table.
+    for (const std::size_t page : {0u, 4096u}) {
+        const auto table = std::span{data}.subspan(page + 16 + 24, 48);
+        std::ranges::fill(table.subspan(6, 34), std::byte{});
+        std::ranges::fill(table.subspan(40), std::byte{0xff});
+    }
+    REQUIRE(write_file(at.folder.path() / "bad.mdb", data).has_value());
+    const auto found = differences(at.folder.path() / "bad.mdb");
+    REQUIRE_FALSE(found.empty());
+    CHECK(found.front().find("neither in use nor free") != std::string::npos);
+}
