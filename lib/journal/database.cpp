@@ -1,5 +1,7 @@
 #include "journal/database.hpp"
 
+#include "journal/guard.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -39,6 +41,7 @@ void check(int code)
 
 transaction::transaction(MDB_env* environment, mode m)
 {
+    prepare_thread();
     check(mdb_txn_begin(environment, nullptr, m == mode::read ? MDB_RDONLY : 0u, &handle_));
 }
 

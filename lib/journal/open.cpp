@@ -1,3 +1,4 @@
+#include "journal/guard.hpp"
 #include "journal/parts.hpp"
 
 #include "base/digest.hpp"
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -112,22 +114,41 @@ std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transact
 
 environment::environment(const std::filesystem::path& directory, std::uint64_t map_bytes)
 {
+    open(directory, map_bytes, 0);
+}
+
+std::unique_ptr<environment> environment::open_read_only(const std::filesystem::path& directory)
+{
+    std::unique_ptr<environment> out{new environment};
+    const auto file_bytes = std::filesystem::file_size(directory / "data.mdb");
+    out->open(directory, (file_bytes + 4095) & ~0xfffull, MDB_RDONLY | MDB_NOLOCK);
+    return out;
+}
+
+void environment::open(const std::filesystem::path& directory, std::uint64_t map_bytes,
+                       unsigned flags)
+{
     check(mdb_env_create(&handle_));
     try {
         check(mdb_env_set_maxdbs(handle_, 16));
         check(mdb_env_set_mapsize(handle_, map_bytes));
+        check(mdb_env_set_assert(handle_, [](MDB_env*, const char* what) { on_assertion(what); }));
         // Never NOSYNC, WRITEMAP or NORDAHEAD: see docs/architecture.md.
-        check(mdb_env_open(handle_, directory.c_str(), MDB_NOTLS, 0600));
+        check(mdb_env_open(handle_, directory.c_str(), MDB_NOTLS | flags, 0600));
+        note_map(directory / "data.mdb");
         int dead = 0;
         check(mdb_reader_check(handle_, &dead));
     } catch (...) {
-        mdb_env_close(handle_);
+        mdb_env_close(std::exchange(handle_, nullptr));
         throw;
     }
 }
 
 environment::~environment()
 {
+    note_map({});
+    if (!handle_)
+        return;
     mdb_env_close(handle_);
 }
 
@@ -346,7 +367,9 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             fmt::format("{}: delete nothing, leave the machine as it is and call the centre",
                         rotten.what())};
     } catch (const boost::system::system_error& failure) {
-        const bool bad = failure.code().category() == lmdb_category() && failure.code().value() < 0;
+        const int code = failure.code().value();
+        const bool bad = (failure.code().category() == lmdb_category() && code < 0) ||
+                         code == EIO || code == EROFS;
         return open_failure{
             bad ? kind::untrusted : kind::unreadable,
             fmt::format("the store cannot be opened: {}", failure.code().message())};

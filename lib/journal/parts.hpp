@@ -16,11 +16,15 @@ namespace titip::journal {
 class environment {
 public:
     environment(const std::filesystem::path& directory, std::uint64_t map_bytes);
+    /// To be read only, by a process that is alone with it: no lock, no byte changed.
+    static std::unique_ptr<environment> open_read_only(const std::filesystem::path& directory);
     environment(const environment&) = delete;
     ~environment();
     MDB_env* get() const noexcept { return handle_; }
 
 private:
+    environment() = default;
+    void open(const std::filesystem::path& directory, std::uint64_t map_bytes, unsigned flags);
     MDB_env* handle_ = nullptr;
 };
 
@@ -84,6 +88,9 @@ struct store::parts {
 };
 
 totals to_totals(const v1::Meta& meta);
+
+/// See store::audit().
+std::vector<std::string> audit_of(const transaction& txn, const tables& t);
 
 /// The checks of open.cpp that need no environment. Removes what was left of a store that was never
 /// finished. Throws open_failure.

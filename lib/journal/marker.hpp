@@ -1,0 +1,61 @@
+#pragma once
+
+#include "journal/store.hpp"
+
+#include <atomic>
+
+namespace titip::journal {
+
+/// Whether the store of a directory may be opened, told from one process to the next in the file
+/// `untrusted` beside it: one line that a person can read.
+///
+///     no                                    nothing is known against it
+///     opening count=1 since_ms=...          a process began to open it, and has not said more
+///     yes since_ms=... why=...              safe mode, until an operator says otherwise
+///
+/// The file is made while all is well and is one sector, written in place: on a disk that fails a new
+/// file might not be had. Removing it says `no`.
+/// Threads: distrust() from any, and from signal handlers; the others from one.
+class marker {
+public:
+    /// Openings in a row that came to no end before the store is not tried again. What a bad store
+    /// does to a process says `yes` by itself (see guard); this is for what nobody foresaw. Not one:
+    /// SIGKILL and power cuts, while a store is opened, say nothing against it.
+    static constexpr unsigned most_openings = 8;
+
+    struct doubt {
+        wall_time since{};
+        std::string why;
+    };
+
+    /// Makes the file, and the directory, if there is none. Throws open_failure: in_use, unreadable,
+    /// or untrusted if the disk does not let itself be written.
+    explicit marker(const std::filesystem::path& directory);
+    marker(const marker&) = delete;
+    ~marker();
+
+    /// What is known against the store.
+    std::optional<doubt> standing() const;
+
+    /// Not synced: it outlives the process, which is what counts here.
+    void begin_opening();
+    /// The store was opened and has passed its first checks; or it was not the store's fault. Does
+    /// nothing after distrust().
+    void end_opening();
+
+    /// Says `yes`, synced; the first reason stands. False: the disk did not take it. Safe in a signal
+    /// handler.
+    bool distrust(std::string_view why) noexcept;
+
+    /// An operator's word: says `no`, synced.
+    result<void> trust();
+
+private:
+    bool put(std::string_view line) const noexcept;
+
+    std::filesystem::path path_;
+    int file_ = -1;
+    std::atomic_flag has_spoken_;
+};
+
+} // namespace titip::journal
