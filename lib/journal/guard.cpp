@@ -1,15 +1,14 @@
 #include "journal/guard.hpp"
 
 #include <array>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace titip::journal {
@@ -28,6 +27,7 @@ std::atomic<bool> is_opening{false};
 std::atomic<std::uintptr_t> map_begin{0};
 std::atomic<std::uintptr_t> map_end{0};
 std::atomic<bool> is_for_journal{false};
+std::array<struct sigaction, opening_signals.size()> before; ///< what was there before the guard
 
 void say(std::string_view text) noexcept
 {
@@ -58,17 +58,36 @@ std::string_view name_of(int number) noexcept
     }
 }
 
+bool is_in_map(int number, const siginfo_t& info) noexcept
+{
+    const std::uintptr_t begin = map_begin;
+    const std::uintptr_t end = map_end;
+    const auto at = reinterpret_cast<std::uintptr_t>(info.si_addr);
+    if (begin == 0 || at < begin)
+        return false;
+    // A page that the disk does not give lies in the map. Behind it are other files and stacks.
+    return number == SIGBUS ? at < end : number == SIGSEGV && at < end + reach_bytes;
+}
+
+void put_back(int number) noexcept
+{
+    for (std::size_t i = 0; i < opening_signals.size(); ++i)
+        if (opening_signals[i] == number)
+            ::sigaction(number, &before[i], nullptr);
+}
+
 void on_fault(int number, siginfo_t* info, void*) noexcept
 {
     const auto saved = errno;
-    const auto at = reinterpret_cast<std::uintptr_t>(info->si_addr);
-    const bool is_in_map =
-        (number == SIGBUS || number == SIGSEGV) && at >= map_begin && at < map_end + reach_bytes;
+    // A fault comes from the kernel, abort() from ourselves; what others send (systemd's watchdog:
+    // SIGABRT) says nothing against the store, and has no address.
+    const bool is_fault = info->si_code > 0;
+    const bool is_ours = is_fault || info->si_pid == ::getpid();
     auto* const where = place_to_say.load();
-    if (where && (is_opening || is_in_map))
+    if (where && ((is_opening && is_ours) || (is_fault && is_in_map(number, *info))))
         end_with(*where, name_of(number));
-    std::signal(number, SIG_DFL); // the same again, and it ends the process as it would have
-    if (number == SIGABRT)
+    put_back(number); // the same again, and it ends the process as it would have
+    if (!is_fault)
         ::raise(number);
     errno = saved;
 }
@@ -102,14 +121,14 @@ guard::guard(marker& where)
     struct sigaction act {};
     act.sa_sigaction = on_fault;
     act.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    for (const int each : opening_signals)
-        ::sigaction(each, &act, nullptr);
+    for (std::size_t i = 0; i < opening_signals.size(); ++i)
+        ::sigaction(opening_signals[i], &act, &before[i]);
 }
 
 guard::~guard()
 {
     for (const int each : opening_signals)
-        std::signal(each, SIG_DFL);
+        put_back(each);
     place_to_say = nullptr;
 }
 
@@ -117,33 +136,37 @@ void guard::end_opening() noexcept
 {
     is_opening = false;
     for (const int each : {SIGILL, SIGFPE, SIGABRT})
-        std::signal(each, SIG_DFL);
+        put_back(each);
 }
 
 void note_map(const std::filesystem::path& data_file)
 {
     map_begin = 0;
     map_end = 0;
-    struct stat status {};
-    if (data_file.empty() || ::stat(data_file.c_str(), &status) != 0)
+    if (data_file.empty())
         return;
-    // LMDB does not tell where its map is. proc(5): "begin-end perms offset dev inode path".
+    // LMDB does not tell where its map is. proc(5): "begin-end perms offset dev inode path". By name,
+    // since on overlayfs the inode there is not the one that stat(2) gives; no other file is so called.
+    const auto name = "/" + data_file.filename().string();
     std::ifstream maps{"/proc/self/maps"};
     std::string line;
+    std::uintptr_t first = UINTPTR_MAX;
+    std::uintptr_t last = 0;
     while (std::getline(maps, line)) {
         std::istringstream words{line};
         std::uintptr_t begin = 0;
         std::uintptr_t end = 0;
         char dash = 0;
-        std::string permissions, offset, device;
-        std::uint64_t inode = 0;
-        words >> std::hex >> begin >> dash >> end >> permissions >> offset >> device >> std::dec >>
-            inode;
-        if (words && inode == status.st_ino && line.ends_with("data.mdb")) {
-            map_end = end;
-            map_begin = begin;
-        }
+        words >> std::hex >> begin >> dash >> end;
+        if (!words || !line.ends_with(name))
+            continue;
+        first = std::min(first, begin);
+        last = std::max(last, end);
     }
+    if (last == 0)
+        return;
+    map_end = last;
+    map_begin = first; // a fault is looked at once this is set
 }
 
 void prepare_thread()

@@ -9,9 +9,10 @@ namespace titip::journal {
 /// SIGSEGV, a page that contradicts itself an assertion of LMDB.
 ///
 ///     while the store is being opened    SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT: the store's
-///     from then on                       SIGBUS and SIGSEGV in its map or shortly behind; any other
-///                                        place is a fault of ours, and the process dies as it would
-///     at any time                        an assertion of LMDB
+///     from then on                       SIGBUS in its map, SIGSEGV there or up to 4 GiB behind; any
+///                                        other place is a fault of ours, and the process dies as it
+///                                        would
+///     at any time                        an assertion of LMDB; never what another process sends
 ///
 /// Handlers run on a stack of their own in every thread that has had a transaction, and use only what
 /// a signal handler may. Exit code 7.
