@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,6 +59,23 @@ std::int64_t now_ms() noexcept
 }
 
 } // namespace
+
+/// Of those who write: else `no` could be written over a `yes`. Bounded, since who has it may hang on the
+/// disk, or be the very code that a signal interrupted.
+class marker::turn {
+public:
+    explicit turn(std::atomic_flag& taken) noexcept : taken_(taken)
+    {
+        constexpr int patience_ms = 1'000;
+        for (int waited = 0; taken_.test_and_set() && waited < patience_ms; ++waited)
+            ::poll(nullptr, 0, 1); // safe in a signal handler
+    }
+    turn(const turn&) = delete;
+    ~turn() { taken_.clear(); }
+
+private:
+    std::atomic_flag& taken_;
+};
 
 marker::marker(const std::filesystem::path& directory) : path_(directory / "untrusted")
 {
@@ -135,29 +153,37 @@ void marker::begin_opening()
     const auto got = ::pread(file_, sector.data(), sector.size(), 0);
     const std::string_view line{sector.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
     const bool again = line.starts_with("opening");
+    is_opening_ = true;
     put(fmt::format("opening count={} since_ms={}", again ? number_after(line, "count=") + 1 : 1,
                     again ? number_after(line, "since_ms=") : to_ms(wall_now())));
 }
 
 void marker::end_opening()
 {
-    if (!has_spoken_.test())
+    const turn mine{is_taken_};
+    if (is_opening_ && !has_spoken_)
         put("no");
+    is_opening_ = false;
 }
 
 bool marker::distrust(std::string_view why) noexcept
 {
-    if (has_spoken_.test_and_set())
-        return true;
     line_builder line;
     line.text("yes since_ms=").number(now_ms()).text(" why=").text(why);
-    return put(line.get()) && ::fdatasync(file_) == 0;
+    {
+        const turn mine{is_taken_};
+        if (has_spoken_)
+            return true; // written, which outlives the process
+        has_spoken_ = put(line.get());
+    }
+    return has_spoken_ && ::fdatasync(file_) == 0;
 }
 
 result<void> marker::trust()
 {
+    errno = 0;
     if (!put("no") || ::fdatasync(file_) != 0)
-        return error_code{errno, boost::system::system_category()};
+        return error_code{errno != 0 ? errno : EIO, boost::system::system_category()};
     return {};
 }
 

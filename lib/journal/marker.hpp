@@ -40,7 +40,7 @@ public:
     /// Not synced: it outlives the process, which is what counts here.
     void begin_opening();
     /// The store was opened and has passed its first checks; or it was not the store's fault. Does
-    /// nothing after distrust().
+    /// nothing after distrust(), nor without begin_opening().
     void end_opening();
 
     /// Says `yes`, synced; the first reason stands. False: the disk did not take it. Safe in a signal
@@ -51,11 +51,14 @@ public:
     result<void> trust();
 
 private:
+    class turn;
     bool put(std::string_view line) const noexcept;
 
     std::filesystem::path path_;
     int file_ = -1;
-    std::atomic_flag has_spoken_;
+    bool is_opening_ = false;
+    std::atomic_flag is_taken_;
+    std::atomic<bool> has_spoken_{false};
 };
 
 } // namespace titip::journal

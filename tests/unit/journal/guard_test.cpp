@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t page_bytes = 4096;
 
 /// A page of a file, mapped as LMDB does; and then the file ends before it.
-volatile const std::byte& page_that_is_gone(const std::filesystem::path& file)
+volatile const std::byte* page_that_is_gone(const std::filesystem::path& file)
 {
     const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (::ftruncate(fd, page_bytes) != 0)
@@ -33,7 +33,7 @@ volatile const std::byte& page_that_is_gone(const std::filesystem::path& file)
     if (::ftruncate(fd, 0) != 0)
         ::_exit(99);
     ::close(fd);
-    return *static_cast<volatile const std::byte*>(map);
+    return static_cast<volatile const std::byte*>(map);
 }
 
 /// Where nothing is ever mapped.
@@ -102,7 +102,7 @@ TEST_CASE("a page of the store that the disk does not give ends the process with
     const temporary_folder at;
     const auto end = ending_of(at, [&at](journal::guard& guard) {
         guard.end_opening();
-        [[maybe_unused]] const auto got = page_that_is_gone(at.path() / "data.mdb");
+        [[maybe_unused]] const auto got = *page_that_is_gone(at.path() / "data.mdb");
     });
     CHECK(end.is_the_stores());
     CHECK(end.marker.find("SIGBUS") != std::string::npos);
@@ -113,14 +113,14 @@ TEST_CASE("a page of another file that is gone says nothing against the store", 
     const temporary_folder at;
     CHECK(ending_of(at, [&at](journal::guard& guard) {
               guard.end_opening();
-              [[maybe_unused]] const auto got = page_that_is_gone(at.path() / "certificate");
+              [[maybe_unused]] const auto got = *page_that_is_gone(at.path() / "certificate");
           }).is_by_signal(SIGBUS));
     // And not either where it lies above the store's map, as what was mapped before it does.
     CHECK(ending_of(at, [&at](journal::guard& guard) {
               guard.end_opening();
-              volatile const auto& other = page_that_is_gone(at.path() / "certificate");
+              volatile const auto* other = page_that_is_gone(at.path() / "certificate");
               page_that_is_gone(at.path() / "data.mdb");
-              [[maybe_unused]] const auto got = other;
+              [[maybe_unused]] const auto got = *other;
           }).is_by_signal(SIGBUS));
 }
 
