@@ -108,8 +108,11 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
     std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m)}};
     if (auto opened = out->open_store(); !opened)
         return opened.error();
-    if (auto opened = out->open_doors(); !opened)
+    if (auto opened = out->open_doors(); !opened) {
+        if (out->marker_)
+            out->marker_->end_opening(); // a port that is taken says nothing against the store
         return opened.error();
+    }
     return out;
 }
 
@@ -227,8 +230,9 @@ control::services node::services()
                                   start_part(verify());
                               },
                           .trust = [this]() -> result<void> {
-                              return marker_ ? marker_->trust()
-                                             : make_error_code(boost::system::errc::io_error);
+                              // Without one nothing is written against it: the next start
+                              // sees whether the disk can be written again.
+                              return marker_ ? marker_->trust() : result<void>{};
                           },
                           .restart = [this] { stop(); },
                           .certificate_expires = materials_.identity->not_after()};

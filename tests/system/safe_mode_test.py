@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import sys
 
 import harness
@@ -120,6 +121,57 @@ def test_a_store_that_is_killed_while_it_opens_is_not_tried_for_ever():
         file.write_text("opening count=8 since_ms=1764000000000\n")
         station.start()
         check_safe_mode(station, "opened 8 times")
+
+
+def test_a_start_that_fails_for_another_reason_says_nothing_against_the_store():
+    """A port that is taken, or an address that the network has not given yet, for longer than eight starts."""
+    with World() as world:
+        centre = world.centre().start()
+        centre.stop()
+        with socket.create_server(("127.0.0.1", world.port)):
+            for _ in range(10):
+                centre.start(wait=False)
+                assert ended(centre) == 1, centre.log()
+                assert marker(centre) == "no", marker(centre)
+        centre.start()
+        assert centre.titip("status").returncode == 0
+
+
+@contextlib.contextmanager
+def small_disk(world, options):
+    """A file system in memory; None if we may not mount one."""
+    disk = world.path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or run("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk).returncode != 0:
+        print("skipped: needs root and a mount")
+        yield None
+        return
+    try:
+        yield disk
+    finally:
+        for node in world.nodes:
+            node.stop()
+        run("umount", disk)
+
+
+def test_safe_mode_of_a_disk_that_could_not_be_written_ends_by_trust_once_it_can():
+    with World() as world, small_disk(world, "size=256m") as disk:
+        if disk is None:
+            return
+        station = world.station(state=disk / "state").start()
+        for _, file in world.records(2):
+            assert station.submit(file).returncode == 0
+        station.stop()
+        (disk / "state" / "untrusted").unlink()
+        assert run("mount", "-o", "remount,ro", disk).returncode == 0
+        station.start()
+        check_safe_mode(station, "Read-only file system")
+        assert verified(station)[0] == 0
+        assert run("mount", "-o", "remount,rw", disk).returncode == 0
+        assert station.titip("trust").returncode == 0
+        assert ended(station) == 0
+        station.start()
+        assert station.titip("status").returncode == 0
 
 
 def test_a_rotten_index_ends_the_process_and_the_next_start_is_safe_mode():
