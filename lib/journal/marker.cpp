@@ -87,6 +87,9 @@ marker::marker(const std::filesystem::path& directory) : path_(directory / "untr
     if (file_ < 0 && (errno == EROFS || errno == EIO))
         throw open_failure{kind::untrusted, fmt::format("{}: {}: the disk cannot be written",
                                                         path_.string(), std::strerror(errno))};
+    // A full disk is no reason not to give what is there. A reason is then in the log only.
+    if (file_ < 0 && (errno == ENOSPC || errno == EDQUOT))
+        return;
     if (file_ < 0)
         throw open_failure{
             kind::unreadable,
@@ -112,7 +115,8 @@ marker::marker(const std::filesystem::path& directory) : path_(directory / "untr
 
 marker::~marker()
 {
-    ::close(file_);
+    if (file_ >= 0)
+        ::close(file_);
 }
 
 bool marker::put(std::string_view line) const noexcept
@@ -126,6 +130,8 @@ bool marker::put(std::string_view line) const noexcept
 
 std::optional<marker::doubt> marker::standing() const
 {
+    if (file_ < 0)
+        return std::nullopt;
     std::array<char, sector_bytes> sector{};
     const auto got = ::pread(file_, sector.data(), sector.size(), 0);
     if (got < 0)
@@ -181,6 +187,8 @@ bool marker::distrust(std::string_view why) noexcept
 
 result<void> marker::trust()
 {
+    if (file_ < 0)
+        return {}; // nothing is written
     errno = 0;
     if (!put("no") || ::fdatasync(file_) != 0)
         return error_code{errno != 0 ? errno : EIO, boost::system::system_category()};

@@ -29,7 +29,7 @@ public:
     };
 
     /// Makes the file, and the directory, if there is none. Throws open_failure: in_use, unreadable,
-    /// or untrusted if the disk does not let itself be written.
+    /// or untrusted if the disk does not let itself be written. On a full disk it goes without.
     explicit marker(const std::filesystem::path& directory);
     marker(const marker&) = delete;
     ~marker();

@@ -294,8 +294,9 @@ store::parts::parts(options o, asio::thread_pool& p)
 result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thread_pool& pool,
                                                          std::function<void(std::string)> failed)
 {
+    std::unique_ptr<parts> p;
     try {
-        auto p = std::make_unique<parts>(std::move(opts), pool);
+        p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
         check_meta_pages(data_file, p->lock.noted_commit());
         // Set once and never resized under readers: the quota is ours to keep, below it.
@@ -368,6 +369,10 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                         rotten.what())};
     } catch (const boost::system::system_error& failure) {
         const int code = failure.code().value();
+        // As for any commit (writer.cpp): of a full disk EIO may be a short write.
+        if (code == EIO && p && p->room && p->room->is_disk_full())
+            return open_failure{kind::unreadable,
+                                "the store cannot be opened: the disk is full, free some space"};
         const bool bad = (failure.code().category() == lmdb_category() && code < 0) ||
                          code == EIO || code == EROFS;
         return open_failure{

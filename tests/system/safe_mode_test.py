@@ -154,6 +154,24 @@ def small_disk(world, options):
         run("umount", disk)
 
 
+def test_a_full_disk_that_has_no_place_for_the_marker_does_not_keep_a_store_closed():
+    """As after an upgrade: the store is older than the marker."""
+    with World() as world, small_disk(world, "size=256m,nr_inodes=32") as disk:
+        if disk is None:
+            return
+        station = world.station(state=disk / "state").start()
+        (_, file), = world.records(1)
+        assert station.submit(file).returncode == 0
+        station.stop()
+        (disk / "state" / "untrusted").unlink()
+        with contextlib.suppress(OSError):
+            for n in range(100):
+                (disk / f"filler-{n}").touch()
+        station.start()
+        assert station.titip("status").returncode == 0
+        assert len(station.list()) == 1 and not (disk / "state" / "untrusted").exists()
+
+
 def test_safe_mode_of_a_disk_that_could_not_be_written_ends_by_trust_once_it_can():
     with World() as world, small_disk(world, "size=256m") as disk:
         if disk is None:
@@ -205,6 +223,34 @@ def test_a_sync_that_fails_ends_the_process_and_the_next_start_is_safe_mode():
         assert "Input/output error" in marker(station), marker(station)
         sign.unlink()
         station.start()
+        check_safe_mode(station, "Input/output error")
+
+
+def test_a_store_that_cannot_be_opened_on_a_full_disk_is_trusted_still():
+    """LMDB says EIO of a short write too."""
+    preload = {"LD_PRELOAD": str(BIN / "libtitip_failing_sync.so")}
+    if run(BIN / "titipd", "--version", env={**os.environ, **preload}).returncode != 0:
+        print("skipped: a sanitizer's runtime wants to be loaded first")
+        return
+    with World() as world:
+        fails, full = world.path / "fails", world.path / "full"
+        signs = {**preload, "TITIP_SYNC_FAILS": str(fails), "TITIP_DISK_FULL": str(full)}
+        station = world.station().start()
+        (_, file), = world.records(1)
+        assert station.submit(file).returncode == 0
+        station.stop()
+        fails.touch()
+        full.touch()
+        station.start(wait=False, environment=signs)
+        assert ended(station) == 1 and "the disk is full" in station.log(), station.log()
+        assert marker(station) == "no", marker(station)
+        fails.unlink()
+        station.start(environment=signs)
+        assert station.titip("status").returncode == 0
+        station.stop()
+        fails.touch()
+        full.unlink()
+        station.start(environment=signs)
         check_safe_mode(station, "Input/output error")
 
 
