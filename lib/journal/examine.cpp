@@ -5,9 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 namespace titip::journal {
 
 namespace {
@@ -76,46 +73,21 @@ private:
             say(kind::unopened, "neither meta page says where anything is");
             return std::nullopt;
         }
-        if (both[0] && both[1]) {
-            const auto even = both[0]->transaction;
-            const auto odd = both[1]->transaction;
-            if ((even != 0 || odd != 0) &&
-                (even % 2 != 0 || odd % 2 != 1 || (even + 1 != odd && odd + 1 != even)))
-                differs(fmt::format("the meta pages are of commits {} and {}, which are no "
-                                    "neighbours",
-                                    even, odd));
-        }
-        const auto noted = noted_commit();
+        if (both[0] && both[1] && !are_neighbours(both[0]->transaction, both[1]->transaction))
+            differs(fmt::format("the meta pages are of commits {} and {}, which are no neighbours",
+                                both[0]->transaction, both[1]->transaction));
+        const auto noted = noted_commit_in(directory_);
         if (noted > newest->transaction)
             differs(fmt::format("the newest commit here is {}, but {} was made",
                                 newest->transaction, noted));
         return newest;
     }
 
-    std::uint64_t noted_commit() const
-    {
-        std::uint64_t out = 0;
-        const int file = ::open((directory_ / "titipd.lock").c_str(), O_RDONLY | O_CLOEXEC);
-        if (file < 0 || ::pread(file, &out, sizeof out, 0) != sizeof out)
-            out = 0;
-        if (file >= 0)
-            ::close(file);
-        return out;
-    }
-
     void look_with_lmdb(const snapshot& newest)
     {
         const auto env = environment::open_read_only(directory_);
         const transaction txn{env->get(), transaction::mode::read};
-        tables t;
-        for (const auto& [name, into] :
-             {std::pair{"meta", &t.meta}, std::pair{"rows", &t.rows},
-              std::pair{"chunks", &t.chunks}, std::pair{"by_id", &t.by_id},
-              std::pair{"by_sequence", &t.by_sequence}, std::pair{"queue", &t.queue},
-              std::pair{"numbering", &t.numbering}, std::pair{"verdicts", &t.verdicts},
-              std::pair{"ledger", &t.ledger}, std::pair{"opened", &t.opened}})
-            if (mdb_dbi_open(txn.native_handle(), name, 0, &into->handle) != MDB_SUCCESS)
-                return say(kind::unopened, fmt::format("there is no table {}", name));
+        const auto t = find_tables(txn);
         progress("rows");
         look_at_meta_row(txn, t, newest);
         for (auto& each : audit_of(txn, t))

@@ -212,6 +212,12 @@ std::optional<snapshot> read_snapshot(const page& p)
         .main = read_table_root(meta.subspan(tables_at + table_root_bytes, table_root_bytes))};
 }
 
+bool are_neighbours(std::uint64_t even, std::uint64_t odd) noexcept
+{
+    return (even == 0 && odd == 0) ||
+           (even % 2 == 0 && odd % 2 == 1 && (even + 1 == odd || odd + 1 == even));
+}
+
 std::optional<snapshot> newest_snapshot(const page_file& from)
 {
     std::optional<snapshot> out;

@@ -80,6 +80,8 @@ struct snapshot {
     table_root main;
 };
 std::optional<snapshot> read_snapshot(const page& p);
+/// Commit n writes meta page n % 2, so that the two are neighbours; both are 0 before the first commit.
+bool are_neighbours(std::uint64_t even, std::uint64_t odd) noexcept;
 /// Of two good ones the newer.
 std::optional<snapshot> newest_snapshot(const page_file& from);
 

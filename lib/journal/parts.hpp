@@ -87,6 +87,9 @@ struct store::parts {
     }
 };
 
+/// directory_lock::noted_commit() without a lock: 0 if there is none.
+std::uint64_t noted_commit_in(const std::filesystem::path& directory);
+
 totals to_totals(const v1::Meta& meta);
 
 /// See store::audit().

@@ -69,8 +69,10 @@ struct tables {
     table meta, rows, chunks, by_id, by_sequence, queue, numbering, verdicts, ledger, opened;
 };
 
-/// Makes those that are not there. Write transactions only.
+/// Makes those that are not there.
 tables open_tables(transaction& txn);
+/// Throws MDB_NOTFOUND, with its name, for one that is not there.
+tables find_tables(const transaction& txn);
 
 /// Pages of all tables but that of the envelopes.
 std::uint64_t row_bytes(const transaction& txn, const tables& t);

@@ -3,6 +3,7 @@
 #include "base/name.hpp"
 #include "journal/chunks.hpp"
 #include "journal/pages.hpp"
+#include "journal/parts.hpp"
 
 #include <fmt/format.h>
 
@@ -632,12 +633,6 @@ public:
             ::close(file_);
     }
 
-    std::uint64_t noted_commit() const noexcept
-    {
-        std::uint64_t out = 0;
-        return ::pread(file_, &out, sizeof out, 0) == sizeof out ? out : 0;
-    }
-
 private:
     int file_;
 };
@@ -649,7 +644,7 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
 {
     try {
         const idle_store held{directory};
-        return search{directory / "data.mdb", held.noted_commit(), hands}.run();
+        return search{directory / "data.mdb", noted_commit_in(directory), hands}.run();
     } catch (open_failure& failure) {
         return std::move(failure);
     } catch (const refused& by) {
