@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -303,6 +304,7 @@ private:
             return differs("{} is said to be {} pages deep", name, root.depth);
         counted_ = {};
         last_key_.reset();
+        least_.reset();
         // The list of free pages has numbers for keys, in the machine's order of bytes.
         is_numbered_ = &root == &of_.free;
         is_broken_ = false;
@@ -335,14 +337,26 @@ private:
         }
         if (wanted == page_kind::branch) {
             ++counted_.branches;
-            for (const auto& each : *nodes)
+            for (std::size_t i = 0; i < nodes->size(); ++i) {
+                const auto& each = (*nodes)[i];
+                // By the key of a branch LMDB chooses where to look and where to put; never by that
+                // of the first one.
+                if (i > 0) {
+                    if (!is_broken_ && last_key_ && !is_less(*last_key_, each.key))
+                        misleads(number, name);
+                    least_ = bound{to_bytes(each.key), number};
+                }
                 descend(name, each.elsewhere, levels - 1, told);
+            }
             return;
         }
         ++counted_.leaves;
+        if (const auto least = std::exchange(least_, std::nullopt);
+            least && is_less(nodes->front().key, least->key))
+            misleads(least->by, name);
         for (const auto& each : *nodes) {
             ++counted_.entries;
-            if (!ascends(each.key)) {
+            if (last_key_ && !is_less(*last_key_, each.key)) {
                 differs("page {}, in {}, is not in order", number, name);
                 is_broken_ = true;
             }
@@ -353,14 +367,17 @@ private:
         }
     }
 
-    bool ascends(bytes_view key) const
+    void misleads(page_number number, const std::string& name)
     {
-        if (!last_key_)
-            return true;
+        differs("page {}, in {}, leads to others under a wrong key", number, name);
+    }
+
+    bool is_less(bytes_view a, bytes_view b) const
+    {
         if (is_numbered_)
-            return key.size() == 8 && last_key_->size() == 8 &&
-                   get<std::uint64_t>(*last_key_, 0) < get<std::uint64_t>(key, 0);
-        return std::ranges::lexicographical_compare(bytes_view{*last_key_}, key);
+            return a.size() == 8 && b.size() == 8 &&
+                   get<std::uint64_t>(a, 0) < get<std::uint64_t>(b, 0);
+        return std::ranges::lexicographical_compare(a, b);
     }
 
     void use_run(const std::string& name, const node& big)
@@ -414,6 +431,11 @@ private:
     std::vector<bool> seen_;
     table_root counted_;
     std::optional<bytes> last_key_;
+    struct bound {
+        bytes key;
+        page_number by; ///< the branch that it stands in
+    };
+    std::optional<bound> least_; ///< for the leaf that comes next
     bool is_numbered_ = false;
     bool is_broken_ = false;
     std::vector<std::string> out_;

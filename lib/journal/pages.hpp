@@ -86,7 +86,7 @@ bool are_neighbours(std::uint64_t even, std::uint64_t odd) noexcept;
 std::optional<snapshot> newest_snapshot(const page_file& from);
 
 /// Follows a commit's trees and its list of free pages, and says what does not fit: each page is in use
-/// once or free, keys ascend, counts are right. Reads neither values that fill pages of their own nor
+/// once or free, keys ascend and lie where the pages above them say, counts are right. Reads neither values that fill pages of their own nor
 /// what is free, so that the cost is a hundredth of the file. Memory: a bit a page.
 /// While others write, a read transaction of that commit must be open.
 std::vector<std::string> check_pages(const page_file& from, const snapshot& of);

@@ -65,6 +65,38 @@ TEST_CASE("a page that is not what was written is named, whichever it is", "[jou
     CHECK(looked_at >= 30);
 }
 
+TEST_CASE("a page that leads to another one under a wrong key is named", "[journal]")
+{
+    // What is there is found all the same, or not; what comes next would be put where it is not found.
+    journal_fixture at;
+    at.open();
+    for (int i = 0; i < 10; ++i)
+        REQUIRE(finish(at.store->accept(submission_of(noise(300'000, at.random)))).has_value());
+    at.close();
+    const auto good = read_file(at.data_file()).value();
+    const journal::page_file pages{at.data_file()};
+    std::size_t named = 0;
+    for (journal::page_number each = 2; each < pages.size(); ++each) {
+        journal::page p{};
+        REQUIRE(pages.read(each, p));
+        const auto nodes = journal::nodes_of(p);
+        if (journal::number_of(p) != each || journal::kind_of(p) != journal::page_kind::branch ||
+            !nodes)
+            continue;
+        for (std::size_t i = 1; i < nodes->size(); ++i)
+            for (const int by : {-1, 1}) { // to the last key before it, or past its own first
+                auto bad = good;
+                const auto key = nodes->at(i).key;
+                const auto last = each * 4096 +
+                                  static_cast<std::size_t>(key.data() - p.data()) + key.size() - 1;
+                bad[last] = static_cast<std::byte>(std::to_integer<int>(bad[last]) + by);
+                REQUIRE(write_file(at.folder.path() / "bad.mdb", bad).has_value());
+                named += differences(at.folder.path() / "bad.mdb").empty() ? 0 : 1;
+            }
+    }
+    CHECK(named >= 8); // old branches lie in free pages, where nobody looks
+}
+
 TEST_CASE("pages that no list has any more are named", "[journal]")
 {
     journal_fixture at;
