@@ -13,7 +13,11 @@ using numbers = std::map<std::pair<std::string, epoch_id>, std::map<std::uint64_
 
 class audit {
 public:
-    audit(const transaction& txn, const tables& t) : txn_(txn), t_(t) {}
+    audit(const transaction& txn, const tables& t, on_damage what,
+          const std::function<void()>& on_step)
+        : txn_(txn), t_(t), what_(what), on_step_(on_step)
+    {
+    }
 
     std::vector<std::string> run()
     {
@@ -24,6 +28,8 @@ public:
             try {
                 (this->*step)();
             } catch (const boost::system::system_error& failure) {
+                if (what_ == on_damage::throws)
+                    throw;
                 differs("LMDB cannot go on: {}", failure.what());
                 ++unreadable_; // how many rows it kept from us is not known
             }
@@ -39,8 +45,6 @@ private:
             out_.push_back(fmt::format(sentence, std::forward<Parts>(parts)...));
     }
 
-    /// A rotten index is named like all else; that the store cannot be trusted is for others to
-    /// decide.
     bool open_index(seed kind, bytes_view key, bytes_view stored,
                     google::protobuf::MessageLite& message)
     {
@@ -48,6 +52,8 @@ private:
             open_row(kind, key, stored, message);
             return true;
         } catch (const rotten_row& rotten) {
+            if (what_ == on_damage::throws)
+                throw;
             differs("{}", rotten.what());
             return false;
         }
@@ -64,7 +70,7 @@ private:
 
     void look_at_rows()
     {
-        cursor walk{txn_, t_.rows};
+        wary_cursor walk{txn_, t_.rows, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
             if (each->key.size() != 8) {
                 differs("a row has a key of {} bytes", each->key.size());
@@ -172,7 +178,7 @@ private:
     /// Skips from record to record: reading every page is for the scrub.
     void look_at_chunks()
     {
-        cursor walk{txn_, t_.chunks};
+        wary_cursor walk{txn_, t_.chunks, on_step_};
         auto stored = stored_.begin();
         for (auto each = walk.first(); each;) {
             if (each->key.size() != 12) {
@@ -196,7 +202,7 @@ private:
     void look_at_numbering()
     {
         std::size_t seen = 0;
-        cursor walk{txn_, t_.numbering};
+        wary_cursor walk{txn_, t_.numbering, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
             v1::Numbering said;
             if (each->key.size() < 17) {
@@ -227,6 +233,8 @@ private:
     void compare_numbering(const std::string& station, const v1::Numbering& said,
                            const std::map<std::uint64_t, std::string>& hashes)
     {
+        if (hashes.empty())
+            return; // none is found by its number: that was said
         const auto& [newest, newest_hash] = *hashes.rbegin();
         if (said.head() != newest || said.head_hash() != newest_hash)
             differs("the head of {} is said to be {}, the newest record is number {}", station,
@@ -252,7 +260,7 @@ private:
     void look_at_verdicts()
     {
         std::map<std::string, std::uint64_t> newest;
-        cursor walk{txn_, t_.verdicts};
+        wary_cursor walk{txn_, t_.verdicts, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
             if (each->key.size() < 9) {
                 differs("a verdict has a key of {} bytes", each->key.size());
@@ -266,6 +274,8 @@ private:
             try {
                 open_verdict(each->key, each->value);
             } catch (const rotten_row&) {
+                if (what_ == on_damage::throws)
+                    throw;
                 differs("verdict {} of {} cannot be read", number, station);
             }
         }
@@ -274,7 +284,7 @@ private:
     void look_at_ledger()
     {
         std::uint64_t next = 1;
-        cursor walk{txn_, t_.ledger};
+        wary_cursor walk{txn_, t_.ledger, on_step_};
         for (auto each = walk.first(); each; each = walk.next(), ++next) {
             v1::Entry entry;
             try {
@@ -300,6 +310,8 @@ private:
     } expected_;
     const transaction& txn_;
     const tables& t_;
+    const on_damage what_;
+    const std::function<void()>& on_step_;
     v1::Meta meta_;
     v1::Meta counted_; ///< only its tallies
     numbers numbers_;
@@ -310,16 +322,17 @@ private:
 
 } // namespace
 
-std::vector<std::string> audit_of(const transaction& txn, const tables& t)
+std::vector<std::string> audit_of(const transaction& txn, const tables& t, on_damage what,
+                                  const std::function<void()>& on_step)
 {
-    return audit{txn, t}.run();
+    return audit{txn, t, what, on_step}.run();
 }
 
 asio::awaitable<result<std::vector<std::string>>> store::audit()
 {
     auto within = [this]() -> result<std::vector<std::string>> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
-        return audit_of(txn, parts_->t);
+        return audit_of(txn, parts_->t, on_damage::throws);
     };
     auto job = [this, within = std::move(within)]() mutable { return parts_->guarded(within); };
     co_return co_await run_on(parts_->pool, std::move(job));

@@ -140,6 +140,19 @@ std::optional<cursor::entry> cursor::move(MDB_cursor_op op)
     return entry{to_view(k), to_view(v)};
 }
 
+std::optional<cursor::entry> wary_cursor::beyond(std::optional<cursor::entry> found)
+{
+    constexpr std::uint64_t now_and_then = 64; // a few pages each: half a second of a slow disk
+    if (!found)
+        return found;
+    if (!std::ranges::lexicographical_compare(last_key_, found->key))
+        throw boost::system::system_error(MDB_CORRUPTED, lmdb_category());
+    last_key_ = found->key;
+    if (on_step_ && ++steps_ % now_and_then == 0)
+        on_step_();
+    return found;
+}
+
 station_cursor::station_cursor(const transaction& within, table over, std::string_view station,
                                std::size_t rest_bytes)
     : walk_(within, over), rest_bytes_(rest_bytes)

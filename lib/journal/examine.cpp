@@ -38,7 +38,7 @@ public:
             newest = look_at_meta_pages(pages);
             if (!newest)
                 return;
-            for (auto& each : check_pages(pages, *newest))
+            for (auto& each : check_pages(pages, *newest, [this] { progress("pages"); }))
                 differs(std::move(each));
         } catch (const boost::system::system_error& failure) {
             return say(kind::unopened, failure.what());
@@ -90,7 +90,8 @@ private:
         const auto t = find_tables(txn);
         progress("rows");
         look_at_meta_row(txn, t, newest);
-        for (auto& each : audit_of(txn, t))
+        for (auto& each :
+             audit_of(txn, t, on_damage::goes_on, [this] { progress("rows"); }))
             differs(std::move(each));
         look_at_records(txn, t);
     }
@@ -120,7 +121,7 @@ private:
         MDB_stat found{};
         check(mdb_stat(txn.native_handle(), t.rows.handle, &found));
         std::uint64_t done = 0;
-        cursor walk{txn, t.rows};
+        wary_cursor walk{txn, t.rows, {}};
         for (auto each = walk.first(); each; each = walk.next(), ++done) {
             progress("records", done, found.ms_entries);
             if (each->key.size() != 8)

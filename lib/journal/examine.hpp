@@ -21,8 +21,8 @@ struct remark {
 using teller = std::function<void(const remark&)>;
 
 /// Examines a store that nobody has open, without changing a byte of it: pages, then rows and indexes, then
-/// the bytes of every record. Opens it read-only and takes no lock. What is damaged may crash or hang
-/// LMDB in it: only for a process that may be lost.
+/// the bytes of every record. Opens it read-only and takes no lock. What is damaged may crash LMDB in it: only
+/// for a process that may be lost. While the disk answers, something is told every few hundred reads.
 void examine(const std::filesystem::path& directory, const std::string& node, const teller& told);
 
 } // namespace titip::journal

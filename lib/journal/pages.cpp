@@ -237,8 +237,8 @@ namespace {
 
 class census {
 public:
-    census(const page_file& from, const snapshot& of)
-        : from_(from), of_(of), end_(std::min(of.last + 1, from.size() + most_unwritten)),
+    census(const page_file& from, const snapshot& of, const std::function<void()>& on_step)
+        : from_(from), of_(of), on_step_(on_step), end_(std::min(of.last + 1, from.size() + most_unwritten)),
           seen_(end_)
     {
     }
@@ -325,6 +325,9 @@ private:
             is_broken_ = true;
             return;
         }
+        constexpr std::uint64_t now_and_then = 64; // half a second of a slow disk
+        if (on_step_ && ++steps_ % now_and_then == 0)
+            on_step_();
         page p{};
         const bool is_read = from_.read(number, p);
         const auto wanted = levels == 1 ? page_kind::leaf : page_kind::branch;
@@ -427,6 +430,7 @@ private:
 
     const page_file& from_;
     const snapshot& of_;
+    const std::function<void()>& on_step_;
     const page_number end_;
     std::vector<bool> seen_;
     table_root counted_;
@@ -438,14 +442,16 @@ private:
     std::optional<bound> least_; ///< for the leaf that comes next
     bool is_numbered_ = false;
     bool is_broken_ = false;
+    std::uint64_t steps_ = 0;
     std::vector<std::string> out_;
 };
 
 } // namespace
 
-std::vector<std::string> check_pages(const page_file& from, const snapshot& of)
+std::vector<std::string> check_pages(const page_file& from, const snapshot& of,
+                                     const std::function<void()>& on_step)
 {
-    return census{from, of}.run();
+    return census{from, of, on_step}.run();
 }
 
 } // namespace titip::journal

@@ -88,7 +88,9 @@ std::optional<snapshot> newest_snapshot(const page_file& from);
 /// Follows a commit's trees and its list of free pages, and says what does not fit: each page is in use
 /// once or free, keys ascend and lie where the pages above them say, counts are right. Reads neither values that fill pages of their own nor
 /// what is free, so that the cost is a hundredth of the file. Memory: a bit a page.
-/// While others write, a read transaction of that commit must be open.
-std::vector<std::string> check_pages(const page_file& from, const snapshot& of);
+/// While others write, a read transaction of that commit must be open. `on_step` is told now and then
+/// that it goes on.
+std::vector<std::string> check_pages(const page_file& from, const snapshot& of,
+                                     const std::function<void()>& on_step = {});
 
 } // namespace titip::journal

@@ -92,8 +92,14 @@ std::uint64_t noted_commit_in(const std::filesystem::path& directory);
 
 totals to_totals(const v1::Meta& meta);
 
-/// See store::audit().
-std::vector<std::string> audit_of(const transaction& txn, const tables& t);
+/// What an audit does about an index that is rotten, or that LMDB cannot follow.
+enum class on_damage {
+    throws,  ///< who works with such a store has to end
+    goes_on, ///< names it, and looks at the rest
+};
+/// See store::audit(). `on_step` is told now and then that it goes on.
+std::vector<std::string> audit_of(const transaction& txn, const tables& t, on_damage what,
+                                  const std::function<void()>& on_step = {});
 
 /// The checks of open.cpp that need no environment. Removes what was left of a store that was never
 /// finished. Throws open_failure.
