@@ -3,6 +3,7 @@
 #include "base/time.hpp"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -26,9 +27,11 @@ namespace titip::node {
 
 namespace {
 
+using namespace asio::experimental::awaitable_operators;
 using control::verification;
 
 constexpr auto patience = 30s;
+constexpr std::size_t most_line_bytes = 1u << 20; ///< of a line that some hundreds are enough for
 constexpr auto quiet = asio::as_tuple(asio::use_awaitable);
 constexpr std::string_view last_line = "end";
 
@@ -81,6 +84,8 @@ std::optional<spawned> spawn(const std::filesystem::path& directory, const std::
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, pipe[1], STDOUT_FILENO);
+    // Asio does not mark its sockets: a connection that we close would stay open in a child that hangs.
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     std::array<std::string, 5> words{"titipd", "--verify-store", directory.string(), "--node",
                                      node};
     std::array<char*, 6> arguments{};
@@ -132,15 +137,14 @@ asio::awaitable<child_end> examine_in_child(asio::any_io_executor on,
     bool is_hung = false;
     for (;;) {
         timer.expires_after(patience);
-        timer.async_wait([&output, &is_hung](error_code cancelled) {
-            if (!cancelled) {
-                is_hung = true;
-                output.cancel();
-            }
-        });
-        const auto [failed, size] =
-            co_await asio::async_read_until(output, asio::dynamic_buffer(pending), '\n', quiet);
-        timer.cancel();
+        auto a_line = asio::async_read_until(
+            output, asio::dynamic_buffer(pending, most_line_bytes), '\n', quiet);
+        auto too_long = timer.async_wait(quiet);
+        const auto first = co_await (std::move(a_line) || std::move(too_long));
+        is_hung = first.index() == 1;
+        if (is_hung)
+            break;
+        const auto [failed, size] = std::get<0>(first);
         if (failed)
             break;
         const auto line = std::string_view{pending}.substr(0, size - 1);

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import socket
+import subprocess
 import sys
 
 import harness
@@ -367,6 +368,16 @@ def test_verify_in_safe_mode_says_what_is_wrong_and_trust_is_refused():
         assert b"NOT CLEAN" in station.titip("verify").stdout
 
 
+def children(node):
+    """Process ids."""
+    text = pathlib.Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text()
+    return [int(each) for each in text.split()]
+
+
+def sockets_of(process):
+    return sum(os.readlink(each).startswith("socket:") for each in pathlib.Path(f"/proc/{process}/fd").iterdir())
+
+
 def test_a_store_that_ends_or_hangs_who_looks_at_it_leaves_the_daemon_to_say_so():
     with World() as world:
         station, records = fill(world)
@@ -387,8 +398,13 @@ def test_a_store_that_ends_or_hangs_who_looks_at_it_leaves_the_daemon_to_say_so(
         data.unlink()
         assert verified(station)[2]["outcome"] == "unopened"
         os.mkfifo(data)
-        code, differences, end = verified(station)
-        assert code == 7 and end["outcome"] == "hung", (code, end)
+        with subprocess.Popen([BIN / "titip", "--socket", station.socket, "--json", "verify"],
+                              stdout=subprocess.PIPE) as asking:
+            child = until(lambda: children(station), "somebody looks at the store")[0]
+            assert until(lambda: sockets_of(child) == 0 and True, "it has none of the daemon's sockets", 10)
+            end = json.loads(asking.stdout.read().splitlines()[-1])
+        assert asking.returncode == 7 and end["outcome"] == "hung", (asking.returncode, end)
+        assert not children(station), "and it is gone"
         assert station.titip("status").returncode == 7
         assert station.titip("trust").returncode == 6
 
