@@ -434,10 +434,14 @@ int verify_store(session& with)
     for (;;) {
         const auto answer =
             with.client.exchange(method, fmt::format("/v1/verify?after={}&wait_s=30", after));
-        if (!answer) {
+        const bool is_other = answer && answer->status == 404; // a daemon that was started since
+        if (!answer || is_other) {
             if (method == "GET" && !with.json) // a store may end its daemon while it is looked at
                 fmt::print(stderr, "titip: {}\n", words::verification_lost());
-            return unreached(with, answer.error());
+            if (!is_other)
+                return unreached(with, answer.error());
+            complain(with, *answer);
+            return unreachable;
         }
         if (answer->status != 200)
             return complain(with, *answer);

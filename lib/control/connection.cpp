@@ -458,7 +458,10 @@ server::connection::answer server::connection::verify(const http::request& reque
         after = of.is_running() ? 0 : of.newest();
         if (!of.is_running())
             owner_.parts_.start_verification();
-    }
+    } else if (after > of.newest())
+        // Of a daemon before this one: whoever goes on asking would ask for ever.
+        co_return http::problem(404, "no such verification here",
+                                "the daemon was started again since");
     const auto wait_s = std::min<std::uint64_t>(number_in(target, "wait_s").value_or(0), 60);
     const auto deadline = monotonic::now() + std::chrono::seconds{wait_s};
     while (of.newest() <= after && of.is_running() && monotonic::now() < deadline &&

@@ -314,8 +314,27 @@ def test_verify_of_a_good_store_finds_nothing_while_work_goes_on():
         done = station.titip("verify")
         assert done.returncode == 0 and b"Clean: 4 records" in done.stdout, done
         assert station.titip("trust").returncode == 6, "it is trusted already"
-        # As a role: who may only read may not make the disk work.
-        assert station.http("POST", "/v1/verify", headers=[("Origin", "x")])[0] == 403
+        assert station.http("GET", "/v1/verify?after=1000000&wait_s=30")[0] == 404, "of a daemon before this one"
+
+
+def test_who_may_only_read_does_not_make_the_disk_work_nor_ends_safe_mode():
+    if os.geteuid() != 0:
+        print("skipped: needs root to become another")
+        return
+    with World() as world:
+        station, _ = fill(world, count=1)
+        station.stop()
+        config = station.config.read_text()
+        station.config.write_text(config.replace('read = "root"', 'read = "nogroup"'))
+        (world.path / "station" / "untrusted").write_text("yes since_ms=1764000000000 why=a test\n")
+        station.start()
+        reader = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BIN / "titip", "--socket", station.socket)
+        assert run(*reader, "status").returncode == 7
+        assert run(*reader, "verify").returncode == 4
+        assert run(*reader, "trust").returncode == 4
+        assert verified(station)[0] == 0
+        assert run(*reader, "trust").returncode == 4
+        assert station.titip("status").returncode == 7
 
 
 def test_verify_names_the_record_whose_bytes_are_not_what_was_written():
