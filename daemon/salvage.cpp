@@ -1,8 +1,10 @@
-#include "journal/salvage.hpp"
+#include "commands.hpp"
+
+#include "base/digest.hpp"
 #include "base/file.hpp"
 #include "bundle/folder.hpp"
-#include "commands.hpp"
 #include "control/words.hpp"
+#include "journal/salvage.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
@@ -77,9 +79,11 @@ private:
         const auto bare = folder_ / "without-manifest";
         std::error_code failed;
         fs::create_directory(bare, failed);
-        return write_file(bare /
-                              fmt::format("place-{}.cms", static_cast<std::uint64_t>(what.place)),
-                          what.envelope);
+        // Two stores have the same places.
+        const auto sum = to_hex(sha256(what.envelope)).substr(0, 16);
+        return write_file(
+            bare / fmt::format("place-{}-{}.cms", static_cast<std::uint64_t>(what.place), sum),
+            what.envelope);
     }
 
     void lose(const journal::loss& what) const
@@ -113,7 +117,7 @@ int salvage(const std::string& state, const std::string& out, bool json)
     salvager into{out, json};
     const auto found = journal::salvage(state, into.hands());
     if (!found) {
-        fmt::print(stderr, "titip: {}\n", found.error().sentence);
+        fmt::print(stderr, "titip: {}: {}\n", out, found.error().sentence);
         return refused;
     }
     into.conclude(*found);

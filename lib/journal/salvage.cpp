@@ -148,8 +148,7 @@ public:
         for (const auto& [at, row] : rows_) {
             const auto stage = row.progress >> 40;
             count_.erased += stage == 6 ? 1 : 0;
-            count_.arriving += stage == 1 ? 1 : 0;
-            if (stage != 6 && stage != 1)
+            if (stage != 6)
                 wanted.push_back(at);
         }
         for (const auto at : places_with_bytes_)
@@ -536,9 +535,14 @@ private:
                 envelope.insert(envelope.end(), payload->begin(), payload->end());
             else
                 ++missing;
+        const bool is_whole = missing == 0 && as_text(sha256(envelope)) == row->digest();
+        if (!is_whole && row->state() == v1::ARRIVING) {
+            ++count_.arriving;
+            return true;
+        }
         if (missing > 0 && !is_last)
             return false;
-        if (missing > 0 || as_text(sha256(envelope)) != row->digest()) {
+        if (!is_whole) {
             auto why = missing > 0
                            ? fmt::format("{} of its {} pages are not what was written", missing, n)
                            : std::string{"its bytes do not have its digest"};
@@ -648,9 +652,12 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
     } catch (open_failure& failure) {
         return std::move(failure);
     } catch (const refused& by) {
-        return open_failure{open_failure::kind::unreadable, by.why.message()};
+        return open_failure{open_failure::kind::unreadable,
+                            fmt::format("what was found cannot be kept: {}", by.why.message())};
     } catch (const boost::system::system_error& failure) {
-        return open_failure{open_failure::kind::unreadable, failure.what()};
+        return open_failure{open_failure::kind::unreadable,
+                            fmt::format("{}: {}", (directory / "data.mdb").string(),
+                                        failure.code().message())};
     }
 }
 

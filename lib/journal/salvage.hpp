@@ -61,7 +61,8 @@ struct salvage_count {
 /// trees: every page of data.mdb is looked at, and what matches its checksum is right, wherever it
 /// lies. So it works with meta pages, roots and indexes gone.
 ///
-///     rows      old versions lie in free pages: of those that match, the one that got furthest counts
+///     rows      old versions lie in free pages: of those that match, the one that got furthest counts.
+///               If that is one of a record that was still arriving, its bytes may be whole all the same
 ///     chunks    named by any leaf page, of this commit or an older one; one that none names is looked
 ///               for among all pages, its checksum being seeded with its place and number
 ///     envelope  only with the SHA-256 that its row names
