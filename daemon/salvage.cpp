@@ -117,7 +117,7 @@ int salvage(const std::string& state, const std::string& out, bool json)
     salvager into{out, json};
     const auto found = journal::salvage(state, into.hands());
     if (!found) {
-        fmt::print(stderr, "titip: {}: {}\n", out, found.error().sentence);
+        fmt::print(stderr, "titip: {}\n", found.error().sentence);
         return refused;
     }
     into.conclude(*found);

@@ -185,8 +185,8 @@ void add_alarms(lines& out, const object& status, wall_time now)
                     text(each.get_object(), "kind"), number(each.get_object(), "first"),
                     number(each.get_object(), "last"), text(each.get_object(), "station")));
     if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
-        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): journalctl -u "
-                                  "titipd -p err names them; call the centre.",
+        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
+                                  "names them; call the centre.",
                                   count(many, "difference")));
     constexpr auto soon = 30 * 24h;
     for (const auto& [key, what] :

@@ -653,7 +653,7 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
         return std::move(failure);
     } catch (const refused& by) {
         return open_failure{open_failure::kind::unreadable,
-                            fmt::format("what was found cannot be kept: {}", by.why.message())};
+                            fmt::format("the folder cannot be written: {}", by.why.message())};
     } catch (const boost::system::system_error& failure) {
         return open_failure{open_failure::kind::unreadable,
                             fmt::format("{}: {}", (directory / "data.mdb").string(),
