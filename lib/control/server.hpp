@@ -49,6 +49,8 @@ public:
     {
         is_stopping_ = true;
         news_.ring();
+        if (parts_.verification)
+            parts_.verification->ring();
     }
     services& parts() noexcept { return parts_; }
 

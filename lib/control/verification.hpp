@@ -35,6 +35,8 @@ public:
     /// Those after that number.
     std::vector<boost::json::object> lines(std::uint64_t after) const;
     asio::awaitable<void> wait_until(instant deadline) { return news_.wait_until(deadline); }
+    /// Who waits is to look again.
+    void ring() { news_.ring(); }
     std::uint64_t newest() const noexcept { return next_ - 1; }
 
 private:

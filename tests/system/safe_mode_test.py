@@ -9,6 +9,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 import harness
 from harness import BIN, World, run, until
@@ -426,6 +427,25 @@ def test_a_store_that_ends_or_hangs_who_looks_at_it_leaves_the_daemon_to_say_so(
         assert not children(station), "and it is gone"
         assert station.titip("status").returncode == 7
         assert station.titip("trust").returncode == 6
+
+
+def test_a_daemon_that_is_to_end_does_not_wait_for_an_examination():
+    with World() as world:
+        station, _ = fill(world, count=1)
+        station.stop()
+        (world.path / "station" / "untrusted").write_text("yes since_ms=1764000000000 why=a test\n")
+        data = Pages(station).path
+        data.unlink()
+        os.mkfifo(data)
+        station.start()
+        with subprocess.Popen([BIN / "titip", "--socket", station.socket, "verify"], stderr=subprocess.PIPE) as asking:
+            until(lambda: children(station), "somebody looks at the store")
+            time.sleep(0.3)  # so that the question waits for an answer
+            began = time.monotonic()
+            assert station.stop() == 0
+            assert time.monotonic() - began < 3, "it was told to end, and did not wait for the limit"
+            assert b"went away" in asking.stderr.read()
+        assert asking.returncode == 3, asking.returncode
 
 
 def envelopes(node):
