@@ -90,8 +90,7 @@ private:
         const auto t = find_tables(txn);
         progress("rows");
         look_at_meta_row(txn, t, newest);
-        for (auto& each :
-             audit_of(txn, t, on_damage::goes_on, [this] { progress("rows"); }))
+        for (auto& each : audit_of(txn, t, on_damage::goes_on, [this] { progress("rows"); }))
             differs(std::move(each));
         look_at_records(txn, t);
     }

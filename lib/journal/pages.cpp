@@ -238,8 +238,8 @@ namespace {
 class census {
 public:
     census(const page_file& from, const snapshot& of, const std::function<void()>& on_step)
-        : from_(from), of_(of), on_step_(on_step), end_(std::min(of.last + 1, from.size() + most_unwritten)),
-          seen_(end_)
+        : from_(from), of_(of), on_step_(on_step),
+          end_(std::min(of.last + 1, from.size() + most_unwritten)), seen_(end_)
     {
     }
 

@@ -655,9 +655,9 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
         return open_failure{open_failure::kind::unreadable,
                             fmt::format("the folder cannot be written: {}", by.why.message())};
     } catch (const boost::system::system_error& failure) {
-        return open_failure{open_failure::kind::unreadable,
-                            fmt::format("{}: {}", (directory / "data.mdb").string(),
-                                        failure.code().message())};
+        return open_failure{
+            open_failure::kind::unreadable,
+            fmt::format("{}: {}", (directory / "data.mdb").string(), failure.code().message())};
     }
 }
 

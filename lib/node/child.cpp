@@ -137,8 +137,8 @@ asio::awaitable<child_end> examine_in_child(asio::any_io_executor on,
     bool is_hung = false;
     for (;;) {
         timer.expires_after(patience);
-        auto a_line = asio::async_read_until(
-            output, asio::dynamic_buffer(pending, most_line_bytes), '\n', quiet);
+        auto a_line = asio::async_read_until(output, asio::dynamic_buffer(pending, most_line_bytes),
+                                             '\n', quiet);
         auto too_long = timer.async_wait(quiet);
         const auto first = co_await (std::move(a_line) || std::move(too_long));
         is_hung = first.index() == 1;

@@ -234,8 +234,9 @@ TEST_CASE("safe mode says since when, and what comes next", "[control]")
     const auto all = joined(words::status(
         json("{'node': 'office-1', 'safe_mode': 'a sync failed', 'time_ms': 1764007200000, "
              "'safe_mode_since_ms': 1764000000000}")));
-    CHECK_THAT(all, Contains("Since 2025-11-24T16:00:00Z (2 h 0 min)") && Contains("titip verify") &&
-                        Contains("titip trust") && Contains("titip salvage"));
+    CHECK_THAT(all, Contains("Since 2025-11-24T16:00:00Z (2 h 0 min)") &&
+                        Contains("titip verify") && Contains("titip trust") &&
+                        Contains("titip salvage"));
 }
 
 TEST_CASE("a verification ends with what was found, and what to do about it", "[control]")

@@ -60,7 +60,8 @@ struct ending {
 /// soon as the guard is there.
 template <class Work>
 ending ending_of(
-    const temporary_folder& at, Work work, const std::function<void(pid_t)>& meanwhile = [](pid_t) {})
+    const temporary_folder& at, Work work,
+    const std::function<void(pid_t)>& meanwhile = [](pid_t) {})
 {
     std::array<int, 2> ready{};
     REQUIRE(::pipe(ready.data()) == 0);
@@ -156,7 +157,8 @@ TEST_CASE("a signal that another process sends ends this one, and says nothing a
     for (const int number : {SIGABRT, SIGSEGV, SIGBUS}) {
         CAPTURE(number);
         const auto send = [number](pid_t to) { ::kill(to, number); };
-        CHECK(ending_of(at, [](journal::guard&) { wait_for_a_signal(); }, send)
+        CHECK(ending_of(
+                  at, [](journal::guard&) { wait_for_a_signal(); }, send)
                   .is_by_signal(number));
         CHECK(ending_of(
                   at,

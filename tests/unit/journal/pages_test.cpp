@@ -87,8 +87,8 @@ TEST_CASE("a page that leads to another one under a wrong key is named", "[journ
             for (const int by : {-1, 1}) { // to the last key before it, or past its own first
                 auto bad = good;
                 const auto key = nodes->at(i).key;
-                const auto last = each * 4096 +
-                                  static_cast<std::size_t>(key.data() - p.data()) + key.size() - 1;
+                const auto last =
+                    each * 4096 + static_cast<std::size_t>(key.data() - p.data()) + key.size() - 1;
                 bad[last] = static_cast<std::byte>(std::to_integer<int>(bad[last]) + by);
                 REQUIRE(write_file(at.folder.path() / "bad.mdb", bad).has_value());
                 named += differences(at.folder.path() / "bad.mdb").empty() ? 0 : 1;

@@ -19,13 +19,14 @@ struct salvage {
     explicit salvage(const std::filesystem::path& directory)
     {
         const auto done = journal::salvage(
-            directory, {.save = [this](const journal::salvaged& what) -> result<void> {
-                            saved.push_back(what);
-                            return {};
-                        },
-                        .save_bare = [](const journal::bare_envelope&) -> result<void> { return {}; },
-                        .lose = [this](const journal::loss& what) { lost.push_back(what); },
-                        .progress = {}});
+            directory,
+            {.save = [this](const journal::salvaged& what) -> result<void> {
+                 saved.push_back(what);
+                 return {};
+             },
+             .save_bare = [](const journal::bare_envelope&) -> result<void> { return {}; },
+             .lose = [this](const journal::loss& what) { lost.push_back(what); },
+             .progress = {}});
         REQUIRE(done.has_value());
         count = *done;
     }
