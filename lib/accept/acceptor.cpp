@@ -26,34 +26,52 @@ private:
     bytes body_;
 };
 
-/// What the pool makes of a body: all that needs no store.
-result<journal::submission, rejection> prepare(const plaintext& body, const record_id& id,
-                                               std::optional<envelope::lane> lane,
-                                               const std::string& station,
-                                               const envelope::sealer& sealer)
+/// What a body says of itself, and what it is known by when it comes again.
+struct reading {
+    result<enrollment::checked, std::vector<enrollment::defect>> checked;
+    digest mac;
+};
+
+struct sealing {
+    bytes sealed;
+    digest hash;
+};
+
+result<sealing> seal(bytes_view body, const envelope::inner_ids& ids,
+                     const envelope::sealer& sealer)
 {
-    auto checked = enrollment::check(body.view());
-    if (!checked)
-        return rejection{kind::defective, std::move(checked.error()), {}};
-    if (checked->id != id)
+    auto sealed = sealer.seal(ids, body);
+    if (!sealed)
+        return sealed.error();
+    const auto hash = sha256(*sealed);
+    return sealing{std::move(*sealed), hash};
+}
+
+result<journal::submission, rejection> join(record_id id, std::optional<envelope::lane> lane,
+                                            reading read, result<sealing> sealed)
+{
+    if (!read.checked)
+        return rejection{kind::defective, std::move(read.checked.error()), {}};
+    if (read.checked->id != id)
         return rejection{kind::other_id,
                          {},
                          fmt::format("the record says it is {}, it was submitted as {}",
-                                     checked->id.to_string(), id.to_string())};
-    auto sealed = sealer.seal({.record = id, .station = station}, body.view());
+                                     read.checked->id.to_string(), id.to_string())};
     if (!sealed)
         return rejection{sealed.error() == envelope::errc::too_large ? kind::too_large
                                                                      : kind::failed,
                          {},
                          sealed.error().message()};
-    journal::submission out{
-        .record = id, .sealed = std::move(*sealed), .taken_at = checked->taken_at};
-    out.digest = sha256(out.sealed);
+    journal::submission out{.record = id,
+                            .mac = read.mac,
+                            .sealed = std::move(sealed->sealed),
+                            .digest = sealed->hash,
+                            .taken_at = read.checked->taken_at};
     if (lane)
         out.lane = *lane;
-    else if (checked->lane)
-        out.lane = static_cast<envelope::lane>(*checked->lane);
-    for (auto& each : checked->warnings)
+    else if (read.checked->lane)
+        out.lane = static_cast<envelope::lane>(*read.checked->lane);
+    for (auto& each : read.checked->warnings)
         out.warnings.push_back(std::move(each.code));
     return out;
 }
@@ -84,18 +102,19 @@ acceptor::submit(record_id id, std::optional<envelope::lane> lane, bytes body)
                             fmt::format("a record has at most {} bytes, this one {}",
                                         most_enrollment_bytes, body.size())};
     const auto plain = std::make_shared<const plaintext>(std::move(body));
-    auto authenticate = [plain, key = to_bytes(store_.submission_key())] {
-        return hmac_sha256(key, plain->view());
+    // Two jobs of about the same length, so that one submitter has the use of two cores. A defective
+    // record is sealed in vain, and so is a repetition: the store finds that it is one, and gives the
+    // first answer.
+    auto read = [plain, key = to_bytes(store_.submission_key())] {
+        return reading{enrollment::check(plain->view()), hmac_sha256(key, plain->view())};
     };
-    auto work = [plain, id, lane, station = station_, sealer = sealer_] {
-        return prepare(*plain, id, lane, station, *sealer);
+    auto make_envelope = [plain, id, station = station_, sealer = sealer_] {
+        return seal(plain->view(), {.record = id, .station = station}, *sealer);
     };
-    // A repetition is sealed again in vain; the store finds that it is one, and gives the first
-    // answer.
-    auto [mac, prepared] = co_await run_both(pool_, std::move(authenticate), std::move(work));
+    auto [known, sealed] = co_await run_both(pool_, std::move(read), std::move(make_envelope));
+    auto prepared = join(id, lane, std::move(known), std::move(sealed));
     if (!prepared)
         co_return prepared.error();
-    prepared->mac = mac;
     auto accepted = co_await store_.accept(std::move(*prepared));
     if (!accepted)
         co_return to_rejection(accepted.error());

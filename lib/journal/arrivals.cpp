@@ -73,7 +73,7 @@ result<acceptance> writing::accept(const submission& offered)
 
     append_chunks(txn_, t_, at, 0, offered.sealed);
     txn_.put(t_.by_id, id_key(which), key_builder{}.u64(static_cast<std::uint64_t>(at)));
-    txn_.put(t_.queue, queue_key(offered.lane, at), offered.record.data());
+    txn_.put(t_.queue, queue_key(offered.lane, at), queue_value(row));
     add_number(row, at, manifest.previous);
     store_row(at, row);
     count(row, 1);
@@ -183,7 +183,7 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
         replace(at, *before, row);
     else {
         if (is_in_queue(row))
-            txn_.put(t_.queue, queue_key(m.lane, at), m.record.data());
+            txn_.put(t_.queue, queue_key(m.lane, at), queue_value(row));
         store_row(at, row);
         count(row, 1);
     }

@@ -104,8 +104,8 @@ private:
         if (is_in_queue(row)) {
             ++expected_.queue;
             const auto queued = txn_.get(t_.queue, queue_key(lane_of(row), at));
-            if (!queued || as_text(*queued) != row.record_id())
-                differs("place {} waits but is not in the queue", number);
+            if (!queued || !std::ranges::equal(*queued, bytes_view{queue_value(row)}))
+                differs("place {} waits but is not in the queue as what it is", number);
         }
         if (row.state() == v1::STATE_OPENED) {
             ++expected_.opened;

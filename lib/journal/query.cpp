@@ -212,25 +212,8 @@ asio::awaitable<result<std::vector<queued>>> store::load_queue()
     auto act = [](const transaction& txn, const tables& t) -> result<std::vector<queued>> {
         std::vector<queued> out;
         cursor walk{txn, t.queue};
-        for (auto each = walk.first(); each; each = walk.next()) {
-            const place at{read_u64(each->key.subspan(1))};
-            try {
-                const auto row = find_row(txn, t, at);
-                if (row)
-                    out.push_back({.place = at,
-                                   .lane = static_cast<envelope::lane>(row->lane()),
-                                   .record = key_of(*row).record,
-                                   .station = row->station(),
-                                   .size_bytes = row->size_bytes()});
-            } catch (const rotten_row&) {
-                // Its own attempt to be sent will find it rotten; the others must not wait for it.
-                out.push_back({.place = at,
-                               .lane = static_cast<envelope::lane>(each->key[0]),
-                               .record = record_id::from_bytes(each->value).value_or(record_id{}),
-                               .station = {},
-                               .size_bytes = 0});
-            }
-        }
+        for (auto each = walk.first(); each; each = walk.next())
+            out.push_back(read_queued(*each));
         return out;
     };
     co_return co_await look<std::vector<queued>>(std::move(act));
@@ -415,10 +398,8 @@ asio::awaitable<result<growth>> store::growth_since(wall_time since)
             out.since = from_ms(entry.at_ms());
             if (entry.event() != v1::Entry::ACCEPTED && entry.event() != v1::Entry::ERASE)
                 continue;
-            const auto row = find_good_row(txn, t, place{entry.place()});
-            if (row)
-                (entry.event() == v1::Entry::ACCEPTED ? out.accepted_bytes : out.erased_bytes) +=
-                    stored_size(row->size_bytes());
+            (entry.event() == v1::Entry::ACCEPTED ? out.accepted_bytes : out.erased_bytes) +=
+                stored_size(entry.size_bytes());
         }
         return out;
     };

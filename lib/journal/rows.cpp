@@ -134,6 +134,20 @@ bytes_view open_verdict(bytes_view key, bytes_view stored)
     throw rotten_row(seed::verdict, "a verdict does not match its checksum");
 }
 
+queued read_queued(const cursor::entry& each)
+{
+    queued out{.place = place{read_u64(each.key.subspan(1))},
+               .lane = static_cast<envelope::lane>(each.key[0])};
+    if (each.value.size() == record_id::size_bytes + 2 * sizeof(std::uint64_t)) {
+        out.record =
+            record_id::from_bytes(each.value.first(record_id::size_bytes)).value_or(record_id{});
+        out.sequence = read_u64(each.value.subspan(record_id::size_bytes));
+        out.size_bytes =
+            read_u64(each.value.subspan(record_id::size_bytes + sizeof(std::uint64_t)));
+    }
+    return out;
+}
+
 vault::key key_of(const v1::Row& row)
 {
     const auto id = record_id::from_bytes(as_bytes(row.record_id()));

@@ -100,11 +100,11 @@ result<void> writing::quarantine_unreadable(place at)
     for (const auto lane :
          {envelope::lane::urgent, envelope::lane::ordinary, envelope::lane::bulk}) {
         const auto key = queue_key(lane, at);
-        const auto record = txn_.get(t_.queue, key);
-        if (!record)
+        const auto value = txn_.get(t_.queue, key);
+        if (!value)
             continue;
         v1::Row lost; // as far as queue and chunks still know it
-        lost.set_record_id(text(*record));
+        lost.set_record_id(text(read_queued({key, *value}).record.data()));
         lost.set_state(v1::WAITING);
         lost.set_lane(static_cast<v1::Lane>(lane));
         lost.set_size_bytes(size_of_chunks(txn_, t_, at));

@@ -305,8 +305,11 @@ store::take_custody(envelope::custody said, bytes cms,
         const epoch_custody_view view{said, parts_->epoch};
         cursor walk{txn, parts_->t.queue};
         for (auto each = walk.first(); each && out.first.size() < most; each = walk.next()) {
-            const auto row = find_good_row(txn, parts_->t, place{read_u64(each->key.subspan(1))});
-            if (row && row->station() == said.station && view.covers(row->sequence()))
+            const auto queued = read_queued(*each);
+            if (!view.covers(queued.sequence))
+                continue;
+            const auto row = find_good_row(txn, parts_->t, queued.place);
+            if (row && row->station() == said.station)
                 out.first.push_back(key_of(*row).record);
         }
         // Records overtake each other: a number that is on its way is not missing.

@@ -26,14 +26,6 @@ struct open_failure {
     std::string sentence;
 };
 
-struct queued {
-    journal::place place{};
-    envelope::lane lane = envelope::lane::ordinary;
-    record_id record;
-    std::string station;
-    std::uint64_t size_bytes = 0;
-};
-
 /// What goes out on the wire about a record, beside its bytes.
 struct outgoing {
     record_view view;

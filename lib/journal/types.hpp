@@ -97,6 +97,15 @@ struct submission {
     std::vector<std::string> warnings;
 };
 
+/// What the queue itself says of a record: no row is read for it.
+struct queued {
+    journal::place place{};
+    envelope::lane lane = envelope::lane::ordinary;
+    record_id record;
+    std::uint64_t sequence = 0;
+    std::uint64_t size_bytes = 0;
+};
+
 struct acceptance {
     journal::place place{};
     epoch_id epoch;

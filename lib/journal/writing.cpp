@@ -208,7 +208,7 @@ void writing::replace(place at, const v1::Row& before, v1::Row after)
     if (is_in_queue(before) && !is_in_queue(after))
         txn_.erase(t_.queue, queue_key(lane_of(before), at));
     if (!is_in_queue(before) && is_in_queue(after))
-        txn_.put(t_.queue, queue_key(lane_of(after), at), as_bytes(after.record_id()));
+        txn_.put(t_.queue, queue_key(lane_of(after), at), queue_value(after));
     if (before.state() == v1::STATE_OPENED && after.state() != v1::STATE_OPENED)
         txn_.erase(t_.opened, opened_key(before.opened_at_ms(), at));
     if (before.state() != v1::STATE_OPENED && after.state() == v1::STATE_OPENED)
@@ -226,6 +226,7 @@ void writing::enter(v1::Entry::Event event, place at, const v1::Row& row, std::s
     entry.set_station(row.station());
     entry.set_place(static_cast<std::uint64_t>(at));
     entry.set_detail(std::string{detail});
+    entry.set_size_bytes(row.size_bytes());
     const auto key = key_builder{}.u64(meta_.next_entry());
     txn_.put(t_.ledger, key, seal_row(seed::entry, key, entry));
     meta_.set_next_entry(meta_.next_entry() + 1);
