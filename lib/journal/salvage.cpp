@@ -261,10 +261,11 @@ private:
         if (!nodes || kind_of(p) != page_kind::leaf)
             return;
         for (const auto& each : *nodes)
-            if (each.key.size() == 9 && each.value.size() == record_id::size_bytes)
-                queued_.emplace(read_u64(each.key.subspan(1)),
-                                record_id::from_bytes(each.value).value_or(record_id{}));
-            else if (each.key.size() > 17 && each.value.size() == 8) {
+            if (each.key.size() == 9) {
+                const auto queued = read_queued({each.key, each.value});
+                if (queued.record != record_id{})
+                    queued_.emplace(read_u64(each.key.subspan(1)), queued.record);
+            } else if (each.key.size() > 17 && each.value.size() == 8) {
                 // An entry of by_id, unless it is one of by_sequence.
                 const auto station = as_text(each.key.first(each.key.size() - 17));
                 const auto id = record_id::from_bytes(each.key.last(16));

@@ -32,8 +32,10 @@ struct salvage {
     }
 };
 
-/// Zeroes every version of a row that says more than that its record is arriving.
-void forget_that_it_arrived(const journal_fixture& at, std::uint64_t place)
+/// Zeroes each page, of now or before, with a node of which `is_one` says so: the value's own if it has
+/// one. `value` is empty if the disk would not give it.
+void forget(const journal_fixture& at,
+            const std::function<bool(bytes_view key, bytes_view value)>& is_one)
 {
     auto data = read_file(at.data_file()).value();
     const journal::page_file pages{at.data_file()};
@@ -43,30 +45,31 @@ void forget_that_it_arrived(const journal_fixture& at, std::uint64_t place)
         if (!pages.read(each, p) || journal::kind_of(p) != journal::page_kind::leaf)
             continue;
         for (const auto& node : journal::readable_nodes_of(p)) {
-            if (node.key.size() != 8 || journal::read_u64(node.key) != place)
-                continue;
             bytes far(journal::page_header_bytes + node.size_bytes);
-            if (node.elsewhere != 0)
-                REQUIRE(pages.read(node.elsewhere, far));
-            v1::Row row;
-            try {
-                journal::open_row(journal::seed::row, node.key,
-                                  node.elsewhere == 0
-                                      ? node.value
-                                      : bytes_view{far}.subspan(journal::page_header_bytes),
-                                  row);
-            } catch (const journal::rotten_row&) {
+            const bool is_far = node.elsewhere != 0 && pages.read(node.elsewhere, far);
+            if (!is_one(node.key,
+                        is_far ? bytes_view{far}.subspan(journal::page_header_bytes) : node.value))
                 continue;
-            }
-            if (row.state() == v1::ARRIVING)
-                continue;
-            const auto page = node.elsewhere == 0 ? each : node.elsewhere;
+            const auto page = is_far ? node.elsewhere : each;
             std::fill_n(data.begin() + static_cast<std::ptrdiff_t>(page * 4096), 4096, std::byte{});
             ++forgotten;
         }
     }
     REQUIRE(forgotten > 0);
     REQUIRE(write_file(at.data_file(), data).has_value());
+}
+
+std::optional<v1::Row> row_in(bytes_view key, bytes_view value)
+{
+    v1::Row out;
+    try {
+        if (key.size() != 8)
+            return std::nullopt;
+        journal::open_row(journal::seed::row, key, value, out);
+    } catch (const journal::rotten_row&) {
+        return std::nullopt;
+    }
+    return out;
 }
 
 } // namespace
@@ -84,7 +87,10 @@ TEST_CASE("a record whose bytes are all here is saved, though only its beginning
                 .has_value());
     at.close();
     REQUIRE(salvage{at.options.directory}.saved.size() == 1);
-    forget_that_it_arrived(at, 1);
+    forget(at, [](bytes_view key, bytes_view value) {
+        const auto row = row_in(key, value);
+        return row && row->state() != v1::ARRIVING;
+    });
 
     const salvage got{at.options.directory};
     REQUIRE(got.saved.size() == 1);
@@ -106,4 +112,21 @@ TEST_CASE("a record that is arriving is its sender's, and no loss", "[journal]")
     CHECK(got.lost.empty());
     CHECK(got.count.arriving == 1);
     CHECK(got.count.is_all());
+}
+
+TEST_CASE("a record that only the queue knows any more is named by its id", "[journal]")
+{
+    journal_fixture at;
+    at.open();
+    const auto id = record_id::random();
+    REQUIRE(finish(at.store->accept(submission_of(noise(50'000, at.random), id))).has_value());
+    at.close();
+    forget(at, [&id](bytes_view key, bytes_view value) {
+        return row_in(key, value) ||
+               (key.size() > 17 && std::ranges::equal(key.last(16), id.data()));
+    });
+    const salvage got{at.options.directory};
+    REQUIRE(got.lost.size() == 1);
+    REQUIRE(got.lost.front().key.has_value());
+    CHECK(got.lost.front().key->record == id);
 }
