@@ -495,6 +495,7 @@ def test_a_daemon_without_privileges_ends_on_a_bad_page_and_looks_at_its_store_t
         run("chown", "-R", "65534:0", world.path)
         nobody = ("setpriv", "--reuid=65534", "--regid=0", "--clear-groups")
         station.start(before=nobody)
+        until(lambda: station.json("events")[-1]["event"] == "outage-began", "the last that it commits")
         data = Pages(station).path
         good = data.read_bytes()
         os.truncate(data, 2 * PAGE)
