@@ -6,8 +6,6 @@
 #include <catch2/catch.hpp>
 
 #include <fstream>
-#include <latch>
-#include <thread>
 
 using namespace titip;
 using namespace titip::tests;
@@ -90,25 +88,5 @@ TEST_CASE("an opening that came to its end begins the count again", "[journal]")
         m.begin_opening();
         if (i % (marker::most_openings - 1) == 0)
             m.end_opening();
-    }
-}
-
-TEST_CASE("a reason that comes while the opening ends is not written over", "[journal]")
-{
-    const temporary_folder at;
-    for (int round = 0; round < 500; ++round) {
-        CAPTURE(round);
-        std::filesystem::remove(at.path() / "untrusted");
-        marker m{at.path()};
-        m.begin_opening();
-        std::latch both{2};
-        std::thread other{[&] {
-            both.arrive_and_wait();
-            m.distrust("a sync failed");
-        }};
-        both.arrive_and_wait();
-        m.end_opening();
-        other.join();
-        REQUIRE(m.standing().has_value());
     }
 }
