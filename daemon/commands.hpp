@@ -64,4 +64,7 @@ int salvage(const std::string& state, const std::string& out, bool json);
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.
 int verify(const std::string& file, const std::string& authorities, bool json);
 
+/// Shrinks the store in `state`, which no daemon has open.
+int compact(const std::string& state, bool json);
+
 } // namespace titip::cli

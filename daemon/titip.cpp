@@ -117,6 +117,10 @@ int main(int argc, char** argv)
     salvage->add_option("--state", state, "the store's directory, [node] state")
         ->capture_default_str();
 
+    auto* compact = app.add_subcommand(
+        "compact", "while titipd does not run: give the space of erased records back to the disk");
+    compact->add_option("--state", state, "the state directory")->capture_default_str();
+
     std::vector<std::pair<CLI::App*, std::string>> on_record;
     for (const auto& [name, what] :
          {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"},
@@ -199,6 +203,8 @@ int main(int argc, char** argv)
     }
     if (*verify && !file.empty())
         return cli::verify(file, authorities, json);
+    if (*compact)
+        return cli::compact(state, json);
 
     if (*salvage)
         return cli::salvage(state, out, json);

@@ -130,20 +130,31 @@ boost::json::object to_json(const journal::acceptance& accepted)
 }
 
 std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
-                                          const journal::growth& last_days)
+                                          const std::vector<journal::day>& days, wall_time now)
 {
-    if (last_days.accepted_bytes <= last_days.erased_bytes || last_days.since == wall_time{})
+    // The store forgets when it counts, and an idle one does not.
+    const auto oldest = now - journal::most_days * 24h;
+    std::uint64_t accepted = 0;
+    std::uint64_t erased = 0;
+    auto since = now;
+    for (const auto& each : days)
+        if (each.begins > oldest && each.begins <= now) {
+            accepted += each.accepted_bytes;
+            erased += each.erased_bytes;
+            since = std::min(since, each.begins);
+        }
+    if (accepted <= erased)
         return std::nullopt;
     // Less than a day is taken for a day: a busy hour is none of the days to come.
-    const auto time = std::max<milliseconds>(wall_now() - last_days.since, 24h);
-    const auto net = static_cast<double>(last_days.accepted_bytes - last_days.erased_bytes);
+    const auto time = std::max<milliseconds>(now - since, 24h);
+    const auto net = static_cast<double>(accepted - erased);
     const auto a_day = net / (static_cast<double>(time.count()) / (24 * 3'600 * 1'000.0));
     const auto left = quota_bytes > live_bytes ? quota_bytes - live_bytes : 0;
     return static_cast<std::uint64_t>(static_cast<double>(left) / a_day);
 }
 
 boost::json::object status_of(const services& parts, const journal::totals& now,
-                              wall_time oldest_waiting, const journal::growth& last_days)
+                              wall_time oldest_waiting)
 {
     boost::json::object out;
     out["node"] = parts.node;
@@ -165,7 +176,8 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     disk["live_bytes"] = now.live_bytes;
     disk["file_bytes"] = now.file_bytes;
     disk["row_bytes"] = now.row_bytes;
-    if (const auto days = days_to_full(parts.store->quota_bytes(), now.live_bytes, last_days))
+    if (const auto days =
+            days_to_full(parts.store->quota_bytes(), now.live_bytes, now.days, wall_now()))
         disk["days_to_full"] = *days;
     disk["has_room"] = now.has_room;
     out["disk"] = std::move(disk);

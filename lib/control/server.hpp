@@ -62,8 +62,6 @@ private:
     bell news_;
     std::size_t body_bytes_ = 0; ///< of submissions in memory, over all connections
     bell body_freed_;
-    journal::growth growth_; ///< of the last days, as of growth_at_
-    instant growth_at_{};
     std::size_t strangers_ = 0; ///< connections of users without any role
     bool is_stopping_ = false;
 };

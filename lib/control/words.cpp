@@ -501,6 +501,13 @@ lines salvaged(const object& counted)
     return out;
 }
 
+std::string compacted(const object& sizes)
+{
+    return fmt::format("The store took {} and takes {} now. Start titipd again.",
+                       show_size(number(sizes, "bytes_before")),
+                       show_size(number(sizes, "bytes_after")));
+}
+
 object no_upstream()
 {
     object out;

@@ -28,6 +28,9 @@ std::string accepted(const boost::json::object& acceptance, bool is_new,
 /// What a problem+json says, with its defects, one a line.
 std::vector<std::string> problem(const boost::json::object& problem);
 
+/// Of a store that was compacted.
+std::string compacted(const boost::json::object& sizes);
+
 /// "the upstream's name cannot be resolved", for a verdict of the link.
 std::string_view link_verdict(std::string_view verdict);
 

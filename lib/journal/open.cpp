@@ -254,6 +254,10 @@ totals to_totals(const v1::Meta& meta)
     for (const auto& each : meta.findings())
         out.findings.push_back(to_finding(each));
     out.paused = meta.paused();
+    for (const auto& each : meta.days())
+        out.days.push_back({.begins = from_ms(each.day() * day_ms),
+                            .accepted_bytes = each.accepted_bytes(),
+                            .erased_bytes = each.erased_bytes()});
     out.live_bytes = live_bytes(meta);
     return out;
 }
@@ -288,6 +292,8 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
         check_meta_pages(data_file, p->lock.noted_commit());
+        std::error_code failed_to_remove;
+        std::filesystem::remove_all(p->opts.directory / compacting_folder, failed_to_remove);
         // Set once and never resized under readers: the quota is ours to keep, below it.
         const auto map_bytes =
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;

@@ -87,6 +87,9 @@ struct store::parts {
     }
 };
 
+/// In the state directory; what compact() leaves there when it is killed.
+constexpr auto compacting_folder = "compacting";
+
 /// directory_lock::noted_commit() without a lock: 0 if there is none.
 std::uint64_t noted_commit_in(const std::filesystem::path& directory);
 

@@ -385,27 +385,6 @@ asio::awaitable<result<std::vector<ledger_entry>>> store::story(record_id record
     co_return co_await look<std::vector<ledger_entry>>(std::move(act));
 }
 
-asio::awaitable<result<growth>> store::growth_since(wall_time since)
-{
-    auto act = [since](const transaction& txn, const tables& t) -> result<growth> {
-        growth out;
-        cursor walk{txn, t.ledger};
-        for (auto each = walk.last(); each; each = walk.previous()) {
-            v1::Entry entry;
-            open_row(seed::entry, each->key, each->value, entry);
-            if (from_ms(entry.at_ms()) < since)
-                break;
-            out.since = from_ms(entry.at_ms());
-            if (entry.event() != v1::Entry::ACCEPTED && entry.event() != v1::Entry::ERASE)
-                continue;
-            (entry.event() == v1::Entry::ACCEPTED ? out.accepted_bytes : out.erased_bytes) +=
-                stored_size(entry.size_bytes());
-        }
-        return out;
-    };
-    co_return co_await look<growth>(std::move(act));
-}
-
 asio::awaitable<result<wall_time>> store::oldest_waiting()
 {
     auto act = [](const transaction& txn, const tables& t) -> result<wall_time> {

@@ -69,6 +69,8 @@ struct tables {
     table meta, rows, chunks, by_id, by_sequence, queue, numbering, verdicts, ledger, opened;
 };
 
+constexpr std::int64_t day_ms = 24 * 3'600 * 1'000;
+
 /// Makes those that are not there.
 tables open_tables(transaction& txn);
 /// Throws MDB_NOTFOUND, with its name, for one that is not there.

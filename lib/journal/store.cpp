@@ -224,7 +224,9 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
         return parts_->guarded(find_due);
     };
     const auto found = co_await run_on(parts_->pool, std::move(look));
-    if (!found || found->empty())
+    if (!found)
+        co_return found.error();
+    if (found->empty())
         co_return std::size_t{0};
     auto act = [found = *found](writing& w) -> result<std::size_t> {
         std::size_t erased = 0;

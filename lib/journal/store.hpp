@@ -149,8 +149,6 @@ public:
     asio::awaitable<result<std::vector<ledger_entry>>> ledger(std::uint64_t after,
                                                               std::size_t limit);
     asio::awaitable<result<std::vector<ledger_entry>>> story(record_id record);
-    /// What the ledger says of the time since.
-    asio::awaitable<result<growth>> growth_since(wall_time since);
     /// The oldest record that waits, not held; zero if none does.
     asio::awaitable<result<wall_time>> oldest_waiting();
 

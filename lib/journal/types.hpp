@@ -128,12 +128,13 @@ struct change {
     std::string_view event;
 };
 
-/// What came and what went, in pages.
-struct growth {
-    wall_time since{}; ///< of the oldest ledger entry that was counted; zero: none was
+/// What came and what went on a day of UTC, in pages.
+struct day {
+    wall_time begins{};
     std::uint64_t accepted_bytes = 0;
     std::uint64_t erased_bytes = 0;
 };
+constexpr std::size_t most_days = 8; ///< a week, and the one that has begun
 
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
 struct totals {
@@ -143,6 +144,7 @@ struct totals {
     wall_time newest_signed{};
     std::vector<vault::finding> findings;
     bool paused = false;
+    std::vector<day> days; ///< of the last `most_days` as of the newest commit, those with any
     std::uint64_t live_bytes = 0; ///< pages in use by envelopes
     std::uint64_t file_bytes = 0;
     std::uint64_t row_bytes = 0; ///< pages of rows, ledger and indexes: all but envelopes

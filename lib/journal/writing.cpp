@@ -151,6 +151,25 @@ bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta, std::ui
     return free_pages * 4096 > stored_size(weight_bytes) + room.reserve_bytes();
 }
 
+void count_day(v1::Meta& meta, wall_time now, std::uint64_t accepted_bytes,
+               std::uint64_t erased_bytes)
+{
+    const auto today = to_ms(now) / day_ms;
+    auto& days = *meta.mutable_days();
+    const auto is_past = [&](const v1::Meta::Day& each) {
+        return each.day() > today || each.day() <= today - static_cast<std::int64_t>(most_days);
+    };
+    days.erase(std::remove_if(days.begin(), days.end(), is_past), days.end());
+    auto found =
+        std::ranges::find(days, today, [](const v1::Meta::Day& each) { return each.day(); });
+    if (found == days.end()) {
+        days.Add()->set_day(today);
+        found = std::prev(days.end());
+    }
+    found->set_accepted_bytes(found->accepted_bytes() + accepted_bytes);
+    found->set_erased_bytes(found->erased_bytes() + erased_bytes);
+}
+
 bool writing::has_room(std::uint64_t weight_bytes)
 {
     const bool has = finds_room(mdb_txn_env(txn_.native_handle()), space_, meta_, weight_bytes);
@@ -226,10 +245,13 @@ void writing::enter(v1::Entry::Event event, place at, const v1::Row& row, std::s
     entry.set_station(row.station());
     entry.set_place(static_cast<std::uint64_t>(at));
     entry.set_detail(std::string{detail});
-    entry.set_size_bytes(row.size_bytes());
     const auto key = key_builder{}.u64(meta_.next_entry());
     txn_.put(t_.ledger, key, seal_row(seed::entry, key, entry));
     meta_.set_next_entry(meta_.next_entry() + 1);
+    if (event == v1::Entry::ACCEPTED)
+        count_day(meta_, now_, stored_size(row.size_bytes()), 0);
+    if (event == v1::Entry::ERASE)
+        count_day(meta_, now_, 0, stored_size(row.size_bytes()));
     changes_.push_back({.place = at,
                         .key = key_of(row),
                         .state = to_state(row.state()),

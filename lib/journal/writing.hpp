@@ -99,6 +99,11 @@ bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta,
 /// trust::judge::certain() for what this store has taken in.
 wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept;
 
+/// Adds to the day of `now`, and forgets all but the `most_days` that end with it: also days to
+/// come, which a clock that was ahead has left.
+void count_day(v1::Meta& meta, wall_time now, std::uint64_t accepted_bytes,
+               std::uint64_t erased_bytes);
+
 std::string_view to_string(v1::Entry::Event event) noexcept;
 std::uint64_t live_bytes(const v1::Meta& meta) noexcept;
 v1::Meta::Tally& tally_of(v1::Meta& meta, state s);

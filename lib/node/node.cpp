@@ -321,13 +321,11 @@ asio::awaitable<void> node::run()
     if (store_) {
         co_await store_->note_started();
         start_part(scrubber_->run());
-        if (replayer_) {
-            co_await replayer_->load();
-            start_part(replayer_->run());
-        }
-        // It has been written to, and all that waits was read.
+        // It has been opened, and written to. What faults from here on is looked at by where it lies.
         guard_->end_opening();
         marker_->end_opening();
+        if (replayer_)
+            start_part(replay());
     }
     start_part(local_door_->run(
         [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));
@@ -350,6 +348,12 @@ asio::awaitable<void> node::run()
         co_await changed_.wait_until(deadline);
     if (running_count_ > 0)
         log::warn("stop left={} parts behind", running_count_);
+}
+
+asio::awaitable<void> node::replay()
+{
+    co_await replayer_->load(); // accepting does not wait for it: a cold disk takes its time
+    co_await replayer_->run();
 }
 
 void node::stop()

@@ -73,6 +73,7 @@ private:
     result<void, start_failure> open_doors();
     http::tls_options tls_options_of(bool is_client) const;
     void start_part(asio::awaitable<void> work);
+    asio::awaitable<void> replay();
     control::services services();
     asio::awaitable<void> verify();
 

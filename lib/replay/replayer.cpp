@@ -115,6 +115,8 @@ void replayer::stop()
 
 void replayer::on_change(const journal::change& what)
 {
+    if (changed_while_loading_)
+        changed_while_loading_->insert(what.place);
     if (what.state == journal::state::waiting && !what.held)
         scheduler_.add(what.place, what.lane, what.size_bytes);
     else if (what.state != journal::state::arriving)
@@ -212,11 +214,14 @@ void replayer::on_transfer_failure(link::verdict why, milliseconds retry_after, 
 
 asio::awaitable<void> replayer::load()
 {
+    changed_while_loading_.emplace();
     const auto queue = co_await around_.store.load_queue();
+    const auto changed = std::exchange(changed_while_loading_, std::nullopt);
     if (!queue)
         co_return; // the store has told that it failed
     for (const auto& each : *queue)
-        scheduler_.add(each.place, each.lane, each.size_bytes);
+        if (!changed->contains(each.place)) // what the queue said of it may be over
+            scheduler_.add(each.place, each.lane, each.size_bytes);
 }
 
 asio::awaitable<void> replayer::run()

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -58,7 +59,7 @@ public:
     replayer(asio::any_io_executor on, options opts, surroundings around);
     ~replayer();
 
-    /// What waits in the journal; before run(), and before anyone can change a record's state.
+    /// What waits in the journal; before run(). Changes meanwhile are told by on_change() as ever.
     asio::awaitable<void> load();
     /// Until stop(); comes back when all transfers have ended.
     asio::awaitable<void> run();
@@ -120,6 +121,7 @@ private:
     bell changed_;      ///< the queue, the link, a reconcile, pause or stop
     bell link_changed_; ///< wakes watch() early
     std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
+    std::optional<std::set<journal::place>> changed_while_loading_;
     std::vector<http::stream*> open_;
     std::deque<std::pair<instant, std::uint64_t>> deliveries_;
     std::string detail_;

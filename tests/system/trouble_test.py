@@ -3,11 +3,14 @@ bytes, full disks, strangers. What was accepted arrives, once, and nothing else 
 
 import base64
 import contextlib
+import json
 import os
+import random
 import re
 import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import time
 import uuid
@@ -291,6 +294,57 @@ def manifest_and_envelope(world, station, record):
         status, fields, _ = exchange(secure, "HEAD", f"/v1/uploads/{STATION}/{record}", headers=[("Tus-Resumable", "1.0.0")])
         assert status == 200, status
         return fields["upload-metadata"].split()[1], int(fields["upload-length"])
+
+
+def test_compacting_gives_space_back_and_may_be_killed_at_any_moment():
+    with World() as world:
+        centre, station = world.centre().start(), world.station(keep="1 ms").start()
+        records = world.records(30)
+        for _, file in records:
+            station.submit(file)
+        station.wait_drained()
+        held = centre.list()
+        for record in held[:25]:
+            what = {"id": record["id"], "station": record["station"], "digest": record["digest"], "kind": "opened"}
+            status, _, answer = centre.http("POST", "/v1/verdicts", json.dumps(what).encode())
+            assert status == 200, answer
+        until(lambda: len(station.list("--state", "erased")) == 25, "what was opened is erased")
+
+        def content():
+            return {r["id"]: (r["state"], r["sequence"], r["digest"]) for r in station.list()}
+
+        before = content()
+        state = world.path / "station"
+        refused = station.titip("compact", "--state", state)
+        assert refused.returncode == 6 and b"in use by another titipd" in refused.stderr, refused.stderr
+        station.stop()
+        data = state / "data.mdb"
+        large = data.stat().st_size
+        chance = random.Random(1)
+        killed = 0
+        for _ in range(20):
+            work = subprocess.Popen([BIN / "titip", "compact", "--state", state], stdout=subprocess.DEVNULL)
+            time.sleep(chance.random() * 0.03)
+            if work.poll() is not None:
+                break
+            work.kill()
+            work.wait()
+            killed += 1
+        assert killed > 0, "never in the middle"
+        station.start()
+        assert content() == before
+        station.stop()
+        done = station.titip("--json", "compact", "--state", state)
+        assert done.returncode == 0, done.stderr
+        sizes = json.loads(done.stdout)
+        assert sizes["bytes_after"] == data.stat().st_size < large / 2, (sizes, large)
+        station.start()
+        assert content() == before
+        assert station.status()["findings"] == []
+        (_, file), = world.records(1, seed=2)
+        station.submit(file)
+        station.wait_drained()
+        assert centre.status()["findings"] == []
 
 
 def test_strangers_and_other_stations_are_refused():

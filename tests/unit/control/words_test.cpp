@@ -356,15 +356,22 @@ TEST_CASE("answers of a newer or broken daemon are told as far as they go", "[co
 TEST_CASE("the forecast counts what came less what went, over a day at least", "[control]")
 {
     using control::days_to_full;
-    const journal::growth a_week{
-        .since = wall_now() - 7 * 24h, .accepted_bytes = 70'000, .erased_bytes = 0};
-    CHECK(days_to_full(100'000, 20'000, a_week) == 8u);
-    CHECK(days_to_full(100'000, 200'000, a_week) == 0u);
-    auto emptied = a_week;
-    emptied.erased_bytes = 70'000;
-    CHECK_FALSE(days_to_full(100'000, 20'000, emptied).has_value());
-    CHECK_FALSE(days_to_full(100'000, 20'000, {}).has_value());
-    const journal::growth an_hour{
-        .since = wall_now() - 1h, .accepted_bytes = 10'000, .erased_bytes = 0};
-    CHECK(days_to_full(100'000, 20'000, an_hour) == 8u);
+    const auto now = wall_time{} + 20'000 * 24h + 12h;
+    const auto began = [&](int days_ago) { return wall_time{} + (20'000 - days_ago) * 24h; };
+    std::vector<journal::day> days;
+    for (int ago = 6; ago >= 0; --ago)
+        days.push_back({.begins = began(ago), .accepted_bytes = 13'000});
+    CHECK(days_to_full(100'000, 20'000, days, now) == 5u); // 91,000 in 6.5 days
+    CHECK(days_to_full(100'000, 200'000, days, now) == 0u);
+    auto emptied = days;
+    emptied[2].erased_bytes = 7 * 13'000;
+    CHECK_FALSE(days_to_full(100'000, 20'000, emptied, now).has_value());
+    CHECK_FALSE(days_to_full(100'000, 20'000, {}, now).has_value());
+    CHECK(days_to_full(100'000, 20'000, {{.begins = began(0), .accepted_bytes = 10'000}}, now) ==
+          8u);
+    // Days of long ago, and those that a clock which was ahead has left, are none of the last ones.
+    for (const int ago : {8, 400, -1})
+        CHECK_FALSE(
+            days_to_full(100'000, 20'000, {{.begins = began(ago), .accepted_bytes = 10'000}}, now)
+                .has_value());
 }

@@ -21,4 +21,10 @@ void meddle(const journal_fixture& at, Change change)
     txn.commit();
 }
 
+/// The transaction id in one of the two meta pages of a data.mdb.
+inline std::uint64_t& transaction_of(bytes& pages, std::size_t page)
+{
+    return *reinterpret_cast<std::uint64_t*>(pages.data() + page * 4096 + 16 + 24 + 96 + 8);
+}
+
 } // namespace titip::tests

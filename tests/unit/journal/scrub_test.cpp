@@ -137,16 +137,3 @@ TEST_CASE("a scrub goes on after a restart where it was, and says how old its ol
     f.scrub(scrubber, 3); // those behind the first ones
     CHECK(scrubber.now().rotten_records == 1);
 }
-
-TEST_CASE("what came and went is counted from the ledger", "[journal]")
-{
-    scrub_fixture f;
-    f.open();
-    const auto all = finish(f.store->growth_since(wall_now() - 24h)).value();
-    CHECK(all.accepted_bytes >= 3 * 9'000);
-    CHECK(all.erased_bytes == 0);
-    CHECK(all.since != wall_time{});
-    const auto none = finish(f.store->growth_since(wall_now() + 24h)).value();
-    CHECK(none.accepted_bytes == 0);
-    CHECK(none.since == wall_time{});
-}

@@ -1,8 +1,10 @@
 #include "journal/support.hpp"
+#include "journal/writing.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 using namespace titip;
@@ -321,6 +323,34 @@ TEST_CASE("that the centre opened a record does not end a quarantine for another
     CHECK(f.at(p).reason == journal::reason::rotten);
 }
 
+TEST_CASE("what comes and goes is counted by day, for a week and the day that has begun",
+          "[journal]")
+{
+    v1::Meta meta;
+    const auto count_on = [&](int day, std::uint64_t accepted, std::uint64_t erased) {
+        journal::count_day(meta, wall_time{} + day * 24h + 9h, accepted, erased);
+    };
+    const auto days = [&] {
+        std::vector<std::array<std::uint64_t, 3>> out;
+        for (const auto& each : meta.days())
+            out.push_back({static_cast<std::uint64_t>(each.day()), each.accepted_bytes(),
+                           each.erased_bytes()});
+        return out;
+    };
+    using expected = std::vector<std::array<std::uint64_t, 3>>;
+    count_on(100, 5, 0);
+    count_on(100, 7, 2);
+    CHECK(days() == expected{{100, 12, 2}});
+    count_on(101, 1, 0);
+    count_on(107, 3, 0);
+    CHECK(days() == expected{{100, 12, 2}, {101, 1, 0}, {107, 3, 0}});
+    count_on(108, 4, 0);
+    CHECK(days() == expected{{101, 1, 0}, {107, 3, 0}, {108, 4, 0}});
+    count_on(473, 9, 0); // the clock is set a year ahead, and back
+    count_on(109, 6, 0);
+    CHECK(days() == expected{{109, 6, 0}});
+}
+
 TEST_CASE("bytes are erased only after the upstream's own clock has passed the retention",
           "[journal]")
 {
@@ -344,6 +374,14 @@ TEST_CASE("bytes are erased only after the upstream's own clock has passed the r
 
     CHECK(f.at(p).state == state::erased);
     CHECK(f.at(p).erased_at != wall_time{});
+    std::uint64_t accepted = 0;
+    std::uint64_t erased = 0;
+    for (const auto& each : f.store->now().days) { // it may be midnight
+        accepted += each.accepted_bytes;
+        erased += each.erased_bytes;
+    }
+    CHECK(erased >= f.at(p).size_bytes);
+    CHECK(accepted == 2 * erased);
     CHECK(f.at(never_opened).state == state::delivered);
     CHECK(finish(f.store->read(key, 0, 10)).error() == errc::erased);
     CHECK(finish(f.store->read_at(p, 0, 10)).error() == errc::erased);

@@ -249,14 +249,27 @@ public:
         }
         store->on_change(home().get_executor(), [](const journal::change&) {});
     }
-    void start()
+    template <class Meanwhile>
+    void start(Meanwhile meanwhile)
     {
-        finish(loaded());
+        bool is_loaded = false;
+        asio::co_spawn(home(), replayer->load(), [&](std::exception_ptr failed) {
+            is_loaded = true;
+            rethrow(failed);
+        });
+        home().restart();
+        home().poll();
+        meanwhile();
+        run_until([&] { return is_loaded; });
         is_running_ = true;
         asio::co_spawn(home(), replayer->run(), [this](std::exception_ptr failed) {
             is_running_ = false;
             rethrow(failed);
         });
+    }
+    void start()
+    {
+        start([] {});
     }
     record_id accept(std::size_t size_bytes = 5'000)
     {
@@ -303,11 +316,6 @@ public:
     std::unique_ptr<replay::replayer> replayer;
 
 private:
-    asio::awaitable<bool> loaded()
-    {
-        co_await replayer->load();
-        co_return true;
-    }
     std::shared_ptr<http::tls_context> tls_ =
         http::tls_context::client(options_of(*everyone().station)).value();
     bool is_running_ = false;
@@ -371,6 +379,21 @@ TEST_CASE("a verdict that is not believed is passed over, and told in the ledger
     CHECK(station.entries("verdict", "not believed") == 1);
     station.accept();
     CHECK(station.all_are(state::delivered, 2));
+}
+
+TEST_CASE("what changes while the queue is read stays as it changed", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto held = station.accept();
+    const auto sent = station.accept();
+    const auto before = station.view(held);
+    station.start([&] {
+        station.replayer->on_change(
+            {.place = before.place, .key = {}, .state = state::waiting, .held = true});
+    });
+    REQUIRE(station.all_are(state::delivered, 1));
+    CHECK(station.view(sent).state == state::delivered);
 }
 
 TEST_CASE("an upstream that always has more to say, and says nothing, does not stop the sending",
