@@ -130,12 +130,28 @@ bool marker::put(std::string_view line) const noexcept
 
 std::optional<marker::doubt> marker::standing() const
 {
-    if (file_ < 0)
+    return file_ < 0 ? std::nullopt : read(file_, path_);
+}
+
+std::optional<marker::doubt> marker::standing_in(const std::filesystem::path& directory)
+{
+    const auto path = directory / "untrusted";
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0 && errno == ENOENT)
         return std::nullopt;
+    if (file < 0)
+        return doubt{wall_now(), fmt::format("{}: {}", path.string(), std::strerror(errno))};
+    auto out = read(file, path);
+    ::close(file);
+    return out;
+}
+
+std::optional<marker::doubt> marker::read(int file, const std::filesystem::path& path)
+{
     std::array<char, sector_bytes> sector{};
-    const auto got = ::pread(file_, sector.data(), sector.size(), 0);
+    const auto got = ::pread(file, sector.data(), sector.size(), 0);
     if (got < 0)
-        return doubt{wall_now(), fmt::format("{}: {}", path_.string(), std::strerror(errno))};
+        return doubt{wall_now(), fmt::format("{}: {}", path.string(), std::strerror(errno))};
     std::string_view line{sector.data(), static_cast<std::size_t>(got)};
     line = line.substr(0, line.find_last_not_of(std::string_view{" \n\0", 3}) + 1);
     const auto since = from_ms(number_after(line, "since_ms="));

@@ -36,6 +36,8 @@ public:
 
     /// What is known against the store.
     std::optional<doubt> standing() const;
+    /// The same for who opens the store in the daemon's place: makes and locks nothing.
+    static std::optional<doubt> standing_in(const std::filesystem::path& directory);
 
     /// Not synced: it outlives the process, which is what counts here.
     void begin_opening();
@@ -52,6 +54,7 @@ public:
 
 private:
     class turn;
+    static std::optional<doubt> read(int file, const std::filesystem::path& path);
     bool put(std::string_view line) const noexcept;
 
     std::filesystem::path path_;
