@@ -425,6 +425,58 @@ int open(session& with, const std::string& id, const std::string& key,
     return fits ? done : no;
 }
 
+int verify_store(session& with)
+{
+    std::string method = "POST";
+    std::uint64_t after = 0;
+    // Progress is for who looks on; a file or a program gets what was found.
+    const bool shows_progress = !with.json && ::isatty(STDOUT_FILENO) != 0;
+    for (;;) {
+        const auto answer =
+            with.client.exchange(method, fmt::format("/v1/verify?after={}&wait_s=30", after));
+        const bool is_other = answer && answer->status == 404; // a daemon that was started since
+        if (!answer || is_other) {
+            if (method == "GET" && !with.json) // a store may end its daemon while it is looked at
+                fmt::print(stderr, "titip: {}\n", words::verification_lost());
+            if (!is_other)
+                return unreached(with, answer.error());
+            complain(with, *answer);
+            return unreachable;
+        }
+        if (answer->status != 200)
+            return complain(with, *answer);
+        method = "GET";
+        for (const auto& each : to_objects(answer->body)) {
+            after = number_of(each, "number");
+            const auto what = text_of(each, "what");
+            if (with.json)
+                fmt::print("{}\n", boost::json::serialize(each));
+            else if (what != "progress" || shows_progress)
+                fmt::print("{}{}{}", shows_progress ? "\r\x1b[K" : "", words::verification(each),
+                           what == "progress" ? "" : "\n");
+            std::fflush(stdout);
+            if (what != "end")
+                continue;
+            const auto outcome = text_of(each, "outcome");
+            return outcome == "clean" ? done : outcome == "differs" ? no : untrusted;
+        }
+    }
+}
+
+int trust(session& with)
+{
+    const auto answer = with.client.exchange("POST", "/v1/trust");
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    if (with.json)
+        fmt::print("{}", as_text(answer->body));
+    else
+        fmt::print("{}\n", words::trusted_again());
+    return done;
+}
+
 int verdict(session& with, const std::string& id, const std::string& kind)
 {
     const auto shown = with.client.exchange("GET", record_target(with, id));

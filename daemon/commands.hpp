@@ -53,6 +53,14 @@ int open(session& with, const std::string& id, const std::string& key,
          const std::string& certificate, const std::string& out);
 int verdict(session& with, const std::string& id, const std::string& kind);
 
+/// The store, looked at by the daemon.
+int verify_store(session& with);
+/// Ends safe mode.
+int trust(session& with);
+
+/// Takes the records out of a store that no daemon has open, into a folder (see lib/bundle).
+int salvage(const std::string& state, const std::string& out, bool json);
+
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.
 int verify(const std::string& file, const std::string& authorities, bool json);
 

@@ -100,12 +100,23 @@ int main(int argc, char** argv)
     std::string file;
     std::string authorities = "/etc/titip/authorities.pem";
     auto* verify = app.add_subcommand(
-        "verify", "check a signed statement (a receipt, a manifest, a verdict), offline");
-    verify->add_option("file", file, "the statement")->required();
+        "verify", "look at the whole store, changing nothing; or, with FILE, check a signed "
+                  "statement (a receipt, a manifest, a verdict), offline");
+    verify->add_option("file", file, "the statement");
     verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")
         ->capture_default_str();
 
+    auto* trust = app.add_subcommand(
+        "trust", "end safe mode, after titip verify has found nothing: the daemon starts again");
+
     std::string state = "/var/lib/titip";
+    auto* salvage = app.add_subcommand(
+        "salvage", "offline: out of a store that cannot be trusted, every record that is whole");
+    salvage->add_option("folder", out, "where to: another disk; made if it is not there")
+        ->required();
+    salvage->add_option("--state", state, "the store's directory, [node] state")
+        ->capture_default_str();
+
     auto* compact = app.add_subcommand(
         "compact", "while titipd does not run: give the space of erased records back to the disk");
     compact->add_option("--state", state, "the state directory")->capture_default_str();
@@ -190,14 +201,21 @@ int main(int argc, char** argv)
                                                   CLI::AppFormatMode::Normal));
         return cli::done;
     }
-    if (*verify)
+    if (*verify && !file.empty())
         return cli::verify(file, authorities, json);
     if (*compact)
         return cli::compact(state, json);
 
+    if (*salvage)
+        return cli::salvage(state, out, json);
+
     cli::session with{socket};
     with.json = json;
     with.station = station;
+    if (*verify)
+        return cli::verify_store(with);
+    if (*trust)
+        return cli::trust(with);
     if (*submit)
         return cli::submit(with, files, lane);
     if (*status)

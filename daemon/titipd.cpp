@@ -1,5 +1,6 @@
 #include "base/log.hpp"
 #include "node/check.hpp"
+#include "node/child.hpp"
 #include "node/node.hpp"
 #include "node/service.hpp"
 
@@ -17,12 +18,21 @@ int main(int argc, char** argv)
     app.add_flag("--check", check_only,
                  "check the configuration and its files, and exit; the store is not touched");
     app.add_flag("--verbose", verbose, "log what is for developers too");
+    std::string examined;
+    std::string node;
+    app.add_option("--verify-store", examined,
+                   "look at a store that no daemon has open, changing nothing; the daemon starts "
+                   "itself so")
+        ->group("");
+    app.add_option("--node", node)->group("");
     app.set_version_flag("--version", "titipd " TITIP_VERSION);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }
+    if (!examined.empty())
+        return titip::node::examine_as_child(examined, node);
     if (verbose)
         titip::log::set_threshold(titip::log::level::debug);
 

@@ -162,6 +162,7 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     out["time_ms"] = to_ms(wall_now());
     if (!parts.safe_mode.empty()) {
         out["safe_mode"] = parts.safe_mode;
+        add_time(out, "safe_mode_since_ms", parts.safe_mode_since);
         return out;
     }
     out["records"] = records_of(now);

@@ -79,6 +79,8 @@ asio::awaitable<void> server::connection::run()
         out.is_head = request->method == "HEAD";
         const bool ends = !out.keep_alive;
         const auto written = co_await http_.write(std::move(out));
+        if (is_last_word_)
+            owner_.parts_.restart();
         if (!written || ends)
             break;
     }
@@ -136,6 +138,14 @@ server::connection::answer server::connection::route(const http::request& reques
         if (auto no = forbid(role::read))
             co_return *std::move(no);
         co_return co_await status();
+    }
+    if ((what == "verify" || what == "trust") && path.size() == 2 &&
+        (request.method == "POST" || (is_get && what == "verify"))) {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        if (what == "verify")
+            co_return co_await verify(request, target);
+        co_return co_await trust();
     }
     if (!owner_.parts_.safe_mode.empty())
         co_return http::problem(503, "safe mode: the store cannot be trusted",
@@ -419,6 +429,48 @@ server::connection::answer server::connection::operate_link(std::string_view act
     else
         co_return http::problem(404, "no such resource");
     co_return co_await status();
+}
+
+/// POST begins an examination, if none runs; both then answer what it has said after a number.
+server::connection::answer server::connection::verify(const http::request& request,
+                                                      const http::target& target)
+{
+    auto& of = *owner_.parts_.verification;
+    if (auto wrong = not_a_number(target, {"after", "wait_s"}))
+        co_return *std::move(wrong);
+    auto after = number_in(target, "after").value_or(0);
+    if (request.method == "POST") {
+        after = of.is_running() ? 0 : of.newest();
+        if (!of.is_running())
+            owner_.parts_.start_verification();
+    } else if (after > of.newest())
+        // Of a daemon before this one: whoever goes on asking would ask for ever.
+        co_return http::problem(404, "no such verification here",
+                                "the daemon was started again since");
+    const auto wait_s = std::min<std::uint64_t>(number_in(target, "wait_s").value_or(0), 60);
+    const auto deadline = monotonic::now() + std::chrono::seconds{wait_s};
+    while (of.newest() <= after && of.is_running() && monotonic::now() < deadline &&
+           !owner_.is_stopping_)
+        co_await of.wait_until(deadline);
+    co_return lines_answer(of.lines(after));
+}
+
+server::connection::answer server::connection::trust()
+{
+    const auto& parts = owner_.parts_;
+    if (parts.safe_mode.empty())
+        co_return http::problem(409, "the store is trusted already");
+    if (parts.verification->last() != verification::outcome::clean)
+        co_return http::problem(409, "the store has not been verified as clean",
+                                "titip verify first: it must find nothing");
+    const auto done = parts.trust();
+    if (!done)
+        co_return http::problem(500, "the disk does not take it", done.error().message());
+    is_last_word_ = true;
+    boost::json::object out;
+    out["node"] = parts.node;
+    out["trusted"] = true;
+    co_return json_answer(200, out);
 }
 
 server::connection::answer server::connection::judge(const http::request& request)

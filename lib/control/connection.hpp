@@ -27,6 +27,8 @@ private:
     answer operate_record(record_id id, std::string_view action);
     answer operate_link(std::string_view action);
     answer judge(const http::request& request);
+    answer verify(const http::request& request, const http::target& target);
+    answer trust();
     asio::awaitable<result<bytes>> read_body(const http::request& request, std::size_t limit_bytes);
     /// The record of this id, wherever it is from; a problem if there is none, or more than one.
     asio::awaitable<result<journal::record_view, http::response>> find(record_id id);
@@ -40,6 +42,7 @@ private:
     bool is_stranger_;    ///< has none of the roles
     std::string station_; ///< ?station= of the present request
     bool body_is_read_ = false;
+    bool is_last_word_ = false; ///< after this answer the daemon ends
 };
 
 } // namespace titip::control

@@ -3,6 +3,7 @@
 #include "accept/acceptor.hpp"
 #include "base/bell.hpp"
 #include "control/roles.hpp"
+#include "control/verification.hpp"
 #include "http/server.hpp"
 #include "journal/scrubber.hpp"
 #include "replay/replayer.hpp"
@@ -22,6 +23,12 @@ struct services {
     replay::replayer* replayer = nullptr;
     const journal::scrubber* scrubber = nullptr;
     std::string safe_mode; ///< why the store is not open; empty if it is
+    wall_time safe_mode_since{};
+    control::verification* verification = nullptr;
+    std::function<void()> start_verification;
+    /// In safe mode: the store is trusted again, from the next start on.
+    std::function<result<void>()> trust;
+    std::function<void()> restart; ///< ends the process, which systemd starts again
     wall_time certificate_expires{};
     wall_time recipient_expires{}; ///< of the earliest sealing certificate; zero without [seal]
 };
@@ -42,6 +49,8 @@ public:
     {
         is_stopping_ = true;
         news_.ring();
+        if (parts_.verification)
+            parts_.verification->ring();
     }
     services& parts() noexcept { return parts_; }
 

@@ -185,8 +185,8 @@ void add_alarms(lines& out, const object& status, wall_time now)
                     text(each.get_object(), "kind"), number(each.get_object(), "first"),
                     number(each.get_object(), "last"), text(each.get_object(), "station")));
     if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
-        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): journalctl -u "
-                                  "titipd -p err names them; call the centre.",
+        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
+                                  "names them; call the centre.",
                                   count(many, "difference")));
     constexpr auto soon = 30 * 24h;
     for (const auto& [key, what] :
@@ -323,7 +323,12 @@ lines status(const object& status)
     if (const auto why = text(status, "safe_mode"); !why.empty()) {
         out.push_back("SAFE MODE: the store cannot be trusted. No records are taken or sent. Do "
                       "not delete anything.");
+        if (const auto since = time_of(status, "safe_mode_since_ms"); since != wall_time{})
+            out.push_back(
+                fmt::format("Since {} ({}).", to_rfc3339(since), show_duration(now - since)));
         out.push_back(fmt::format("Reason: {}", why));
+        out.push_back("Next: titip verify. If it finds nothing, titip trust ends this; if it does, "
+                      "titip salvage DIR takes out every record that is whole. Call the centre.");
         return out;
     }
     out.push_back(fmt::format("{} ({})", text(status, "node"), text(status, "role")));
@@ -407,6 +412,92 @@ lines problem(const object& problem)
                 out.push_back(fmt::format("  {}: {} [{}]", text(each.get_object(), "field"),
                                           text(each.get_object(), "sentence"),
                                           text(each.get_object(), "code")));
+    return out;
+}
+
+std::string verification(const object& line)
+{
+    const auto what = text(line, "what");
+    if (what == "difference")
+        return fmt::format("Difference: {}", text(line, "sentence"));
+    if (what == "progress")
+        return number(line, "total") == 0
+                   ? fmt::format("Looking at {} ...", text(line, "phase"))
+                   : fmt::format("Looking at {}: {} of {}", text(line, "phase"),
+                                 number(line, "done"), number(line, "total"));
+    const auto outcome = text(line, "outcome");
+    const auto records = count(number(line, "records"), "record");
+    const auto differences = count(number(line, "differences"), "difference");
+    if (outcome == "clean")
+        return fmt::format("Clean: {}, every byte as it was written; numbers, sums, chain and "
+                           "indexes fit.",
+                           records);
+    if (outcome == "differs")
+        return fmt::format("NOT CLEAN: {} in {}. Delete nothing; call the centre.", differences,
+                           records);
+    if (outcome == "unopened")
+        return fmt::format("THE STORE CANNOT BE OPENED: {}. Delete nothing; titip salvage DIR "
+                           "takes out what is whole.",
+                           differences);
+    return fmt::format("THE STORE CANNOT BE LOOKED AT: {} ({}; {} before). Delete nothing; titip "
+                       "salvage DIR takes out what is whole.",
+                       outcome == "hung" ? "reading it does not come to an end"
+                                         : "it ends the process that reads it",
+                       text(line, "why"), differences);
+}
+
+std::string verification_lost()
+{
+    return "the daemon went away while it looked at its store; titip status in a few seconds says "
+           "whether it trusts it still";
+}
+
+std::string trusted_again()
+{
+    return "The store is trusted again. The daemon ends now, and systemd starts it.";
+}
+
+std::string not_salvaged(const object& loss)
+{
+    auto which = fmt::format("place {}", number(loss, "place"));
+    if (!text(loss, "id").empty())
+        which = fmt::format("{}{}{}", text(loss, "id"), text(loss, "station").empty() ? "" : " of ",
+                            text(loss, "station"));
+    return fmt::format("NOT SAVED: {}: {}", which, text(loss, "why"));
+}
+
+lines salvaged(const object& counted)
+{
+    lines out;
+    out.push_back(fmt::format("{} saved in {}, every byte as it was written.",
+                              count(number(counted, "saved"), "record"), text(counted, "folder")));
+    if (const auto bare = number(counted, "bare"); bare > 0)
+        out.push_back(fmt::format("{} without a manifest saved in {}/without-manifest: the centre "
+                                  "can open {}, but nothing can be sent.",
+                                  count(bare, "envelope"), text(counted, "folder"),
+                                  bare == 1 ? "it" : "them"));
+    if (const auto lost = number(counted, "lost"); lost > 0)
+        out.push_back(fmt::format("{} not saved, named above. Keep the store as it is; call the "
+                                  "centre, which may have {}.",
+                                  count(lost, "record"), lost == 1 ? "it" : "some of them"));
+    if (const auto arriving = number(counted, "arriving"); arriving > 0)
+        out.push_back(fmt::format("{} had not arrived whole: {} sender still has {}.",
+                                  count(arriving, "record"), arriving == 1 ? "its" : "each",
+                                  arriving == 1 ? "it" : "its own"));
+    if (const auto erased = number(counted, "erased"); erased > 0)
+        out.push_back(fmt::format("{} erased here after the centre had opened {}.",
+                                  count(erased, "record"), erased == 1 ? "it" : "them"));
+    if (const auto gone = number(counted, "vanished"); gone > 0)
+        out.push_back(fmt::format("{} of which nothing is left, not even the id: the centre knows "
+                                  "the numbers that are missing.",
+                                  count(gone, "record")));
+    if (!counted.contains("vanished"))
+        out.emplace_back("How many records there were cannot be told any more.");
+    if (const auto pages = number(counted, "missing_pages"); pages > 0)
+        out.push_back(fmt::format("The file ends {} before it should.", count(pages, "page")));
+    if (const auto pages = number(counted, "unreadable_pages"); pages > 0)
+        out.push_back(
+            fmt::format("The disk does not give {}: it is failing.", count(pages, "page")));
     return out;
 }
 

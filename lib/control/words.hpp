@@ -34,6 +34,16 @@ std::string compacted(const boost::json::object& sizes);
 /// "the upstream's name cannot be resolved", for a verdict of the link.
 std::string_view link_verdict(std::string_view verdict);
 
+/// A line of /v1/verify.
+std::string verification(const boost::json::object& line);
+/// The daemon went away while it looked at its store.
+std::string verification_lost();
+std::string trusted_again();
+
+/// Of titip salvage: each record that could not be saved, and the end of it.
+std::string not_salvaged(const boost::json::object& loss);
+std::vector<std::string> salvaged(const boost::json::object& count);
+
 /// A problem of our own making: the node was asked about its upstream and has none.
 boost::json::object no_upstream();
 

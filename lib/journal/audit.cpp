@@ -13,18 +13,26 @@ using numbers = std::map<std::pair<std::string, epoch_id>, std::map<std::uint64_
 
 class audit {
 public:
-    audit(const transaction& txn, const tables& t) : txn_(txn), t_(t) {}
+    audit(const transaction& txn, const tables& t, on_damage what,
+          const std::function<void()>& on_step)
+        : txn_(txn), t_(t), what_(what), on_step_(on_step)
+    {
+    }
 
     std::vector<std::string> run()
     {
-        read_meta();
-        look_at_rows();
-        compare_tallies();
-        compare_sizes();
-        look_at_chunks();
-        look_at_numbering();
-        look_at_verdicts();
-        look_at_ledger();
+        for (const auto step :
+             {&audit::read_meta, &audit::look_at_rows, &audit::compare_tallies,
+              &audit::compare_sizes, &audit::look_at_chunks, &audit::look_at_numbering,
+              &audit::look_at_verdicts, &audit::look_at_ledger})
+            try {
+                (this->*step)();
+            } catch (const boost::system::system_error& failure) {
+                if (what_ == on_damage::throws)
+                    throw;
+                differs("LMDB cannot go on: {}", failure.what());
+                ++unreadable_; // how many rows it kept from us is not known
+            }
         return std::move(out_);
     }
 
@@ -37,18 +45,32 @@ private:
             out_.push_back(fmt::format(sentence, std::forward<Parts>(parts)...));
     }
 
+    bool open_index(seed kind, bytes_view key, bytes_view stored,
+                    google::protobuf::MessageLite& message)
+    {
+        try {
+            open_row(kind, key, stored, message);
+            return true;
+        } catch (const rotten_row& rotten) {
+            if (what_ == on_damage::throws)
+                throw;
+            differs("{}", rotten.what());
+            return false;
+        }
+    }
+
     void read_meta()
     {
         const auto key = key_builder{}.text("meta");
         const auto stored = txn_.get(t_.meta, key);
         if (!stored)
             return differs("the meta row is missing");
-        open_row(seed::meta, key, *stored, meta_);
+        open_index(seed::meta, key, *stored, meta_);
     }
 
     void look_at_rows()
     {
-        cursor walk{txn_, t_.rows};
+        wary_cursor walk{txn_, t_.rows, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
             if (each->key.size() != 8) {
                 differs("a row has a key of {} bytes", each->key.size());
@@ -90,6 +112,11 @@ private:
             if (!txn_.get(t_.opened, opened_key(row.opened_at_ms(), at)))
                 differs("place {} is opened but would never be erased", number);
         }
+        const auto whole = row.state() == v1::ERASED ? 0 : row.size_bytes();
+        if (row.state() == v1::ARRIVING ? row.stored_bytes() > row.size_bytes()
+                                        : row.stored_bytes() != whole)
+            differs("place {} is {} and has {} of {} bytes", number,
+                    to_string(to_state(row.state())), row.stored_bytes(), row.size_bytes());
         if (row.stored_bytes() > 0)
             stored_.emplace(number, row.stored_bytes());
         if (row.state() != v1::ARRIVING)
@@ -151,9 +178,14 @@ private:
     /// Skips from record to record: reading every page is for the scrub.
     void look_at_chunks()
     {
-        cursor walk{txn_, t_.chunks};
+        wary_cursor walk{txn_, t_.chunks, on_step_};
         auto stored = stored_.begin();
         for (auto each = walk.first(); each;) {
+            if (each->key.size() != 12) {
+                differs("a chunk has a key of {} bytes", each->key.size());
+                each = walk.next();
+                continue;
+            }
             const auto at = read_u64(each->key);
             for (; stored != stored_.end() && stored->first < at; ++stored)
                 differs("the bytes of place {} are missing", stored->first);
@@ -170,10 +202,17 @@ private:
     void look_at_numbering()
     {
         std::size_t seen = 0;
-        cursor walk{txn_, t_.numbering};
+        wary_cursor walk{txn_, t_.numbering, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
             v1::Numbering said;
-            open_row(seed::numbering, each->key, each->value, said);
+            if (each->key.size() < 17) {
+                differs("a numbering has a key of {} bytes", each->key.size());
+                continue;
+            }
+            if (!open_index(seed::numbering, each->key, each->value, said)) {
+                ++seen;
+                continue;
+            }
             const std::string station{as_text(each->key.first(each->key.size() - 17))};
             const auto epoch = epoch_id::from_bytes(each->key.last(16)).value();
             const auto found = numbers_.find({station, epoch});
@@ -194,6 +233,8 @@ private:
     void compare_numbering(const std::string& station, const v1::Numbering& said,
                            const std::map<std::uint64_t, std::string>& hashes)
     {
+        if (hashes.empty())
+            return; // none is found by its number: that was said
         const auto& [newest, newest_hash] = *hashes.rbegin();
         if (said.head() != newest || said.head_hash() != newest_hash)
             differs("the head of {} is said to be {}, the newest record is number {}", station,
@@ -219,21 +260,31 @@ private:
     void look_at_verdicts()
     {
         std::map<std::string, std::uint64_t> newest;
-        cursor walk{txn_, t_.verdicts};
+        wary_cursor walk{txn_, t_.verdicts, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
+            if (each->key.size() < 9) {
+                differs("a verdict has a key of {} bytes", each->key.size());
+                continue;
+            }
             const std::string station{as_text(each->key.first(each->key.size() - 9))};
             const auto number = read_u64(each->key.last(8));
             if (number != ++newest[station])
                 differs("verdict {} of {} follows {}", number, station, newest[station] - 1);
             newest[station] = number;
-            open_verdict(each->key, each->value);
+            try {
+                open_verdict(each->key, each->value);
+            } catch (const rotten_row&) {
+                if (what_ == on_damage::throws)
+                    throw;
+                differs("verdict {} of {} cannot be read", number, station);
+            }
         }
     }
 
     void look_at_ledger()
     {
         std::uint64_t next = 1;
-        cursor walk{txn_, t_.ledger};
+        wary_cursor walk{txn_, t_.ledger, on_step_};
         for (auto each = walk.first(); each; each = walk.next(), ++next) {
             v1::Entry entry;
             try {
@@ -242,7 +293,7 @@ private:
                 differs("entry {} of the ledger cannot be read", next);
                 continue;
             }
-            if (entry.number() != next || read_u64(each->key) != next) {
+            if (entry.number() != next || each->key.size() != 8 || read_u64(each->key) != next) {
                 differs("entry {} of the ledger is missing", next);
                 next = entry.number();
             }
@@ -259,6 +310,8 @@ private:
     } expected_;
     const transaction& txn_;
     const tables& t_;
+    const on_damage what_;
+    const std::function<void()>& on_step_;
     v1::Meta meta_;
     v1::Meta counted_; ///< only its tallies
     numbers numbers_;
@@ -269,11 +322,17 @@ private:
 
 } // namespace
 
+std::vector<std::string> audit_of(const transaction& txn, const tables& t, on_damage what,
+                                  const std::function<void()>& on_step)
+{
+    return audit{txn, t, what, on_step}.run();
+}
+
 asio::awaitable<result<std::vector<std::string>>> store::audit()
 {
     auto within = [this]() -> result<std::vector<std::string>> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
-        return journal::audit{txn, parts_->t}.run();
+        return audit_of(txn, parts_->t, on_damage::throws);
     };
     auto job = [this, within = std::move(within)]() mutable { return parts_->guarded(within); };
     co_return co_await run_on(parts_->pool, std::move(job));

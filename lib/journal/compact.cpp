@@ -1,5 +1,6 @@
 #include "journal/compact.hpp"
 
+#include "journal/marker.hpp"
 #include "journal/parts.hpp"
 #include "journal/rows.hpp"
 
@@ -156,6 +157,10 @@ compacted replace_by_copy(const fs::path& directory)
 {
     const auto data_file = directory / "data.mdb";
     const directory_lock lock{directory};
+    // A daemon in safe mode does not have it open. What is free in it is what salvage looks in too.
+    if (const auto doubt = marker::standing_in(directory))
+        throw open_failure{kind::untrusted,
+                           fmt::format("it is not trusted ({}): titip verify first", doubt->why)};
     const workshop beside{directory / compacting_folder};
     check_meta_pages(data_file, lock.noted_commit());
     compacted out{.bytes_before = fs::file_size(data_file)};

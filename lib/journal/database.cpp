@@ -1,5 +1,7 @@
 #include "journal/database.hpp"
 
+#include "journal/guard.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <utility>
@@ -39,6 +41,7 @@ void check(int code)
 
 transaction::transaction(MDB_env* environment, mode m)
 {
+    prepare_thread();
     check(mdb_txn_begin(environment, nullptr, m == mode::read ? MDB_RDONLY : 0u, &handle_));
 }
 
@@ -135,6 +138,19 @@ std::optional<cursor::entry> cursor::move(MDB_cursor_op op)
     if (!found(mdb_cursor_get(handle_, &k, &v, op)))
         return std::nullopt;
     return entry{to_view(k), to_view(v)};
+}
+
+std::optional<cursor::entry> wary_cursor::beyond(std::optional<cursor::entry> found)
+{
+    constexpr std::uint64_t now_and_then = 64; // a few pages each: half a second of a slow disk
+    if (!found)
+        return found;
+    if (!std::ranges::lexicographical_compare(last_key_, found->key))
+        throw boost::system::system_error(MDB_CORRUPTED, lmdb_category());
+    last_key_ = found->key;
+    if (on_step_ && ++steps_ % now_and_then == 0)
+        on_step_();
+    return found;
 }
 
 station_cursor::station_cursor(const transaction& within, table over, std::string_view station,

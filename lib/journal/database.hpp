@@ -6,8 +6,10 @@
 #include <lmdb.h>
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 /// LMDB with owners and errors: private to this room. What LMDB refuses is thrown as
 /// boost::system::system_error of this category: inside a transaction there is nothing to do about
@@ -79,6 +81,28 @@ public:
 private:
     std::optional<entry> move(MDB_cursor_op op);
     MDB_cursor* handle_ = nullptr;
+};
+
+/// Walks a table that may be damaged, in a read transaction: throws MDB_CORRUPTED where a key is not greater
+/// than the one before, since a tree that leads back into itself would be walked for ever.
+class wary_cursor {
+public:
+    /// `on_step` is told now and then that the walk goes on.
+    wary_cursor(const transaction& within, table over, std::function<void()> on_step)
+        : walk_(within, over), on_step_(std::move(on_step))
+    {
+    }
+
+    std::optional<cursor::entry> first() { return beyond(walk_.first()); }
+    std::optional<cursor::entry> next() { return beyond(walk_.next()); }
+    std::optional<cursor::entry> seek(bytes_view key) { return beyond(walk_.seek(key)); }
+
+private:
+    std::optional<cursor::entry> beyond(std::optional<cursor::entry> found);
+    cursor walk_;
+    std::function<void()> on_step_;
+    bytes_view last_key_;
+    std::uint64_t steps_ = 0;
 };
 
 /// Big-endian keys, so that LMDB's order is the numbers' order.

@@ -1,3 +1,5 @@
+#include "journal/guard.hpp"
+#include "journal/pages.hpp"
 #include "journal/parts.hpp"
 
 #include "base/digest.hpp"
@@ -8,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -20,7 +23,6 @@ namespace {
 using kind = open_failure::kind;
 
 constexpr std::uint32_t format = 1;
-constexpr std::size_t page_bytes = 4096;
 
 [[noreturn]] void refuse(kind what, std::string sentence)
 {
@@ -30,29 +32,6 @@ constexpr std::size_t page_bytes = 4096;
 std::string why()
 {
     return std::strerror(errno);
-}
-
-struct meta_page {
-    std::uint64_t transaction = 0;
-    bool is_good = false;
-};
-
-/// A meta page as LMDB 0.9 writes it (mdb.c, MDB_page and MDB_meta): page header of 16 bytes,
-/// magic, version, address, map size, two MDB_db of 48 bytes, last page, transaction id.
-meta_page read_meta_page(bytes_view page)
-{
-    constexpr std::uint32_t magic = 0xBEEFC0DE;
-    constexpr std::uint16_t is_meta = 0x08;
-    std::uint16_t flags = 0;
-    std::uint32_t found_magic = 0;
-    std::uint32_t version = 0;
-    meta_page out;
-    std::memcpy(&flags, page.data() + 10, sizeof flags);
-    std::memcpy(&found_magic, page.data() + 16, sizeof found_magic);
-    std::memcpy(&version, page.data() + 20, sizeof version);
-    std::memcpy(&out.transaction, page.data() + 16 + 24 + 96 + 8, sizeof out.transaction);
-    out.is_good = (flags & is_meta) != 0 && found_magic == magic && version == 1;
-    return out;
 }
 
 v1::Meta new_meta(const std::string& node)
@@ -112,22 +91,41 @@ std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transact
 
 environment::environment(const std::filesystem::path& directory, std::uint64_t map_bytes)
 {
+    open(directory, map_bytes, 0);
+}
+
+std::unique_ptr<environment> environment::open_read_only(const std::filesystem::path& directory)
+{
+    std::unique_ptr<environment> out{new environment};
+    const auto file_bytes = std::filesystem::file_size(directory / "data.mdb");
+    out->open(directory, (file_bytes + 4095) & ~0xfffull, MDB_RDONLY | MDB_NOLOCK);
+    return out;
+}
+
+void environment::open(const std::filesystem::path& directory, std::uint64_t map_bytes,
+                       unsigned flags)
+{
     check(mdb_env_create(&handle_));
     try {
         check(mdb_env_set_maxdbs(handle_, 16));
         check(mdb_env_set_mapsize(handle_, map_bytes));
+        check(mdb_env_set_assert(handle_, [](MDB_env*, const char* what) { on_assertion(what); }));
         // Never NOSYNC, WRITEMAP or NORDAHEAD: see docs/architecture.md.
-        check(mdb_env_open(handle_, directory.c_str(), MDB_NOTLS, 0600));
+        check(mdb_env_open(handle_, directory.c_str(), MDB_NOTLS | flags, 0600));
+        note_map(directory / "data.mdb");
         int dead = 0;
         check(mdb_reader_check(handle_, &dead));
     } catch (...) {
-        mdb_env_close(handle_);
+        mdb_env_close(std::exchange(handle_, nullptr));
         throw;
     }
 }
 
 environment::~environment()
 {
+    note_map({});
+    if (!handle_)
+        return;
     mdb_env_close(handle_);
 }
 
@@ -162,10 +160,29 @@ void directory_lock::note_commit(std::uint64_t transaction) noexcept
     [[maybe_unused]] const auto put = ::pwrite(file_, &transaction, sizeof transaction, 0);
 }
 
-std::uint64_t directory_lock::noted_commit() const noexcept
+namespace {
+
+std::uint64_t read_noted_commit(int file) noexcept
 {
     std::uint64_t out = 0;
-    return ::pread(file_, &out, sizeof out, 0) == sizeof out ? out : 0;
+    return ::pread(file, &out, sizeof out, 0) == sizeof out ? out : 0;
+}
+
+} // namespace
+
+std::uint64_t directory_lock::noted_commit() const noexcept
+{
+    return read_noted_commit(file_);
+}
+
+std::uint64_t noted_commit_in(const std::filesystem::path& directory)
+{
+    const int file = ::open((directory / "titipd.lock").c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    const auto out = read_noted_commit(file);
+    ::close(file);
+    return out;
 }
 
 void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t noted_commit)
@@ -176,38 +193,31 @@ void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t note
             return; // a new store
         refuse(kind::unreadable, fmt::format("{}: {}", data_file.string(), why()));
     }
-    bytes pages(2 * page_bytes);
-    const auto got = ::pread(file, pages.data(), pages.size(), 0);
+    std::array<page, 2> pages{};
+    const auto got = ::pread(file, pages.data(), sizeof pages, 0);
     ::close(file);
     if (got == 0)
         return;
-    const auto first = read_meta_page(bytes_view{pages}.first(page_bytes));
-    const auto second = read_meta_page(bytes_view{pages}.last(page_bytes));
-    const auto newer = std::max(first.transaction, second.transaction);
-    const auto older = std::min(first.transaction, second.transaction);
-    // Commit n writes page n % 2, so the two are neighbours; both are 0 before the first commit.
+    const auto first = read_snapshot(pages[0]);
+    const auto second = read_snapshot(pages[1]);
     // LMDB would take the older of two differing pages without a word if the newer one lost a bit.
-    const bool neighbours =
-        newer == older + 1 && (first.transaction % 2 == 0) && (second.transaction % 2 == 1);
-    const bool fresh = newer == 0;
+    const bool fit = first && second && are_neighbours(first->transaction, second->transaction);
     // The power failed while the store was being made (see sync_birth): nothing was ever committed,
     // neither here nor as noted beside it, and there is nothing but the first two pages, or zeros
     // in their place.
     std::error_code failed;
-    const auto is_unborn = [](const meta_page& page, bytes_view raw) {
+    const auto is_unborn = [](const std::optional<snapshot>& said, const page& raw) {
         const bool is_blank =
             std::ranges::all_of(raw, [](std::byte b) { return b == std::byte{}; });
-        return is_blank || (page.is_good && page.transaction == 0);
+        return is_blank || (said && said->transaction == 0);
     };
-    if (noted_commit == 0 && is_unborn(first, bytes_view{pages}.first(page_bytes)) &&
-        is_unborn(second, bytes_view{pages}.last(page_bytes)) &&
-        std::filesystem::file_size(data_file, failed) <= pages.size()) {
+    if (noted_commit == 0 && is_unborn(first, pages[0]) && is_unborn(second, pages[1]) &&
+        std::filesystem::file_size(data_file, failed) <= sizeof pages) {
         std::filesystem::remove(data_file, failed);
         if (!failed)
             return;
     }
-    if (got != static_cast<ssize_t>(pages.size()) || !first.is_good || !second.is_good ||
-        !(neighbours || fresh))
+    if (got != static_cast<ssize_t>(sizeof pages) || !fit)
         refuse(kind::untrusted,
                fmt::format("{}: the two meta pages do not belong together: delete nothing, leave "
                            "the machine as it is and call the centre",
@@ -277,8 +287,9 @@ store::parts::parts(options o, asio::thread_pool& p)
 result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thread_pool& pool,
                                                          std::function<void(std::string)> failed)
 {
+    std::unique_ptr<parts> p;
     try {
-        auto p = std::make_unique<parts>(std::move(opts), pool);
+        p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
         check_meta_pages(data_file, p->lock.noted_commit());
         std::error_code failed_to_remove;
@@ -352,7 +363,13 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             fmt::format("{}: delete nothing, leave the machine as it is and call the centre",
                         rotten.what())};
     } catch (const boost::system::system_error& failure) {
-        const bool bad = failure.code().category() == lmdb_category() && failure.code().value() < 0;
+        const int code = failure.code().value();
+        // As for any commit (writer.cpp): of a full disk EIO may be a short write.
+        if (code == EIO && p && p->room && p->room->is_disk_full())
+            return open_failure{kind::unreadable,
+                                "the store cannot be opened: the disk is full, free some space"};
+        const bool bad = (failure.code().category() == lmdb_category() && code < 0) ||
+                         code == EIO || code == EROFS;
         return open_failure{
             bad ? kind::untrusted : kind::unreadable,
             fmt::format("the store cannot be opened: {}", failure.code().message())};

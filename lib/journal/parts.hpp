@@ -16,11 +16,15 @@ namespace titip::journal {
 class environment {
 public:
     environment(const std::filesystem::path& directory, std::uint64_t map_bytes);
+    /// To be read only, by a process that is alone with it: no lock, no byte changed.
+    static std::unique_ptr<environment> open_read_only(const std::filesystem::path& directory);
     environment(const environment&) = delete;
     ~environment();
     MDB_env* get() const noexcept { return handle_; }
 
 private:
+    environment() = default;
+    void open(const std::filesystem::path& directory, std::uint64_t map_bytes, unsigned flags);
     MDB_env* handle_ = nullptr;
 };
 
@@ -86,7 +90,19 @@ struct store::parts {
 /// In the state directory; what compact() leaves there when it is killed.
 constexpr auto compacting_folder = "compacting";
 
+/// directory_lock::noted_commit() without a lock: 0 if there is none.
+std::uint64_t noted_commit_in(const std::filesystem::path& directory);
+
 totals to_totals(const v1::Meta& meta);
+
+/// What an audit does about an index that is rotten, or that LMDB cannot follow.
+enum class on_damage {
+    throws,  ///< who works with such a store has to end
+    goes_on, ///< names it, and looks at the rest
+};
+/// See store::audit(). `on_step` is told now and then that it goes on.
+std::vector<std::string> audit_of(const transaction& txn, const tables& t, on_damage what,
+                                  const std::function<void()>& on_step = {});
 
 /// The checks of open.cpp that need no environment. Removes what was left of a store that was never
 /// finished. Throws open_failure.

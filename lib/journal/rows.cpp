@@ -80,11 +80,14 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
         kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
 }
 
-tables open_tables(transaction& txn)
+namespace {
+
+tables tables_of(const transaction& txn, unsigned flags)
 {
-    const auto open = [&txn](const char* name) {
+    const auto open = [&txn, flags](const char* name) {
         table out;
-        check(mdb_dbi_open(txn.native_handle(), name, MDB_CREATE, &out.handle));
+        if (const int code = mdb_dbi_open(txn.native_handle(), name, flags, &out.handle))
+            throw boost::system::system_error(code, lmdb_category(), name);
         return out;
     };
     return {.meta = open("meta"),
@@ -97,6 +100,18 @@ tables open_tables(transaction& txn)
             .verdicts = open("verdicts"),
             .ledger = open("ledger"),
             .opened = open("opened")};
+}
+
+} // namespace
+
+tables open_tables(transaction& txn)
+{
+    return tables_of(txn, MDB_CREATE);
+}
+
+tables find_tables(const transaction& txn)
+{
+    return tables_of(txn, 0);
 }
 
 std::uint64_t row_bytes(const transaction& txn, const tables& t)

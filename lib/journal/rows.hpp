@@ -71,8 +71,10 @@ struct tables {
 
 constexpr std::int64_t day_ms = 24 * 3'600 * 1'000;
 
-/// Makes those that are not there. Write transactions only.
+/// Makes those that are not there.
 tables open_tables(transaction& txn);
+/// Throws MDB_NOTFOUND, with its name, for one that is not there.
+tables find_tables(const transaction& txn);
 
 /// Pages of all tables but that of the envelopes.
 std::uint64_t row_bytes(const transaction& txn, const tables& t);

@@ -48,6 +48,8 @@ struct upstream_view {
     std::vector<vault::kept_range> kept; ///< newest last: vault::most_kept
 };
 
+struct remark;
+
 /// The records that this node answers for, in one LMDB environment. DESIGN §7 and
 /// docs/architecture.md have the format and its reasons.
 /// Promise:  what an awaited function has returned as done survives power loss.
@@ -153,6 +155,9 @@ public:
     /// Counts, sums, numbers, chain, heads, queue and indexes, each made anew from the rows and
     /// compared with what the journal says; every difference in a sentence. Envelopes are not read.
     asio::awaitable<result<std::vector<std::string>>> audit();
+    /// The audit, LMDB's own pages, and the bytes of every record, beside the work: no read
+    /// transaction is open for longer than one look at all rows takes. See examine.hpp.
+    asio::awaitable<void> examine(std::function<void(const remark&)> told);
 
     /// As of the newest commit, without touching the disk.
     totals now() const;

@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
+#include "node/child.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -107,13 +108,38 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
     std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m)}};
     if (auto opened = out->open_store(); !opened)
         return opened.error();
-    if (auto opened = out->open_doors(); !opened)
+    if (auto opened = out->open_doors(); !opened) {
+        if (out->marker_)
+            out->marker_->end_opening(); // a port that is taken says nothing against the store
         return opened.error();
+    }
     return out;
+}
+
+void node::enter_safe_mode(std::string why, wall_time since)
+{
+    safe_mode_ = std::move(why);
+    safe_mode_since_ = since;
+    log::error("safe-mode since={} why=\"{}\"", to_rfc3339(since), safe_mode_);
 }
 
 result<void, start_failure> node::open_store()
 {
+    using kind = journal::open_failure::kind;
+    try {
+        marker_ = std::make_unique<journal::marker>(config_.state);
+    } catch (journal::open_failure& failure) {
+        if (failure.what != kind::untrusted)
+            return start_failure{failure.sentence};
+        enter_safe_mode(failure.sentence, wall_now());
+        return {};
+    }
+    if (auto doubt = marker_->standing()) {
+        enter_safe_mode(doubt->why, doubt->since);
+        return {};
+    }
+    marker_->begin_opening();
+    guard_ = std::make_unique<journal::guard>(*marker_);
     auto opened = journal::store::open(
         {.directory = config_.state,
          .node = config_.name,
@@ -127,6 +153,9 @@ result<void, start_failure> node::open_store()
                        station_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
          .identity = materials_.identity},
         pool_, [this](std::string why) {
+            // At once: what comes after may hang on the same disk.
+            if (!marker_->distrust(why))
+                log::error("store-failed the marker `untrusted` cannot be written");
             asio::post(on_, [this, why = std::move(why)] {
                 log::error("store-failed why=\"{}\"", why);
                 store_failure_ = why;
@@ -140,10 +169,14 @@ result<void, start_failure> node::open_store()
             *store_, pool_, journal::scrubber::options{.progress = config_.state / "scrub"});
         return {};
     }
-    if (opened.error().what != journal::open_failure::kind::untrusted)
+    guard_.reset();
+    if (opened.error().what != kind::untrusted) {
+        marker_->end_opening();
         return start_failure{opened.error().sentence};
-    safe_mode_ = opened.error().sentence;
-    log::error("safe-mode why=\"{}\"", safe_mode_);
+    }
+    if (!marker_->distrust(opened.error().sentence))
+        log::error("store-failed the marker `untrusted` cannot be written");
+    enter_safe_mode(opened.error().sentence, wall_now());
     return {};
 }
 
@@ -167,7 +200,20 @@ http::tls_options node::tls_options_of(bool is_client) const
             }};
 }
 
-control::services node::services() const
+asio::awaitable<void> node::verify()
+{
+    using control::verification;
+    auto tell = [this](const journal::remark& said) { verification_->on_remark(said); };
+    if (store_) {
+        co_await store_->examine(tell);
+        verification_->end();
+        co_return;
+    }
+    const auto ended = co_await examine_in_child(on_, config_.state, config_.name, tell);
+    verification_->end(ended.how, ended.why);
+}
+
+control::services node::services()
 {
     control::services out{.node = config_.name,
                           .role = std::string{role_of(config_)},
@@ -176,6 +222,19 @@ control::services node::services() const
                           .replayer = replayer_.get(),
                           .scrubber = scrubber_.get(),
                           .safe_mode = safe_mode_,
+                          .safe_mode_since = safe_mode_since_,
+                          .verification = verification_.get(),
+                          .start_verification =
+                              [this] {
+                                  verification_->begin();
+                                  start_part(verify());
+                              },
+                          .trust = [this]() -> result<void> {
+                              // Without one nothing is written against it: the next start
+                              // sees whether the disk can be written again.
+                              return marker_ ? marker_->trust() : result<void>{};
+                          },
+                          .restart = [this] { stop(); },
                           .certificate_expires = materials_.identity->not_after()};
     if (materials_.sealer)
         out.recipient_expires = from_ms(materials_.sealer->earliest_expiry_ms());
@@ -227,6 +286,7 @@ result<void, start_failure> node::open_doors()
                                          config_.control.socket.string(), door.error().message())};
     local_door_ = std::move(*door);
     const auto& groups = config_.control;
+    verification_ = std::make_unique<control::verification>(on_);
     control_ = std::make_unique<control::server>(
         on_, services(),
         control::role_groups{groups.submit, groups.read, groups.operate, groups.consume});
@@ -261,6 +321,9 @@ asio::awaitable<void> node::run()
     if (store_) {
         co_await store_->note_started();
         start_part(scrubber_->run());
+        // It has been opened, and written to. What faults from here on is looked at by where it lies.
+        guard_->end_opening();
+        marker_->end_opening();
         if (replayer_)
             start_part(replay());
     }

@@ -3,6 +3,7 @@
 #include "base/bell.hpp"
 #include "control/server.hpp"
 #include "intake/server.hpp"
+#include "journal/guard.hpp"
 #include "link/prober.hpp"
 #include "node/alarms.hpp"
 #include "node/config.hpp"
@@ -68,11 +69,13 @@ public:
 private:
     node(asio::any_io_executor on, config from, materials m);
     result<void, start_failure> open_store();
+    void enter_safe_mode(std::string why, wall_time since);
     result<void, start_failure> open_doors();
     http::tls_options tls_options_of(bool is_client) const;
     void start_part(asio::awaitable<void> work);
     asio::awaitable<void> replay();
-    control::services services() const;
+    control::services services();
+    asio::awaitable<void> verify();
 
     asio::any_io_executor on_;
     config config_;
@@ -80,6 +83,9 @@ private:
     std::shared_ptr<trust::judge> judge_;
     asio::thread_pool pool_{2};
     std::string safe_mode_;
+    wall_time safe_mode_since_{};
+    std::unique_ptr<journal::marker> marker_; ///< before the store: its threads speak to both
+    std::unique_ptr<journal::guard> guard_;
     std::string store_failure_;
     std::shared_ptr<http::tls_context> client_tls_;
     std::unique_ptr<journal::store> store_;
@@ -89,6 +95,7 @@ private:
     std::unique_ptr<link::dialer> dialer_;
     std::unique_ptr<replay::replayer> replayer_;
     std::unique_ptr<intake::server> intake_;
+    std::unique_ptr<control::verification> verification_;
     std::unique_ptr<control::server> control_;
     std::unique_ptr<http::listener> upper_door_; ///< [listen]
     std::unique_ptr<http::listener> local_door_;

@@ -4,17 +4,22 @@
 /// same after one more record was accepted on top of it.
 ///
 ///     rot_test [--runs N] [--seconds S] [--seed X]        N: places that rot, 0: every one
+///     rot_test --salvage ...      the same damages, and what salvage gets out: every record of which no
+///                                 byte lay in the page that rotted, bit by bit, and the others named
 
 #include "disk.hpp"
 #include "workload.hpp"
 
 #include "base/file.hpp"
+#include "journal/salvage.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,10 +103,28 @@ outcome judge(const std::string& found, const std::string& truth)
     return is_named ? outcome::named : outcome::right;
 }
 
+/// The envelopes of a store whose bytes are all here.
+std::map<std::string, bytes> envelopes_of(const std::filesystem::path& folder)
+{
+    journal_fixture at;
+    at.options.directory = folder;
+    at.options.quota_bytes = 64u << 20;
+    std::map<std::string, bytes> out;
+    auto& store = at.open();
+    const journal::list_filter all;
+    for (const auto& each : finish(store.list(all, std::nullopt, 1000)).value())
+        if (each.state != journal::state::arriving && each.state != journal::state::erased)
+            out.emplace(each.key.station + each.key.record.to_string(),
+                        finish(store.read(each.key, 0, each.size_bytes)).value());
+    return out;
+}
+
 class examination {
 public:
-    examination(bytes store, bytes lock, std::string truth)
-        : store_(std::move(store)), lock_(std::move(lock)), truth_(std::move(truth))
+    examination(bytes store, bytes lock, std::string truth,
+                std::optional<std::map<std::string, bytes>> envelopes)
+        : store_(std::move(store)), lock_(std::move(lock)), truth_(std::move(truth)),
+          envelopes_(std::move(envelopes))
     {
     }
 
@@ -171,6 +194,8 @@ private:
         image.apply({.file = "data.mdb", .data = std::move(rotten)});
         image.apply({.file = "titipd.lock", .data = lock_});
         image.save(folder);
+        if (envelopes_)
+            return judge_salvage(folder, one);
         const auto first = judge(snapshot_of(folder), truth_);
         if (first != outcome::right && first != outcome::named)
             return first;
@@ -180,9 +205,76 @@ private:
         return second == outcome::right && first == outcome::named ? first : second;
     }
 
+    outcome judge_salvage(const std::filesystem::path& folder, const damage& one) const
+    {
+        std::set<std::string> missing;
+        for (const auto& [id, envelope] : *envelopes_)
+            missing.insert(id);
+        std::set<std::string> named;
+        std::size_t nameless = 0;
+        bool is_right = true;
+        const auto found = journal::salvage(
+            folder, {.save = [&](const journal::salvaged& what) -> result<void> {
+                         const auto id = what.key.station + what.key.record.to_string();
+                         const auto known = envelopes_->find(id);
+                         is_right = is_right && known != envelopes_->end() &&
+                                    known->second == what.envelope && missing.erase(id) == 1;
+                         return {};
+                     },
+                     .save_bare = [](const journal::bare_envelope&) -> result<void> { return {}; },
+                     .lose =
+                         [&](const journal::loss& what) {
+                             if (what.key && !what.key->station.empty())
+                                 named.insert(what.key->station + what.key->record.to_string());
+                             else
+                                 ++nameless;
+                         },
+                     .progress = {}});
+        if (!found || !is_right)
+            return outcome::wrong;
+        if (missing.empty())
+            return outcome::right;
+        std::size_t unnamed = 0;
+        for (const auto& each : missing) {
+            unnamed += named.contains(each) ? 0 : 1;
+            if (!is_hit(one, each))
+                return outcome::wrong;
+        }
+        const bool too_many = one.what == damage::kind::flip && missing.size() > 1;
+        const bool is_said = !found->vanished || unnamed <= nameless + *found->vanished;
+        return too_many || !is_said || found->is_all() ? outcome::wrong : outcome::named;
+    }
+
+    /// Whether the damage took a page with bytes of this record, or with its row.
+    bool is_hit(const damage& one, const std::string& id) const
+    {
+        if (one.what == damage::kind::swap)
+            return false; // both are still there
+        auto first = one.what == damage::kind::flip ? one.at / page_bytes : one.at;
+        const auto last = one.what == damage::kind::cut ? store_.size() / page_bytes : first + 1;
+        const auto raw = record_id::parse(id.substr(id.size() - 36)).value();
+        const auto& envelope = envelopes_->at(id);
+        constexpr std::size_t piece = 24;
+        for (; first < last; ++first) {
+            const auto page = bytes_view{store_}.subspan(first * page_bytes, page_bytes);
+            const auto holds = [&page](bytes_view what) {
+                return !std::ranges::search(page, what).empty();
+            };
+            if (holds(raw.data()))
+                return true;
+            for (std::size_t at = 0; at + piece <= envelope.size(); at += 1'000)
+                if (holds(bytes_view{envelope}.subspan(at, piece)))
+                    return true;
+            if (holds(bytes_view{envelope}.last(piece)))
+                return true;
+        }
+        return false;
+    }
+
     const bytes store_;
     const bytes lock_;
     const std::string truth_;
+    const std::optional<std::map<std::string, bytes>> envelopes_; ///< if salvage is what is tried
     temporary_folder folder_;
 };
 
@@ -197,6 +289,8 @@ int main(int count, char** words)
     app.add_option("--runs", runs, "places to look at; 0: every one");
     app.add_option("--seconds", seconds, "go on with other stores for so long");
     app.add_option("--seed", seed);
+    bool is_salvage = false;
+    app.add_flag("--salvage", is_salvage, "what can be saved from each of them");
     CLI11_PARSE(app, count, words);
     fmt::print("seed {}\n", seed);
     const auto began = monotonic::now();
@@ -208,9 +302,13 @@ int main(int count, char** words)
         std::filesystem::create_directory(folder.path() / "store");
         life.run(
             folder.path() / "store", [](std::size_t) {}, [](std::size_t, journal::store&) {});
-        examination of{read_file(folder.path() / "store" / "data.mdb").value(),
-                       read_file(folder.path() / "store" / "titipd.lock").value(),
-                       life.after(life.size())};
+        auto data = read_file(folder.path() / "store" / "data.mdb").value();
+        auto lock = read_file(folder.path() / "store" / "titipd.lock").value();
+        std::optional<std::map<std::string, bytes>> envelopes;
+        if (is_salvage)
+            envelopes = envelopes_of(folder.path() / "store");
+        examination of{std::move(data), std::move(lock), life.after(life.size()),
+                       std::move(envelopes)};
         auto all = of.every_damage();
         const auto possible = all.size();
         std::mt19937_64 random{seed};

@@ -229,6 +229,39 @@ TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
     CHECK_THAT(with("{'recipient_expires_ms': 1898000000000}"), !Contains("Warning"));
 }
 
+TEST_CASE("safe mode says since when, and what comes next", "[control]")
+{
+    const auto all = joined(words::status(
+        json("{'node': 'office-1', 'safe_mode': 'a sync failed', 'time_ms': 1764007200000, "
+             "'safe_mode_since_ms': 1764000000000}")));
+    CHECK_THAT(all, Contains("Since 2025-11-24T16:00:00Z (2 h 0 min)") &&
+                        Contains("titip verify") && Contains("titip trust") &&
+                        Contains("titip salvage"));
+}
+
+TEST_CASE("a verification ends with what was found, and what to do about it", "[control]")
+{
+    const auto end = [](std::string_view outcome) {
+        return words::verification(json("{'what': 'end', 'outcome': '" + std::string{outcome} +
+                                        "', 'records': 3, 'differences': 1, 'why': 'Bus error'}"));
+    };
+    CHECK_THAT(end("clean"), Contains("Clean: 3 records"));
+    CHECK_THAT(end("differs"), Contains("NOT CLEAN: 1 difference in 3 records"));
+    CHECK_THAT(end("unopened"), Contains("CANNOT BE OPENED") && Contains("titip salvage"));
+    CHECK_THAT(end("died"), Contains("ends the process") && Contains("Bus error"));
+    CHECK_THAT(end("hung"), Contains("does not come to an end"));
+    CHECK(words::verification(json("{'what': 'progress', 'phase': 'records', 'done': 2, "
+                                   "'total': 9}")) == "Looking at records: 2 of 9");
+}
+
+TEST_CASE("a salvage that cannot tell how much there was says so", "[control]")
+{
+    CHECK_THAT(joined(words::salvaged(json("{'saved': 2, 'folder': 'x'}"))),
+               Contains("2 records saved in x") && Contains("cannot be told"));
+    CHECK_THAT(joined(words::salvaged(json("{'saved': 2, 'folder': 'x', 'vanished': 1}"))),
+               Contains("1 record of which nothing is left") && !Contains("cannot be told"));
+}
+
 TEST_CASE("safe mode says why, and that nothing may be deleted", "[control]")
 {
     const auto all =

@@ -1,5 +1,9 @@
 #include "journal/meddling.hpp"
 
+#include "base/file.hpp"
+#include "journal/examine.hpp"
+#include "journal/pages.hpp"
+
 #include <catch2/catch.hpp>
 
 using namespace titip;
@@ -136,4 +140,93 @@ TEST_CASE("an audit names sums, heads and chains that the rows do not bear out",
         });
     }
     CHECK_FALSE(differences(at).empty());
+}
+
+TEST_CASE("an audit of an epoch of which no record is found by its number names that", "[journal]")
+{
+    journal_fixture at;
+    fill(at);
+    meddle(at, [](journal::transaction& txn, const journal::tables& t, auto&) {
+        const auto key = to_bytes(journal::cursor{txn, t.by_sequence}.last().value().key);
+        txn.erase(t.by_sequence, key); // of the neighbour's only one
+    });
+    CHECK_FALSE(differences(at).empty());
+}
+
+TEST_CASE("who works with a store whose index is rotten ends, and who examines it names it",
+          "[journal]")
+{
+    journal_fixture at;
+    fill(at);
+    meddle(at, [](journal::transaction& txn, const journal::tables& t, auto&) {
+        const auto entry = journal::cursor{txn, t.numbering}.first().value();
+        const auto key = to_bytes(entry.key);
+        auto value = to_bytes(entry.value);
+        value.back() ^= std::byte{1};
+        txn.put(t.numbering, key, value);
+    });
+    std::vector<std::string> named;
+    journal::examine(at.options.directory, at.options.node, [&named](const journal::remark& said) {
+        if (said.what == journal::remark::kind::difference)
+            named.push_back(said.text);
+    });
+    CHECK(named.size() == 1);
+    at.open();
+    CHECK_FALSE(finish(at.store->audit()).has_value());
+    at.close();
+    CHECK(at.failures.size() == 1);
+}
+
+TEST_CASE("a tree that leads back into itself is not walked for ever", "[journal]")
+{
+    journal_fixture at;
+    at.open();
+    for (int i = 0; i < 100; ++i)
+        REQUIRE(finish(at.store->accept(submission_of(noise(100, at.random)))).has_value());
+    at.close();
+    auto data = read_file(at.data_file()).value();
+    {
+        // Each branch of the newest rows leads to its first child only.
+        const journal::page_file pages{at.data_file()};
+        std::size_t changed = 0;
+        for (journal::page_number each = 2; each < pages.size(); ++each) {
+            journal::page p{};
+            REQUIRE(pages.read(each, p));
+            const auto nodes = journal::nodes_of(p);
+            if (journal::number_of(p) != each ||
+                journal::kind_of(p) != journal::page_kind::branch || !nodes)
+                continue;
+            const auto header_of = [&](std::size_t i) {
+                return data.begin() + static_cast<std::ptrdiff_t>(each * 4096) +
+                       (nodes->at(i).key.data() - p.data()) - 8;
+            };
+            for (std::size_t i = 1; i < nodes->size(); ++i, ++changed)
+                std::copy_n(header_of(0), 6, header_of(i));
+        }
+        REQUIRE(changed > 0);
+    }
+    REQUIRE(write_file(at.data_file(), data).has_value());
+    std::size_t differences = 0;
+    journal::examine(at.options.directory, at.options.node, [&](const journal::remark& said) {
+        differences += said.text.find("MDB_CORRUPTED") != std::string::npos ? 1 : 0;
+    });
+    CHECK(differences > 0);
+}
+
+TEST_CASE("an examination is never silent for longer than a few pages take", "[journal]")
+{
+    // Silence is what a disk that hangs is known by.
+    journal_fixture at;
+    at.open();
+    constexpr std::uint64_t records = 500;
+    for (std::uint64_t i = 0; i < records; ++i)
+        REQUIRE(finish(at.store->accept(submission_of(noise(100, at.random)))).has_value());
+    at.close();
+    std::map<std::string, std::uint64_t> told;
+    journal::examine(at.options.directory, at.options.node,
+                     [&told](const journal::remark& said) { ++told[said.text]; });
+    CHECK(told.size() == 3); // only progress
+    CHECK(told["pages"] >= 4);
+    CHECK(told["rows"] >= records / 64);
+    CHECK(told["records"] >= records);
 }

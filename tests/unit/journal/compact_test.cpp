@@ -1,4 +1,6 @@
 #include "journal/compact.hpp"
+#include "journal/examine.hpp"
+#include "journal/marker.hpp"
 #include "journal/meddling.hpp"
 
 #include "base/file.hpp"
@@ -63,6 +65,11 @@ TEST_CASE("a compacted store is smaller, holds the same, and goes on", "[journal
     CHECK(done->bytes_after < done->bytes_before / 2);
     CHECK(std::filesystem::file_size(at.data_file()) == done->bytes_after);
     CHECK_FALSE(std::filesystem::exists(at.options.directory / "compacting"));
+    std::size_t differences = 0;
+    journal::examine(at.options.directory, at.options.node, [&](const journal::remark& said) {
+        differences += said.what == journal::remark::kind::progress ? 0 : 1;
+    });
+    CHECK(differences == 0);
     at.open();
     CHECK(text_of(at) == before);
     CHECK(finish(at.store->audit()).value().empty());
@@ -113,4 +120,19 @@ TEST_CASE("what a compaction that was killed has left is in nobody's way", "[jou
     at.open();
     CHECK_FALSE(std::filesystem::exists(left));
     CHECK(at.store->now().of(journal::state::waiting).records == 1);
+}
+
+TEST_CASE("a store that is not trusted is not compacted", "[journal]")
+{
+    // What is free in it may hold the last good version of a row: salvage looks there.
+    journal_fixture at;
+    fill(at, 3);
+    at.close();
+    const auto before = read_file(at.data_file()).value();
+    REQUIRE(journal::marker{at.options.directory}.distrust("a sync failed"));
+    const auto done = journal::compact(at.options.directory);
+    REQUIRE_FALSE(done.has_value());
+    CHECK(done.error().what == open_failure::kind::untrusted);
+    CHECK(done.error().sentence.find("a sync failed") != std::string::npos);
+    CHECK((read_file(at.data_file()).value() == before));
 }

@@ -1,0 +1,127 @@
+#include "commands.hpp"
+
+#include "base/digest.hpp"
+#include "base/file.hpp"
+#include "bundle/folder.hpp"
+#include "control/words.hpp"
+#include "journal/salvage.hpp"
+
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace titip::cli {
+
+namespace {
+
+namespace words = control::words;
+namespace fs = std::filesystem;
+using boost::json::object;
+
+class salvager {
+public:
+    salvager(fs::path folder, bool json) : folder_(std::move(folder)), json_(json) {}
+
+    journal::salvage_hands hands()
+    {
+        const bool shows_progress = !json_ && ::isatty(STDERR_FILENO) != 0;
+        return {.save = [this](const journal::salvaged& what) { return save(what); },
+                .save_bare = [this](const journal::bare_envelope& what) { return save(what); },
+                .lose = [this](const journal::loss& what) { lose(what); },
+                .progress =
+                    [shows_progress](std::uint64_t done, std::uint64_t total) {
+                        constexpr std::uint64_t now_and_then = 1u << 14; // pages: 64 MiB
+                        if (shows_progress && done % now_and_then == 0)
+                            fmt::print(stderr, "\r\x1b[K{} %", done * 100 / total);
+                    }};
+    }
+
+    void conclude(const journal::salvage_count& found) const
+    {
+        object said;
+        said["folder"] = folder_.string();
+        said["saved"] = found.saved;
+        said["bare"] = found.bare;
+        said["lost"] = found.lost;
+        said["arriving"] = found.arriving;
+        said["erased"] = found.erased;
+        said["unreadable_pages"] = found.unreadable_pages;
+        said["missing_pages"] = found.missing_pages;
+        if (found.vanished)
+            said["vanished"] = *found.vanished;
+        if (json_)
+            fmt::print("{}\n", boost::json::serialize(said));
+        else
+            for (const auto& each : words::salvaged(said))
+                fmt::print("{}\n", each);
+    }
+
+private:
+    result<void> save(const journal::salvaged& what) const
+    {
+        return bundle::write_record(folder_,
+                                    {.epoch = what.epoch,
+                                     .at = envelope::sequence{what.sequence},
+                                     .record = what.key.record},
+                                    {.manifest_cms = what.manifest_cms,
+                                     .receipt_cms = what.receipt_cms,
+                                     .receipt_given_cms = what.receipt_given_cms,
+                                     .envelope = what.envelope});
+    }
+
+    result<void> save(const journal::bare_envelope& what) const
+    {
+        const auto bare = folder_ / "without-manifest";
+        std::error_code failed;
+        fs::create_directory(bare, failed);
+        // Two stores have the same places.
+        const auto sum = to_hex(sha256(what.envelope)).substr(0, 16);
+        return write_file(
+            bare / fmt::format("place-{}-{}.cms", static_cast<std::uint64_t>(what.place), sum),
+            what.envelope);
+    }
+
+    void lose(const journal::loss& what) const
+    {
+        object said;
+        said["place"] = static_cast<std::uint64_t>(what.place);
+        if (what.key) {
+            said["id"] = what.key->record.to_string();
+            said["station"] = what.key->station;
+        }
+        said["why"] = what.why;
+        if (json_)
+            fmt::print("{}\n", boost::json::serialize(said));
+        else
+            fmt::print("{}\n", words::not_salvaged(said));
+    }
+
+    fs::path folder_;
+    bool json_;
+};
+
+} // namespace
+
+int salvage(const std::string& state, const std::string& out, bool json)
+{
+    // Not its parents: a disk that is not mounted must not be filled in its place.
+    if (::mkdir(out.c_str(), 0700) != 0 && errno != EEXIST) {
+        fmt::print(stderr, "titip: {}: {}\n", out, std::strerror(errno));
+        return refused;
+    }
+    salvager into{out, json};
+    const auto found = journal::salvage(state, into.hands());
+    if (!found) {
+        fmt::print(stderr, "titip: {}\n", found.error().sentence);
+        return refused;
+    }
+    into.conclude(*found);
+    return found->is_all() ? done : no;
+}
+
+} // namespace titip::cli
