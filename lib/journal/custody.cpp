@@ -38,31 +38,6 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
 
 namespace {
 
-struct known_epoch {
-    epoch_id epoch;
-    v1::Numbering numbering;
-};
-
-/// Every epoch of a station's numbering here.
-std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
-                                   const std::string& station)
-{
-    std::vector<known_epoch> out;
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.numbering};
-    for (auto each = walk.seek(prefix); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 16 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
-        known_epoch known{.epoch = epoch_id::from_bytes(each->key.last(16)).value(),
-                          .numbering = {}};
-        open_row(seed::numbering, each->key, each->value, known.numbering);
-        out.push_back(std::move(known));
-    }
-    return out;
-}
-
 envelope::epoch_custody to_custody(const known_epoch& known)
 {
     envelope::epoch_custody out{.epoch = known.epoch, .ranges = {}};
@@ -194,6 +169,18 @@ std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, con
     return out;
 }
 
+std::uint64_t newest_verdict_in(const transaction& txn, const tables& t, const std::string& station)
+{
+    const auto prefix = key_builder{}.text(station);
+    const bytes_view wanted = prefix;
+    cursor walk{txn, t.verdicts};
+    const auto past = walk.seek(verdict_key(station, ~0ull));
+    const auto newest = past ? walk.previous() : walk.last();
+    const bool is_theirs = newest && newest->key.size() == wanted.size() + 8 &&
+                           std::ranges::equal(newest->key.first(wanted.size()), wanted);
+    return is_theirs ? read_u64(newest->key.last(8)) : 0;
+}
+
 void add_verdicts(const transaction& txn, const tables& t, const std::string& station,
                   std::uint64_t after, ::titip::vault::answer& out)
 {
@@ -218,11 +205,12 @@ void add_verdicts(const transaction& txn, const tables& t, const std::string& st
 asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string station,
                                                                  ::titip::vault::question asked)
 {
-    auto examine = [this, station, asked = std::move(asked)]() -> result<::titip::vault::answer> {
+    bool is_ahead = false; // it has verdicts of ours that are not here
+    auto examine = [this, &station, &asked, &is_ahead]() -> result<::titip::vault::answer> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
         const auto& t = parts_->t;
         ::titip::vault::answer out;
-        out.store_epoch = parts_->epoch;
+        out.store_epoch = parts_->current_epoch();
         const auto known = epochs_of(txn, t, station);
         const auto identity = parts_->current_identity();
         envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
@@ -234,12 +222,23 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         out.findings = examination{txn, t, station, asked}.run(known);
         out.partials = partials_of(txn, t, station, asked.unsettled);
         out.receipts = receipts_of(txn, t, station, asked.unsettled);
-        add_verdicts(txn, t, station, asked.cursor_epoch == parts_->epoch ? asked.cursor_number : 0,
-                     out);
+        const bool is_ours = asked.cursor_epoch == out.store_epoch;
+        is_ahead = is_ours && asked.cursor_number > newest_verdict_in(txn, t, station);
+        add_verdicts(txn, t, station, is_ours ? asked.cursor_number : 0, out);
         return out;
     };
-    auto job = [this, examine = std::move(examine)] { return parts_->guarded(examine); };
-    co_return co_await run_on(parts_->pool, std::move(job));
+    const auto job = [this, &examine] { return parts_->guarded(examine); };
+    auto answer = co_await run_on(parts_->pool, job);
+    if (!answer || !is_ahead || parts_->has_begun_epoch())
+        co_return answer;
+    // This store is older than what it once said. A verdict number that was given before may mean
+    // another verdict now, so every station begins again, at a new epoch's first. Once in a process:
+    // nobody is ahead of an epoch that has just begun, and who says so must not keep us busy.
+    const auto begun = co_await begin_epoch(
+        answer->store_epoch, "a node below has newer verdicts of this epoch than this store");
+    if (!begun)
+        co_return begun.error();
+    co_return co_await run_on(parts_->pool, job);
 }
 
 } // namespace titip::journal

@@ -53,16 +53,7 @@ std::vector<::titip::vault::reported_head> heads_of(const transaction& txn, cons
                                                     const std::string& station)
 {
     std::vector<std::pair<std::uint64_t, ::titip::vault::reported_head>> found;
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.numbering};
-    for (auto each = walk.seek(prefix); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 16 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
-        v1::Numbering numbering;
-        open_row(seed::numbering, each->key, each->value, numbering);
-        const auto epoch = epoch_id::from_bytes(each->key.last(16)).value();
+    for (const auto& [epoch, numbering] : epochs_of(txn, t, station)) {
         const auto at = txn.get(t.by_sequence, sequence_key(station, epoch, numbering.head()));
         found.emplace_back(
             at ? read_u64(*at) : 0,
@@ -284,7 +275,7 @@ asio::awaitable<result<upstream_view>> store::upstream()
     auto act = [this](const transaction& txn, const tables& t) -> result<upstream_view> {
         upstream_view out{.heads = heads_of(txn, t, parts_->opts.node)};
         if (out.heads.empty())
-            out.heads.push_back({.epoch = parts_->epoch});
+            out.heads.push_back({.epoch = parts_->current_epoch()});
         v1::Meta meta;
         const auto key = key_builder{}.text("meta");
         open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);

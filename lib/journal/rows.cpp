@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -87,6 +88,25 @@ bytes_view open_verdict(bytes_view key, bytes_view stored)
             return stored.subspan(sizeof sum);
     }
     throw rotten_row(seed::verdict, "a verdict does not match its checksum");
+}
+
+std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
+                                   std::string_view station)
+{
+    std::vector<known_epoch> out;
+    const auto prefix = key_builder{}.text(station);
+    const bytes_view wanted = prefix;
+    cursor walk{txn, t.numbering};
+    for (auto each = walk.seek(prefix); each; each = walk.next()) {
+        if (each->key.size() != wanted.size() + 16 ||
+            !std::ranges::equal(each->key.first(wanted.size()), wanted))
+            break;
+        known_epoch known{.epoch = epoch_id::from_bytes(each->key.last(16)).value(),
+                          .numbering = {}};
+        open_row(seed::numbering, each->key, each->value, known.numbering);
+        out.push_back(std::move(known));
+    }
+    return out;
 }
 
 vault::key key_of(const v1::Row& row)

@@ -93,6 +93,14 @@ inline envelope::lane lane_of(const v1::Row& row)
     return static_cast<envelope::lane>(row.lane());
 }
 
+/// One epoch of a station's numbering here.
+struct known_epoch {
+    epoch_id epoch;
+    v1::Numbering numbering;
+};
+std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
+                                   std::string_view station);
+
 vault::key key_of(const v1::Row& row);
 record_view to_view(place at, const v1::Row& row);
 state to_state(v1::State s);
