@@ -108,6 +108,8 @@ void check_target(const target& into, std::uint64_t total_bytes)
     const descriptor folder{::open(into.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (folder.get() < 0)
         give_up(kind::refused, why_not(into.folder, errno));
+    if (::faccessat(folder.get(), ".", W_OK | X_OK, AT_EACCESS) != 0)
+        give_up(kind::refused, why_not(into.folder, errno));
     for (const auto& each : {into.file, into.told, into.part})
         if (std::error_code failed; std::filesystem::exists(each, failed))
             give_up(kind::refused, fmt::format("{} is there already: nothing is written over; move "
