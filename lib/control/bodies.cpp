@@ -79,6 +79,7 @@ boost::json::object to_json(const journal::record_view& record)
     add_time(out, "delivered_at_ms", record.delivered_at);
     add_time(out, "opened_at_ms", record.opened_at);
     add_time(out, "erased_at_ms", record.erased_at);
+    add_time(out, "rotten_at_ms", record.rotten_at);
     if (record.state == journal::state::arriving)
         out["stored_bytes"] = record.stored_bytes;
     if (record.reason != journal::reason::none)
@@ -152,8 +153,21 @@ boost::json::object to_json(const journal::backup_progress& under_way)
     return out;
 }
 
+std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
+                                          const journal::growth& last_days)
+{
+    if (last_days.accepted_bytes <= last_days.erased_bytes || last_days.since == wall_time{})
+        return std::nullopt;
+    // Less than a day is taken for a day: a busy hour is none of the days to come.
+    const auto time = std::max<milliseconds>(wall_now() - last_days.since, 24h);
+    const auto net = static_cast<double>(last_days.accepted_bytes - last_days.erased_bytes);
+    const auto a_day = net / (static_cast<double>(time.count()) / (24 * 3'600 * 1'000.0));
+    const auto left = quota_bytes > live_bytes ? quota_bytes - live_bytes : 0;
+    return static_cast<std::uint64_t>(static_cast<double>(left) / a_day);
+}
+
 boost::json::object status_of(const services& parts, const journal::totals& now,
-                              wall_time oldest_waiting)
+                              wall_time oldest_waiting, const journal::growth& last_days)
 {
     boost::json::object out;
     out["node"] = parts.node;
@@ -174,8 +188,20 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     disk["quota_bytes"] = parts.store->quota_bytes();
     disk["live_bytes"] = now.live_bytes;
     disk["file_bytes"] = now.file_bytes;
+    disk["row_bytes"] = now.row_bytes;
+    if (const auto days = days_to_full(parts.store->quota_bytes(), now.live_bytes, last_days))
+        disk["days_to_full"] = *days;
     disk["has_room"] = now.has_room;
     out["disk"] = std::move(disk);
+    if (parts.scrubber) {
+        const auto& scrubbed = parts.scrubber->now();
+        boost::json::object scrub;
+        add_time(scrub, "oldest_check_ms", scrubbed.oldest_check);
+        scrub["checked"] = scrubbed.checked_records;
+        scrub["rotten"] = scrubbed.rotten_records;
+        scrub["differences"] = scrubbed.differences.size();
+        out["scrub"] = std::move(scrub);
+    }
     boost::json::array findings;
     for (const auto& each : now.findings)
         findings.push_back(to_json(each));

@@ -12,8 +12,11 @@ boost::json::object to_json(const journal::ledger_entry& entry);
 boost::json::object to_json(const journal::acceptance& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
+/// At the rate of the last days; nothing if it does not fill.
+std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
+                                          const journal::growth& last_days);
 boost::json::object status_of(const services& parts, const journal::totals& now,
-                              wall_time oldest_waiting);
+                              wall_time oldest_waiting, const journal::growth& last_days);
 
 http::response json_answer(unsigned status, const boost::json::value& body);
 /// JSON Lines: one object a line; newest fields may come, readers ignore what they do not know.

@@ -259,12 +259,28 @@ server::connection::answer server::connection::submit(const http::request& reque
 server::connection::answer server::connection::status()
 {
     if (!owner_.parts_.store)
-        co_return json_answer(200, status_of(owner_.parts_, {}, {}));
+        co_return json_answer(200, status_of(owner_.parts_, {}, {}, {}));
     const auto oldest = co_await owner_.parts_.store->oldest_waiting();
-    auto out = status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time{});
+    const auto growth = co_await last_days();
+    auto out = status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time{},
+                         growth);
     if (owner_.copying_)
         out["backup"] = to_json(*owner_.copying_);
     co_return json_answer(200, out);
+}
+
+asio::awaitable<journal::growth> server::connection::last_days()
+{
+    // The ledger of a week is read once a minute, however many watch.
+    constexpr auto window = 7 * 24h;
+    const auto now = monotonic::now();
+    if (owner_.growth_at_ == instant{} || now - owner_.growth_at_ > 1min) {
+        owner_.growth_at_ = now;
+        const auto found = co_await owner_.parts_.store->growth_since(wall_now() - window);
+        if (found)
+            owner_.growth_ = *found;
+    }
+    co_return owner_.growth_;
 }
 
 server::connection::answer server::connection::list(const http::target& target)

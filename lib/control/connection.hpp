@@ -19,6 +19,7 @@ private:
     answer route_record(const http::request& request, const http::target& target);
     answer submit(const http::request& request, const http::target& target, record_id id);
     answer status();
+    asio::awaitable<journal::growth> last_days();
     answer list(const http::target& target);
     answer show(record_id id);
     answer receipt(record_id id);

@@ -56,6 +56,19 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
                          static_cast<double>(now.file_bytes)));
     all.push_back(
         single("titip_store_has_room", "1 while new records are accepted.", now.has_room ? 1 : 0));
+    all.push_back(single("titip_store_row_bytes", "Pages of rows, ledger and indexes.",
+                         static_cast<double>(now.row_bytes)));
+    if (parts.scrubber) {
+        const auto& scrubbed = parts.scrubber->now();
+        if (scrubbed.oldest_check != wall_time{})
+            all.push_back(single("titip_scrub_oldest_seconds",
+                                 "Since the bytes not re-read for longest were.",
+                                 static_cast<double>((wall_now() - scrubbed.oldest_check) / 1s)));
+        all.push_back(single("titip_scrub_rotten_records", "Found by this process.",
+                             static_cast<double>(scrubbed.rotten_records)));
+        all.push_back(single("titip_audit_differences", "Named by the newest audit.",
+                             static_cast<double>(scrubbed.differences.size())));
+    }
     all.push_back(single("titip_findings", "Gaps, forks and broken chains noticed.",
                          static_cast<double>(now.findings.size())));
     if (parts.replayer) {

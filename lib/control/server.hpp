@@ -4,6 +4,7 @@
 #include "base/bell.hpp"
 #include "control/roles.hpp"
 #include "http/server.hpp"
+#include "journal/scrubber.hpp"
 #include "replay/replayer.hpp"
 
 #include <functional>
@@ -19,6 +20,7 @@ struct services {
     journal::store* store = nullptr;
     accept::acceptor* acceptor = nullptr;
     replay::replayer* replayer = nullptr;
+    const journal::scrubber* scrubber = nullptr;
     std::string safe_mode; ///< why the store is not open; empty if it is
     wall_time certificate_expires{};
     wall_time recipient_expires{}; ///< of the earliest sealing certificate; zero without [seal]
@@ -53,6 +55,8 @@ private:
     bell news_;
     std::size_t body_bytes_ = 0; ///< of submissions in memory, over all connections
     bell body_freed_;
+    journal::growth growth_; ///< of the last days, as of growth_at_
+    instant growth_at_{};
     std::size_t strangers_ = 0;                         ///< connections of users without any role
     std::shared_ptr<journal::backup_progress> copying_; ///< null: no backup is under way
     bool is_stopping_ = false;

@@ -210,6 +210,10 @@ void add_alarms(lines& out, const object& status, wall_time now)
         for (const auto& each : findings->get_array())
             if (each.is_object())
                 out.push_back("ALARM: " + finding(each.get_object(), text(status, "node")));
+    if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
+        out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
+                                  "names them; call the centre.",
+                                  count(many, "difference")));
     constexpr auto soon = 30 * 24h;
     for (const auto& [key, what] :
          {std::pair{"certificate_expires_ms", "this node's certificate"},
@@ -247,9 +251,17 @@ void add_figures(lines& out, const object& status, wall_time now)
             out.push_back(fmt::format("               last delivery {}", ago(last, now)));
     }
     const auto& disk = sub(status, "disk");
-    out.push_back(fmt::format("  disk         {} of {} in use",
+    const auto days = disk.contains("days_to_full") ? number(disk, "days_to_full") : 0;
+    out.push_back(fmt::format("  disk         {} of {} in use{}",
                               show_size(number(disk, "live_bytes")),
-                              show_size(number(disk, "quota_bytes"))));
+                              show_size(number(disk, "quota_bytes")),
+                              disk.contains("days_to_full") && days < 1000
+                                  ? fmt::format("; full in {} at the rate of the last days",
+                                                days == 0 ? "less than a day" : count(days, "day"))
+                                  : std::string{}));
+    const auto& scrub = sub(status, "scrub");
+    if (const auto oldest = time_of(scrub, "oldest_check_ms"); oldest != wall_time{})
+        out.push_back(fmt::format("  re-read      all within {}", show_duration(now - oldest)));
 }
 
 std::string where(const object& shown)

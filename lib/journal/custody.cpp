@@ -139,58 +139,27 @@ private:
     std::vector<finding> out_;
 };
 
-std::vector<::titip::vault::partial> partials_of(const transaction& txn, const tables& t,
-                                                 const std::string& station,
-                                                 const std::vector<record_id>& unsettled)
+/// How far each of them has come, or the receipt that it was given.
+void add_unsettled(const transaction& txn, const tables& t, const std::string& station,
+                   const std::vector<record_id>& unsettled, ::titip::vault::answer& out)
 {
-    std::vector<::titip::vault::partial> out;
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
         const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
         if (row && row->state() == v1::ARRIVING)
-            out.push_back({.record = id,
-                           .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
-                           .offset = row->stored_bytes()});
+            out.partials.push_back({.record = id,
+                                    .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
+                                    .offset = row->stored_bytes()});
+        else if (row && !row->receipt_given().empty())
+            out.receipts.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
     }
-    return out;
-}
-
-std::vector<std::pair<record_id, bytes>> receipts_of(const transaction& txn, const tables& t,
-                                                     const std::string& station,
-                                                     const std::vector<record_id>& unsettled)
-{
-    std::vector<std::pair<record_id, bytes>> out;
-    for (const auto& id : unsettled) {
-        const auto at = find_place(txn, t, {station, id});
-        const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
-        if (row && !row->receipt_given().empty())
-            out.emplace_back(id, to_bytes(as_bytes(row->receipt_given())));
-    }
-    return out;
-}
-
-std::uint64_t newest_verdict_in(const transaction& txn, const tables& t, const std::string& station)
-{
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.verdicts};
-    const auto past = walk.seek(verdict_key(station, ~0ull));
-    const auto newest = past ? walk.previous() : walk.last();
-    const bool is_theirs = newest && newest->key.size() == wanted.size() + 8 &&
-                           std::ranges::equal(newest->key.first(wanted.size()), wanted);
-    return is_theirs ? read_u64(newest->key.last(8)) : 0;
 }
 
 void add_verdicts(const transaction& txn, const tables& t, const std::string& station,
                   std::uint64_t after, ::titip::vault::answer& out)
 {
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.verdicts};
-    for (auto each = walk.seek(verdict_key(station, after + 1)); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 8 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
+    station_cursor walk{txn, t.verdicts, station, sizeof after};
+    for (auto each = walk.first(key_builder{}.u64(after + 1)); each; each = walk.next()) {
         if (out.verdicts.size() == ::titip::vault::most_verdicts) {
             out.more = true;
             break;
@@ -220,10 +189,9 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
             custody.epochs.push_back(to_custody(each));
         out.custody_cms = identity->sign(envelope::encode(custody));
         out.findings = examination{txn, t, station, asked}.run(known);
-        out.partials = partials_of(txn, t, station, asked.unsettled);
-        out.receipts = receipts_of(txn, t, station, asked.unsettled);
+        add_unsettled(txn, t, station, asked.unsettled, out);
         const bool is_ours = asked.cursor_epoch == out.store_epoch;
-        is_ahead = is_ours && asked.cursor_number > newest_verdict_in(txn, t, station);
+        is_ahead = is_ours && asked.cursor_number > newest_verdict_of(txn, t, station);
         add_verdicts(txn, t, station, is_ours ? asked.cursor_number : 0, out);
         return out;
     };

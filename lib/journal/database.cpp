@@ -1,5 +1,6 @@
 #include "journal/database.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -95,6 +96,13 @@ bool transaction::erase(table from, bytes_view key)
     return found(mdb_del(handle_, from.handle, &k, nullptr));
 }
 
+std::uint64_t transaction::size_bytes(table of) const
+{
+    MDB_stat found{};
+    check(mdb_stat(handle_, of.handle, &found));
+    return (found.ms_branch_pages + found.ms_leaf_pages + found.ms_overflow_pages) * found.ms_psize;
+}
+
 void transaction::commit()
 {
     // LMDB frees the handle whether or not it succeeds.
@@ -127,6 +135,38 @@ std::optional<cursor::entry> cursor::move(MDB_cursor_op op)
     if (!found(mdb_cursor_get(handle_, &k, &v, op)))
         return std::nullopt;
     return entry{to_view(k), to_view(v)};
+}
+
+station_cursor::station_cursor(const transaction& within, table over, std::string_view station,
+                               std::size_t rest_bytes)
+    : walk_(within, over), rest_bytes_(rest_bytes)
+{
+    prefix_.text(station);
+}
+
+std::optional<cursor::entry> station_cursor::first(bytes_view rest)
+{
+    auto from = prefix_;
+    return ours(walk_.seek(from.raw(rest)));
+}
+
+std::optional<cursor::entry> station_cursor::last()
+{
+    auto past = prefix_;
+    const bytes most(rest_bytes_, std::byte{0xff});
+    const auto found = walk_.seek(past.raw(most));
+    if (ours(found)) // the greatest there can be
+        return found;
+    return ours(found ? walk_.previous() : walk_.last());
+}
+
+std::optional<cursor::entry> station_cursor::ours(std::optional<cursor::entry> found) const
+{
+    const bytes_view prefix = prefix_;
+    if (found && found->key.size() == prefix.size() + rest_bytes_ &&
+        std::ranges::equal(found->key.first(prefix.size()), prefix))
+        return found;
+    return std::nullopt;
 }
 
 std::uint64_t read_u64(bytes_view data) noexcept

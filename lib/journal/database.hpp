@@ -48,6 +48,8 @@ public:
     /// Room for a value of `size` bytes, to be filled at once. Sequential keys fill pages whole.
     std::span<std::byte> reserve(table into, bytes_view key, std::size_t size);
     bool erase(table from, bytes_view key);
+    /// Pages that a table takes.
+    std::uint64_t size_bytes(table of) const;
     void commit();
     std::size_t id() const noexcept { return mdb_txn_id(handle_); }
     MDB_txn* native_handle() const noexcept { return handle_; }
@@ -110,6 +112,24 @@ private:
         return *this;
     }
     std::string out_;
+};
+
+/// Walks what one station has in a table whose keys are (station, `rest_bytes` more).
+class station_cursor {
+public:
+    station_cursor(const transaction& within, table over, std::string_view station,
+                   std::size_t rest_bytes);
+
+    /// The first entry whose rest is not less than `rest`.
+    std::optional<cursor::entry> first(bytes_view rest = {});
+    std::optional<cursor::entry> next() { return ours(walk_.next()); }
+    std::optional<cursor::entry> last();
+
+private:
+    std::optional<cursor::entry> ours(std::optional<cursor::entry> found) const;
+    cursor walk_;
+    key_builder prefix_;
+    std::size_t rest_bytes_;
 };
 
 std::uint64_t read_u64(bytes_view data) noexcept; ///< the first eight bytes, big-endian

@@ -159,10 +159,10 @@ std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transact
     for (auto each = walk.first(); each;) {
         const auto key = as_text(each->key);
         const std::string station{key.substr(0, key.find('\0'))};
-        auto past = walk.seek(verdict_key(station, ~0ull));
-        const auto newest = past ? walk.previous() : walk.last();
-        out[station] = read_u64(newest->key.last(8));
-        each = walk.next();
+        out[station] = newest_verdict_of(txn, t, station);
+        auto next = key_builder{}.text(station);
+        const bytes most(sizeof(std::uint64_t) + 1, std::byte{0xff});
+        each = walk.seek(next.raw(most));
     }
     return out;
 }
@@ -357,6 +357,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
 
         v1::Meta meta;
         auto origin = origin::here;
+        std::uint64_t rows = 0;
         {
             transaction txn{p->env->get(), transaction::mode::write};
             const auto newest = txn.id() - 1;
@@ -402,12 +403,14 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         {
             const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
+            rows = row_bytes(txn, p->t);
         }
         p->epoch = epoch_of(meta);
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
         p->newest = to_totals(meta);
         p->newest.file_bytes = p->room->file_bytes();
+        p->newest.row_bytes = rows;
         p->room->note_refusal(
             mean_size(p->newest)); // full is what would refuse one more like those here
         p->newest.has_room = finds_room(p->env->get(), *p->room, meta, p->room->refused_bytes());

@@ -17,6 +17,13 @@ bool fits(const v1::Row& row, const list_filter& filter)
            (!filter.held || row.held() == *filter.held);
 }
 
+outgoing to_outgoing(place at, const v1::Row& row)
+{
+    return {.view = to_view(at, row),
+            .manifest_cms = to_bytes(as_bytes(row.manifest())),
+            .manifest_hash = to_digest(as_bytes(row.manifest_hash())).value_or(digest{})};
+}
+
 ledger_entry to_entry(const v1::Entry& stored)
 {
     return {.number = stored.number(),
@@ -108,17 +115,17 @@ store::find(::titip::vault::key which)
     using found = std::optional<::titip::vault::standing>;
     auto act = [which = std::move(which)](const transaction& txn,
                                           const tables& t) -> result<found> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return found{};
-        const bool complete = row->state() != v1::ARRIVING;
+        const auto& row = known->row;
+        const bool complete = row.state() != v1::ARRIVING;
         return found{{.complete = complete,
-                      .offset = complete ? row->size_bytes() : row->stored_bytes(),
-                      .size_bytes = row->size_bytes(),
-                      .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),
-                      .receipt = to_bytes(as_bytes(row->receipt_given())),
-                      .manifest_cms = to_bytes(as_bytes(row->manifest()))}};
+                      .offset = complete ? row.size_bytes() : row.stored_bytes(),
+                      .size_bytes = row.size_bytes(),
+                      .digest = to_digest(as_bytes(row.digest())).value_or(digest{}),
+                      .receipt = to_bytes(as_bytes(row.receipt_given())),
+                      .manifest_cms = to_bytes(as_bytes(row.manifest()))}};
     };
     co_return co_await look<found>(std::move(act));
 }
@@ -128,13 +135,12 @@ asio::awaitable<result<bytes>> store::read(::titip::vault::key which, std::uint6
 {
     auto act = [which = std::move(which), offset, limit_bytes](const transaction& txn,
                                                                const tables& t) -> result<bytes> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return ::titip::vault::errc::unknown;
-        if (row->state() == v1::ERASED)
+        if (known->row.state() == v1::ERASED)
             return ::titip::vault::errc::erased;
-        return read_chunks(txn, t, *at, offset, limit_bytes, row->stored_bytes());
+        return read_chunks(txn, t, known->at, offset, limit_bytes, known->row.stored_bytes());
     };
     co_return co_await look<bytes>(std::move(act));
 }
@@ -147,17 +153,16 @@ asio::awaitable<result<hasher>> store::hash(::titip::vault::key which, std::uint
         for (std::uint64_t offset = 0; offset < bytes_wanted;) {
             auto next = [&]() -> result<bytes> {
                 const transaction txn{parts_->env->get(), transaction::mode::read};
-                const auto at = find_place(txn, parts_->t, which);
-                const auto row = at ? find_row(txn, parts_->t, *at) : std::nullopt;
-                if (!row)
+                const auto known = find_record(txn, parts_->t, which);
+                if (!known)
                     return ::titip::vault::errc::unknown;
-                if (row->state() == v1::ERASED)
+                if (known->row.state() == v1::ERASED)
                     return ::titip::vault::errc::erased;
-                if (row->stored_bytes() < bytes_wanted)
+                if (known->row.stored_bytes() < bytes_wanted)
                     return ::titip::vault::errc::wrong_offset;
-                return read_chunks(txn, parts_->t, *at, offset,
+                return read_chunks(txn, parts_->t, known->at, offset,
                                    std::min(slice_bytes, bytes_wanted - offset),
-                                   row->stored_bytes());
+                                   known->row.stored_bytes());
             };
             const auto slice = parts_->guarded(next);
             if (!slice)
@@ -190,8 +195,10 @@ asio::awaitable<result<void>> store::check_intact(place at)
         const auto row = find_row(txn, t, at);
         if (!row)
             return ::titip::vault::errc::unknown;
-        const auto data = read_chunks(txn, t, at, 0, row->size_bytes(), row->size_bytes());
-        if (!data || as_text(sha256(*data)) != row->digest())
+        const bool is_whole = row->state() != v1::ARRIVING;
+        const auto size = is_whole ? row->size_bytes() : row->stored_bytes();
+        const auto data = read_chunks(txn, t, at, 0, size, size);
+        if (!data || (is_whole && as_text(sha256(*data)) != row->digest()))
             return ::titip::vault::errc::rotten;
         return {};
     };
@@ -227,16 +234,33 @@ asio::awaitable<result<std::vector<queued>>> store::load_queue()
     co_return co_await look<std::vector<queued>>(std::move(act));
 }
 
+asio::awaitable<result<std::optional<record_view>>> store::next_stored(place after)
+{
+    auto act = [after](const transaction& txn,
+                       const tables& t) -> result<std::optional<record_view>> {
+        cursor walk{txn, t.chunks};
+        auto next = static_cast<std::uint64_t>(after) + 1;
+        for (auto each = walk.seek(place_key(place{next})); each;
+             each = walk.seek(place_key(place{next + 1}))) {
+            next = read_u64(each->key);
+            const auto row = find_good_row(txn, t, place{next});
+            if (!row) // check_intact() will say so, and note_rot() set it aside
+                return std::optional{record_view{.place = place{next}}};
+            if (row->rotten_at_ms() == 0 && row->quarantine() != v1::QUARANTINE_ROTTEN)
+                return std::optional{to_view(place{next}, *row)};
+        }
+        return std::optional<record_view>{};
+    };
+    co_return co_await look<std::optional<record_view>>(std::move(act));
+}
+
 asio::awaitable<result<outgoing>> store::outgoing_of(place at)
 {
     auto act = [at](const transaction& txn, const tables& t) -> result<outgoing> {
         const auto row = find_row(txn, t, at);
         if (!row)
             return ::titip::vault::errc::unknown;
-        return outgoing{.view = to_view(at, *row),
-                        .manifest_cms = to_bytes(as_bytes(row->manifest())),
-                        .manifest_hash =
-                            to_digest(as_bytes(row->manifest_hash())).value_or(digest{})};
+        return to_outgoing(at, *row);
     };
     co_return co_await look<outgoing>(std::move(act));
 }
@@ -245,14 +269,10 @@ asio::awaitable<result<outgoing>> store::manifest_of(::titip::vault::key which)
 {
     auto act = [which = std::move(which)](const transaction& txn,
                                           const tables& t) -> result<outgoing> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return ::titip::vault::errc::unknown;
-        return outgoing{.view = to_view(*at, *row),
-                        .manifest_cms = to_bytes(as_bytes(row->manifest())),
-                        .manifest_hash =
-                            to_digest(as_bytes(row->manifest_hash())).value_or(digest{})};
+        return to_outgoing(known->at, known->row);
     };
     co_return co_await look<outgoing>(std::move(act));
 }
@@ -261,11 +281,11 @@ asio::awaitable<result<bytes>> store::receipt_of(::titip::vault::key which)
 {
     auto act = [which = std::move(which)](const transaction& txn,
                                           const tables& t) -> result<bytes> {
-        const auto at = find_place(txn, t, which);
-        const auto row = at ? find_row(txn, t, *at) : std::nullopt;
-        if (!row)
+        const auto known = find_record(txn, t, which);
+        if (!known)
             return ::titip::vault::errc::unknown;
-        return to_bytes(as_bytes(row->receipt().empty() ? row->receipt_given() : row->receipt()));
+        return to_bytes(as_bytes(known->row.receipt().empty() ? known->row.receipt_given()
+                                                              : known->row.receipt()));
     };
     co_return co_await look<bytes>(std::move(act));
 }
@@ -378,6 +398,29 @@ asio::awaitable<result<std::vector<ledger_entry>>> store::story(record_id record
         return out;
     };
     co_return co_await look<std::vector<ledger_entry>>(std::move(act));
+}
+
+asio::awaitable<result<growth>> store::growth_since(wall_time since)
+{
+    auto act = [since](const transaction& txn, const tables& t) -> result<growth> {
+        growth out;
+        cursor walk{txn, t.ledger};
+        for (auto each = walk.last(); each; each = walk.previous()) {
+            v1::Entry entry;
+            open_row(seed::entry, each->key, each->value, entry);
+            if (from_ms(entry.at_ms()) < since)
+                break;
+            out.since = from_ms(entry.at_ms());
+            if (entry.event() != v1::Entry::ACCEPTED && entry.event() != v1::Entry::ERASE)
+                continue;
+            const auto row = find_good_row(txn, t, place{entry.place()});
+            if (row)
+                (entry.event() == v1::Entry::ACCEPTED ? out.accepted_bytes : out.erased_bytes) +=
+                    stored_size(row->size_bytes());
+        }
+        return out;
+    };
+    co_return co_await look<growth>(std::move(act));
 }
 
 asio::awaitable<result<wall_time>> store::oldest_waiting()

@@ -5,13 +5,14 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 
 namespace titip::journal {
 
 namespace {
+
+constexpr std::size_t epoch_bytes = 16;
 
 constexpr std::array<std::string_view, state_count> state_names{
     "",       "arriving", "waiting",     "relayed",  "delivered",
@@ -79,6 +80,15 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
         kind, fmt::format("{} {} does not match its checksum", message.GetTypeName(), to_hex(key)));
 }
 
+std::uint64_t row_bytes(const transaction& txn, const tables& t)
+{
+    std::uint64_t out = 0;
+    for (const auto each : {t.meta, t.rows, t.by_id, t.by_sequence, t.queue, t.numbering,
+                            t.verdicts, t.ledger, t.opened})
+        out += txn.size_bytes(each);
+    return out;
+}
+
 bytes_view open_verdict(bytes_view key, bytes_view stored)
 {
     std::uint64_t sum = 0;
@@ -88,25 +98,6 @@ bytes_view open_verdict(bytes_view key, bytes_view stored)
             return stored.subspan(sizeof sum);
     }
     throw rotten_row(seed::verdict, "a verdict does not match its checksum");
-}
-
-std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
-                                   std::string_view station)
-{
-    std::vector<known_epoch> out;
-    const auto prefix = key_builder{}.text(station);
-    const bytes_view wanted = prefix;
-    cursor walk{txn, t.numbering};
-    for (auto each = walk.seek(prefix); each; each = walk.next()) {
-        if (each->key.size() != wanted.size() + 16 ||
-            !std::ranges::equal(each->key.first(wanted.size()), wanted))
-            break;
-        known_epoch known{.epoch = epoch_id::from_bytes(each->key.last(16)).value(),
-                          .numbering = {}};
-        open_row(seed::numbering, each->key, each->value, known.numbering);
-        out.push_back(std::move(known));
-    }
-    return out;
 }
 
 vault::key key_of(const v1::Row& row)
@@ -133,6 +124,7 @@ record_view to_view(place at, const v1::Row& row)
     out.delivered_at = from_ms(row.delivered_at_ms());
     out.opened_at = from_ms(row.opened_at_ms());
     out.erased_at = from_ms(row.erased_at_ms());
+    out.rotten_at = from_ms(row.rotten_at_ms());
     out.record_failures = row.record_failures();
     out.reason = static_cast<reason>(row.quarantine());
     out.note = row.quarantine_note();
@@ -169,6 +161,35 @@ std::optional<place> find_place(const transaction& txn, const tables& t, const v
     if (!stored)
         return std::nullopt;
     return place{read_u64(*stored)};
+}
+
+std::optional<found_row> find_record(const transaction& txn, const tables& t, const vault::key& k)
+{
+    const auto at = find_place(txn, t, k);
+    auto row = at ? find_row(txn, t, *at) : std::nullopt;
+    if (!row)
+        return std::nullopt;
+    return found_row{*at, *std::move(row)};
+}
+
+std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
+                                   std::string_view station)
+{
+    std::vector<known_epoch> out;
+    station_cursor walk{txn, t.numbering, station, epoch_bytes};
+    for (auto each = walk.first(); each; each = walk.next()) {
+        auto& known = out.emplace_back();
+        known.epoch = epoch_id::from_bytes(each->key.last(epoch_bytes)).value();
+        open_row(seed::numbering, each->key, each->value, known.numbering);
+    }
+    return out;
+}
+
+std::uint64_t newest_verdict_of(const transaction& txn, const tables& t, std::string_view station)
+{
+    station_cursor walk{txn, t.verdicts, station, sizeof(std::uint64_t)};
+    const auto newest = walk.last();
+    return newest ? read_u64(newest->key.last(8)) : 0;
 }
 
 } // namespace titip::journal

@@ -69,6 +69,9 @@ struct tables {
     table meta, rows, chunks, by_id, by_sequence, queue, numbering, verdicts, ledger, opened;
 };
 
+/// Pages of all tables but that of the envelopes.
+std::uint64_t row_bytes(const transaction& txn, const tables& t);
+
 /// Protobuf keeps bytes in strings.
 inline std::string text(bytes_view data)
 {
@@ -93,14 +96,6 @@ inline envelope::lane lane_of(const v1::Row& row)
     return static_cast<envelope::lane>(row.lane());
 }
 
-/// One epoch of a station's numbering here.
-struct known_epoch {
-    epoch_id epoch;
-    v1::Numbering numbering;
-};
-std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
-                                   std::string_view station);
-
 vault::key key_of(const v1::Row& row);
 record_view to_view(place at, const v1::Row& row);
 state to_state(v1::State s);
@@ -110,5 +105,21 @@ std::optional<v1::Row> find_row(const transaction& txn, const tables& t, place a
 /// Nothing also for a row that is rotten: where one bad record must not hide the others.
 std::optional<v1::Row> find_good_row(const transaction& txn, const tables& t, place at);
 std::optional<place> find_place(const transaction& txn, const tables& t, const vault::key& k);
+
+struct found_row {
+    place at{};
+    v1::Row row;
+};
+std::optional<found_row> find_record(const transaction& txn, const tables& t, const vault::key& k);
+
+/// One of a station's epochs here.
+struct known_epoch {
+    epoch_id epoch;
+    v1::Numbering numbering;
+};
+std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
+                                   std::string_view station);
+/// 0: there is none.
+std::uint64_t newest_verdict_of(const transaction& txn, const tables& t, std::string_view station);
 
 } // namespace titip::journal

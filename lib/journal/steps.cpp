@@ -80,6 +80,21 @@ result<void> writing::quarantine(place at, reason why, std::string_view said)
     return {};
 }
 
+result<void> writing::note_rot(place at)
+{
+    const auto before = row_at(at);
+    const bool is_held_above = around_.has_upstream && !before.receipt().empty();
+    if (!is_held_above && quarantine(at, reason::rotten, "found when it was read again"))
+        return {};
+    if (!has_bytes(before) || before.rotten_at_ms() != 0)
+        return {};
+    auto after = before;
+    after.set_rotten_at_ms(to_ms(now_));
+    store_row(at, after);
+    enter(v1::Entry::ROTTEN, at, after, before.receipt_by());
+    return {};
+}
+
 result<void> writing::quarantine_unreadable(place at)
 {
     for (const auto lane :
@@ -103,7 +118,7 @@ result<void> writing::quarantine_unreadable(place at)
     return vault::errc::rotten;
 }
 
-result<void> writing::hold(const vault::key& which)
+result<void> writing::set_held(const vault::key& which, bool held)
 {
     const auto found = row_of(which);
     if (!found)
@@ -111,29 +126,12 @@ result<void> writing::hold(const vault::key& which)
     const auto& [at, before] = *found;
     if (before.state() != v1::WAITING)
         return vault::errc::wrong_state;
-    if (before.held())
+    if (before.held() == held)
         return {};
     auto after = before;
-    after.set_held(true);
+    after.set_held(held);
     replace(at, before, after);
-    enter(v1::Entry::HOLD, at, after);
-    return {};
-}
-
-result<void> writing::release(const vault::key& which)
-{
-    const auto found = row_of(which);
-    if (!found)
-        return found.error();
-    const auto& [at, before] = *found;
-    if (before.state() != v1::WAITING)
-        return vault::errc::wrong_state;
-    if (!before.held())
-        return {};
-    auto after = before;
-    after.set_held(false);
-    replace(at, before, after);
-    enter(v1::Entry::RELEASE, at, after);
+    enter(held ? v1::Entry::HOLD : v1::Entry::RELEASE, at, after);
     return {};
 }
 
@@ -239,17 +237,7 @@ result<bytes> writing::judge(const vault::key& which, const digest& of, envelope
     auto cms = around_.identity->sign(envelope::encode(said));
     if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
         return cms;
-    std::uint64_t next = 1;
-    {
-        cursor walk{txn_, t_.verdicts};
-        const auto past = walk.seek(verdict_key(which.station, ~0ull));
-        const auto newest = past ? walk.previous() : walk.last();
-        const auto prefix = key_builder{}.text(which.station);
-        const bytes_view wanted = prefix;
-        if (newest && newest->key.size() == wanted.size() + 8 &&
-            std::ranges::equal(newest->key.first(wanted.size()), wanted))
-            next = read_u64(newest->key.last(8)) + 1;
-    }
+    const auto next = newest_verdict_of(txn_, t_, which.station) + 1;
     const auto key = verdict_key(which.station, next);
     bytes stored(8);
     const auto sum = checksum(seed::verdict, key, cms);

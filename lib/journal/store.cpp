@@ -43,6 +43,19 @@ private:
     result<T> value_{error_code{vault::errc::store_failed}};
 };
 
+/// Sets a record aside as what its row would not let be done.
+template <class Act>
+result<void> or_unreadable(writing& w, place at, Act act)
+{
+    try {
+        return act();
+    } catch (const rotten_row& rotten) {
+        if (!rotten.concerns_one_record())
+            throw;
+        return w.quarantine_unreadable(at);
+    }
+}
+
 class pulse_operation final : public operation {
 public:
     explicit pulse_operation(std::function<void()> done) : done_(std::move(done))
@@ -83,9 +96,10 @@ void store::parts::on_commit(writer::outcome outcome)
 {
     lock.note_commit(outcome.meta.transaction());
     const std::lock_guard guard{mutex};
-    auto file_bytes = outcome.file_bytes;
+    const auto file_bytes = outcome.file_bytes;
     newest = to_totals(outcome.meta);
     newest.file_bytes = file_bytes;
+    newest.row_bytes = outcome.row_bytes;
     newest.has_room = outcome.has_room;
     if (as_text(epoch.data()) != outcome.meta.store_epoch()) {
         epoch = epoch_id::from_bytes(as_bytes(outcome.meta.store_epoch())).value_or(epoch_id{});
@@ -152,13 +166,15 @@ asio::awaitable<result<std::uint32_t>> store::count_failure(place at)
 asio::awaitable<result<void>> store::quarantine(place at, reason why, std::string note)
 {
     auto act = [at, why, note = std::move(note)](writing& w) -> result<void> {
-        try {
-            return w.quarantine(at, why, note);
-        } catch (const rotten_row& rotten) {
-            if (!rotten.concerns_one_record())
-                throw;
-            return w.quarantine_unreadable(at);
-        }
+        return or_unreadable(w, at, [&] { return w.quarantine(at, why, note); });
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+asio::awaitable<result<void>> store::note_rot(place at)
+{
+    auto act = [at](writing& w) -> result<void> {
+        return or_unreadable(w, at, [&] { return w.note_rot(at); });
     };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
@@ -211,13 +227,13 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 
 asio::awaitable<result<void>> store::hold(::titip::vault::key which)
 {
-    auto act = [which = std::move(which)](writing& w) { return w.hold(which); };
+    auto act = [which = std::move(which)](writing& w) { return w.set_held(which, true); };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
 asio::awaitable<result<void>> store::release(::titip::vault::key which)
 {
-    auto act = [which = std::move(which)](writing& w) { return w.release(which); };
+    auto act = [which = std::move(which)](writing& w) { return w.set_held(which, false); };
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 

@@ -114,6 +114,11 @@ public:
     asio::awaitable<result<bytes>> read_at(place at, std::uint64_t offset, std::size_t limit_bytes);
     /// errc::rotten unless the whole envelope still has its digest.
     asio::awaitable<result<void>> check_intact(place at);
+    /// The first record after `after` whose bytes are here and not known to be rotten.
+    asio::awaitable<result<std::optional<record_view>>> next_stored(place after);
+    /// That its bytes are rotten: sets a record aside that is held nowhere else; of one that the next
+    /// custodian holds, the row and the ledger tell.
+    asio::awaitable<result<void>> note_rot(place at);
     asio::awaitable<result<void>> settle(place at, envelope::receipt said, bytes cms,
                                          trust::peer by);
     asio::awaitable<result<std::uint32_t>> count_failure(place at);
@@ -158,6 +163,8 @@ public:
     asio::awaitable<result<std::vector<ledger_entry>>> ledger(std::uint64_t after,
                                                               std::size_t limit);
     asio::awaitable<result<std::vector<ledger_entry>>> story(record_id record);
+    /// What the ledger says of the time since.
+    asio::awaitable<result<growth>> growth_since(wall_time since);
     /// The oldest record that waits, not held; zero if none does.
     asio::awaitable<result<wall_time>> oldest_waiting();
 

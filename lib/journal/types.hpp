@@ -60,6 +60,7 @@ struct record_view {
     wall_time delivered_at{}; ///< these three: zero if not yet
     wall_time opened_at{};
     wall_time erased_at{};
+    wall_time rotten_at{}; ///< the bytes here were found rotten after they had been handed on
     std::uint32_t record_failures = 0;
     journal::reason reason = reason::none;
     std::string note;
@@ -118,6 +119,13 @@ struct change {
     std::string_view event;
 };
 
+/// What came and what went, in pages.
+struct growth {
+    wall_time since{}; ///< of the oldest ledger entry that was counted; zero: none was
+    std::uint64_t accepted_bytes = 0;
+    std::uint64_t erased_bytes = 0;
+};
+
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
 struct totals {
     std::array<tally, state_count> by_state{};
@@ -128,6 +136,7 @@ struct totals {
     bool paused = false;
     std::uint64_t live_bytes = 0; ///< pages in use by envelopes
     std::uint64_t file_bytes = 0;
+    std::uint64_t row_bytes = 0; ///< pages of rows, ledger and indexes: all but envelopes
     bool has_room = true;
 };
 

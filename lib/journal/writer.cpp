@@ -100,6 +100,7 @@ error_code writer::commit(const batch& group)
         for (const auto& each : group)
             each->apply(w);
         w.finish();
+        const auto rows = row_bytes(txn, t_);
         txn.commit();
         meta_ = std::move(meta);
         const bool has_room = finds_room(environment_, space_, meta_, space_.refused_bytes());
@@ -107,6 +108,7 @@ error_code writer::commit(const batch& group)
                     .changes = w.take_changes(),
                     .new_verdicts = w.new_verdicts(),
                     .file_bytes = space_.file_bytes(),
+                    .row_bytes = rows,
                     .has_room = has_room});
         return {};
     } catch (const boost::system::system_error& failure) {

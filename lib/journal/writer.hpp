@@ -46,6 +46,7 @@ public:
         std::vector<change> changes;
         std::vector<std::pair<std::string, std::uint64_t>> new_verdicts;
         std::uint64_t file_bytes = 0;
+        std::uint64_t row_bytes = 0;
         bool has_room = true;
     };
 

@@ -36,10 +36,11 @@ public:
                         const trust::peer& by);
     result<std::uint32_t> count_failure(place at);
     result<void> quarantine(place at, reason why, std::string_view note);
+    /// See store::note_rot.
+    result<void> note_rot(place at);
     /// The same for a waiting record whose row is rotten: the row stays, the queue is rid of it.
     result<void> quarantine_unreadable(place at);
-    result<void> hold(const vault::key& which);
-    result<void> release(const vault::key& which);
+    result<void> set_held(const vault::key& which, bool held);
     result<void> retry(const vault::key& which);
     /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the
     /// ledger only.

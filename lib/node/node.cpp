@@ -136,6 +136,8 @@ result<void, start_failure> node::open_store()
     if (opened) {
         store_ = std::move(*opened);
         judge_->on_signed_time(store_->now().newest_signed);
+        scrubber_ = std::make_unique<journal::scrubber>(
+            *store_, journal::scrubber::options{.progress = config_.state / "scrub"});
         return {};
     }
     if (opened.error().what != journal::open_failure::kind::untrusted)
@@ -172,6 +174,7 @@ control::services node::services() const
                           .store = store_.get(),
                           .acceptor = acceptor_.get(),
                           .replayer = replayer_.get(),
+                          .scrubber = scrubber_.get(),
                           .safe_mode = safe_mode_,
                           .certificate_expires = materials_.identity->not_after()};
     if (materials_.sealer)
@@ -257,6 +260,7 @@ asio::awaitable<void> node::run()
 {
     if (store_) {
         co_await store_->note_started();
+        start_part(scrubber_->run());
         if (replayer_) {
             co_await replayer_->load();
             start_part(replayer_->run());

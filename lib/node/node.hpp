@@ -82,6 +82,7 @@ private:
     std::string store_failure_;
     std::shared_ptr<http::tls_context> client_tls_;
     std::unique_ptr<journal::store> store_;
+    std::unique_ptr<journal::scrubber> scrubber_;
     std::unique_ptr<accept::acceptor> acceptor_;
     std::unique_ptr<accept::gate> gate_;
     std::unique_ptr<link::dialer> dialer_;

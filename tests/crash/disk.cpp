@@ -157,7 +157,7 @@ int open(const char* path, int flags, ...)
         mode = va_arg(more, mode_t);
         va_end(more);
     }
-    const int fd = next(path, flags, mode);
+    const int fd = next(path, disk::hasty ? flags & ~O_DSYNC : flags, mode);
     const std::lock_guard lock{disk::mutex};
     const std::string_view name{path};
     if (fd >= 0 && !disk::folder.empty() && name.starts_with(disk::folder))

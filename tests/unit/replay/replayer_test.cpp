@@ -131,6 +131,7 @@ public:
         under_->set_no_progress_limit(limit);
     }
     asio::awaitable<void> shutdown() override { return under_->shutdown(); }
+    void end_reading() noexcept override { under_->end_reading(); }
     void close() noexcept override { under_->close(); }
     x509_st* peer_certificate() const noexcept override { return under_->peer_certificate(); }
     int native_handle() noexcept override { return under_->native_handle(); }
