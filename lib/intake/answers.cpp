@@ -47,6 +47,11 @@ http::response refused(const error_code& why)
         out.fields.add("Retry-After", std::string{retry_when_full_s});
         return out;
     }
+    if (why == vault::errc::cannot_sign) { // its own certificate does not hold now
+        auto out = http::problem(503, "this node cannot sign a receipt now", why.message());
+        out.fields.add("Retry-After", std::string{retry_when_full_s});
+        return out;
+    }
     if (why == vault::errc::conflict)
         return http::problem(409, "this id is here with other bytes",
                              "the two sealings have different digests");

@@ -98,6 +98,7 @@ void replayer::set_paused(bool paused)
 void replayer::check_now()
 {
     publish(monitor_.on_hint(monotonic::now()), detail_);
+    is_check_due_ = true;
     ask_again();
 }
 
@@ -237,9 +238,11 @@ asio::awaitable<void> replayer::watch()
             co_await link_changed_.wait_until(monitor_.current().probe_at);
             continue;
         }
-        // While up and idle the question waits at the upstream until it has news.
+        // While up and idle the question waits at the upstream until it has news; who asked for a
+        // check wants an answer now.
         std::optional<std::uint64_t> after;
-        if (monitor_.current().is_up && is_reconciled_)
+        const bool is_check = std::exchange(is_check_due_, false);
+        if (monitor_.current().is_up && is_reconciled_ && !is_check)
             after = newest_verdict_;
         const auto info = co_await prober_.ask(after);
         if (is_stopping_)

@@ -129,6 +129,7 @@ private:
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
     std::size_t running_ = 0;
     bool is_reconciled_ = false;
+    bool is_check_due_ = false; ///< somebody wants to know now: no long poll
     bool is_paused_ = false;
     bool is_stopping_ = false;
 };

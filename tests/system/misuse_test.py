@@ -132,7 +132,10 @@ def test_those_who_never_shake_hands_take_no_places():
 def test_a_peer_has_so_many_connections_and_a_newer_one_displaces_the_oldest():
     with World() as world, contextlib.ExitStack() as open_ones:
         world.centre().start()
-        all_ = [open_ones.enter_context(connected(world)) for _ in range(40)]
+        all_ = []
+        for _ in range(40):
+            all_.append(open_ones.enter_context(connected(world)))
+            assert exchange(all_[-1], "GET", "/v1/node")[0] == 200  # so that the next is the newer one
         for each in all_[-32:]:
             assert exchange(each, "GET", "/v1/node")[0] == 200
         for each in all_[:8]:
