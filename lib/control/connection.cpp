@@ -492,8 +492,8 @@ server::connection::answer server::connection::back_up(const http::request& requ
         co_return http::problem(409, "a backup is under way already", "wait for its end");
     owner_.copying_ = std::make_shared<journal::backup_progress>();
     owner_.copying_->stop = owner_.is_stopping_;
-    const auto done = co_await owner_.parts_.store->back_up(
-        std::filesystem::path{std::string_view{folder->get_string()}}, owner_.copying_);
+    std::filesystem::path into{std::string_view{folder->get_string()}};
+    const auto done = co_await owner_.parts_.store->back_up(std::move(into), owner_.copying_);
     owner_.copying_.reset();
     if (!done)
         co_return failed(done.error());

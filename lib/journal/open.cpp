@@ -136,7 +136,8 @@ origin origin_of(const v1::Meta& meta, std::size_t newest_transaction,
 {
     if (newest_transaction == 1 && meta.transaction() > 1)
         return origin::backup;
-    return std::filesystem::exists(directory / declared_copy) ? origin::copy : origin::here;
+    std::error_code failed;
+    return std::filesystem::exists(directory / declared_copy, failed) ? origin::copy : origin::here;
 }
 
 [[noreturn]] void refuse_older(std::size_t newest, std::uint64_t noted)
@@ -394,7 +395,8 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             txn.commit();
             if (origin != origin::here) {
                 p->lock.note_commit(made);
-                std::filesystem::remove(p->opts.directory / declared_copy);
+                std::error_code stays; // then it says so again: another epoch, nothing worse
+                std::filesystem::remove(p->opts.directory / declared_copy, stays);
                 p->began_epoch = true;
                 log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
                           meta.previous_sequence());
