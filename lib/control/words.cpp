@@ -164,6 +164,35 @@ void add_next(lines& out, const object& status, wall_time now)
                               held == 1 ? "it" : "them"));
 }
 
+/// What a finding means to those who sit at `node`; docs/operating.md has more room.
+std::string finding(const object& what, std::string_view node)
+{
+    const auto kind = text(what, "kind");
+    const auto first = number(what, "first");
+    const auto last = number(what, "last");
+    const auto epoch = text(what, "epoch").substr(0, 8); // to tell them apart, on the telephone too
+    if (text(what, "station") == node && kind == "later-head")
+        return fmt::format(
+            "this store is older than what the centre has of it: numbers {} to {} (epoch {}) were "
+            "taken by a later state of it, or by a copy, and are not here. Records are taken and "
+            "sent as usual, none twice; what of those numbers was never sent is only in the other "
+            "store: keep it and call the centre.",
+            first + 1, last, epoch);
+    if (text(what, "station") == node && kind == "unknown-epoch")
+        return fmt::format(
+            "the centre holds {} of this station (numbers {} to {}, epoch {}) from a store that is "
+            "not on this machine: it was replaced or set up anew. What that store had not sent is "
+            "only in it: keep it and call the centre.",
+            count(number(what, "records"), "record"), first, last, epoch);
+    if (text(what, "station") == node && kind == "fork")
+        return fmt::format(
+            "number {} of this station (epoch {}) was given to two records: this store was copied, "
+            "and both were in use. Nothing is lost; let only one machine run and call the centre.",
+            first, epoch);
+    return fmt::format("the numbering shows a {} at {}..{} (station {}): call the centre.", kind,
+                       first, last, text(what, "station"));
+}
+
 void add_alarms(lines& out, const object& status, wall_time now)
 {
     const auto& disk = sub(status, "disk");
@@ -180,10 +209,7 @@ void add_alarms(lines& out, const object& status, wall_time now)
     if (const auto* findings = status.if_contains("findings"); findings && findings->is_array())
         for (const auto& each : findings->get_array())
             if (each.is_object())
-                out.push_back(fmt::format(
-                    "ALARM: the numbering shows a {} at {}..{} (station {}): call the centre.",
-                    text(each.get_object(), "kind"), number(each.get_object(), "first"),
-                    number(each.get_object(), "last"), text(each.get_object(), "station")));
+                out.push_back("ALARM: " + finding(each.get_object(), text(status, "node")));
     if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
         out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): journalctl -u "
                                   "titipd -p err names them; call the centre.",
@@ -408,6 +434,25 @@ lines problem(const object& problem)
                                           text(each.get_object(), "sentence"),
                                           text(each.get_object(), "code")));
     return out;
+}
+
+lines backed_up(const object& done)
+{
+    auto beside = std::string{text(done, "file")};
+    if (beside.ends_with(".mdb"))
+        beside.replace(beside.size() - 4, 4, ".json");
+    return {fmt::format("{} ({}) copied to {}", count(number(done, "records"), "record"),
+                        show_size(number(done, "size_bytes")), text(done, "file")),
+            fmt::format("What it is, and its SHA-256: {}", beside)};
+}
+
+std::string backup_progress(const object& status)
+{
+    const auto& under_way = sub(status, "backup");
+    if (number(under_way, "total_bytes") == 0)
+        return {};
+    return fmt::format("{} of {} copied", show_size(number(under_way, "copied_bytes")),
+                       show_size(number(under_way, "total_bytes")));
 }
 
 object no_upstream()

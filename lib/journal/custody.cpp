@@ -174,11 +174,12 @@ void add_verdicts(const transaction& txn, const tables& t, const std::string& st
 asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string station,
                                                                  ::titip::vault::question asked)
 {
-    auto examine = [this, station, asked = std::move(asked)]() -> result<::titip::vault::answer> {
+    bool is_ahead = false; // it has verdicts of ours that are not here
+    auto examine = [this, &station, &asked, &is_ahead]() -> result<::titip::vault::answer> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
         const auto& t = parts_->t;
         ::titip::vault::answer out;
-        out.store_epoch = parts_->epoch;
+        out.store_epoch = parts_->current_epoch();
         const auto known = epochs_of(txn, t, station);
         const auto identity = parts_->current_identity();
         envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
@@ -189,12 +190,23 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         out.custody_cms = identity->sign(envelope::encode(custody));
         out.findings = examination{txn, t, station, asked}.run(known);
         add_unsettled(txn, t, station, asked.unsettled, out);
-        add_verdicts(txn, t, station, asked.cursor_epoch == parts_->epoch ? asked.cursor_number : 0,
-                     out);
+        const bool is_ours = asked.cursor_epoch == out.store_epoch;
+        is_ahead = is_ours && asked.cursor_number > newest_verdict_of(txn, t, station);
+        add_verdicts(txn, t, station, is_ours ? asked.cursor_number : 0, out);
         return out;
     };
-    auto job = [this, examine = std::move(examine)] { return parts_->guarded(examine); };
-    co_return co_await run_on(parts_->pool, std::move(job));
+    const auto job = [this, &examine] { return parts_->guarded(examine); };
+    auto answer = co_await run_on(parts_->pool, job);
+    if (!answer || !is_ahead || parts_->has_begun_epoch())
+        co_return answer;
+    // This store is older than what it once said. A verdict number that was given before may mean
+    // another verdict now, so every station begins again, at a new epoch's first. Once in a process:
+    // nobody is ahead of an epoch that has just begun, and who says so must not keep us busy.
+    const auto begun = co_await begin_epoch(
+        answer->store_epoch, "a node below has newer verdicts of this epoch than this store");
+    if (!begun)
+        co_return begun.error();
+    co_return co_await run_on(parts_->pool, job);
 }
 
 } // namespace titip::journal

@@ -92,6 +92,44 @@ void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newes
                         newest_transaction, meta.transaction()));
 }
 
+epoch_id epoch_of(const v1::Meta& meta)
+{
+    return epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id{});
+}
+
+/// An empty file of this name says that the store beside it is an old state, or a copy.
+constexpr std::string_view declared_copy = "restored";
+
+/// Where the bytes of data.mdb come from.
+enum class origin {
+    here,   ///< this daemon wrote all of it
+    backup, ///< titip backup did: LMDB's compacting copy counts its commits from 1 again, the meta
+            ///< row does not. No damage of one page looks like that: both must fit, see
+            ///< check_meta_pages()
+    copy,   ///< an administrator says that it is one
+};
+
+origin origin_of(const v1::Meta& meta, std::size_t newest_transaction,
+                 const std::filesystem::path& directory)
+{
+    if (newest_transaction == 1 && meta.transaction() > 1)
+        return origin::backup;
+    std::error_code failed;
+    return std::filesystem::exists(directory / declared_copy, failed) ? origin::copy : origin::here;
+}
+
+[[noreturn]] void refuse_older(std::size_t newest, std::uint64_t noted)
+{
+    refuse(
+        kind::untrusted,
+        fmt::format("the newest commit here is {}, but {} was made: a commit was lost, or an "
+                    "older data.mdb was put back. Delete nothing. If you put it back yourself: "
+                    "restore as operating.md says under \"Back up and restore\", which makes this "
+                    "known to the centre. If nobody did: leave the machine as it is and call the "
+                    "centre",
+                    newest, noted));
+}
+
 std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transaction& txn,
                                                                   const tables& t)
 {
@@ -160,6 +198,12 @@ void directory_lock::note_commit(std::uint64_t transaction) noexcept
 {
     // Failing costs a check at the next start, nothing else.
     [[maybe_unused]] const auto put = ::pwrite(file_, &transaction, sizeof transaction, 0);
+}
+
+void directory_lock::forget_commits()
+{
+    if (::ftruncate(file_, 0) != 0 || ::fsync(file_) != 0)
+        refuse(kind::unreadable, fmt::format("titipd.lock: {}", why()));
 }
 
 std::uint64_t directory_lock::noted_commit() const noexcept
@@ -295,38 +339,57 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p->room->top_up();
 
         v1::Meta meta;
+        auto origin = origin::here;
         std::uint64_t rows = 0;
         {
             transaction txn{p->env->get(), transaction::mode::write};
             const auto newest = txn.id() - 1;
-            if (p->lock.noted_commit() > newest)
-                refuse(
-                    kind::untrusted,
-                    fmt::format(
-                        "the newest commit here is {}, but {} was made: a commit was lost; delete "
-                        "nothing, leave the machine as it is and call the centre",
-                        newest, p->lock.noted_commit()));
             p->t = open_tables(txn);
             const auto key = key_builder{}.text("meta");
-            if (const auto stored = txn.get(p->t.meta, key)) {
+            const auto stored = txn.get(p->t.meta, key);
+            if (stored) {
                 open_row(seed::meta, key, *stored, meta);
-                check_meta(meta, p->opts.node, newest);
-            } else if (newest > 0)
+                origin = origin_of(meta, newest, p->opts.directory);
+            }
+            if (origin == origin::here && p->lock.noted_commit() > newest)
+                refuse_older(newest, p->lock.noted_commit());
+            if (stored)
+                check_meta(meta, p->opts.node,
+                           origin == origin::backup ? meta.transaction() : newest);
+            else if (newest > 0)
                 refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, "
                                         "leave the machine as it is and call the centre");
             else
                 meta = new_meta(p->opts.node);
+            if (origin != origin::here) {
+                sync_birth(p->opts.directory, data_file); // put here by a hand that did not
+                p->lock.forget_commits();
+                const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};
+                writing w{txn, p->t, meta, around, *p->room, wall_now()};
+                w.begin_epoch(epoch_of(meta), origin == origin::backup
+                                                  ? "this store is a backup, restored"
+                                                  : "this store is said to be a copy");
+            }
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
             meta.set_transaction(txn.id());
             txn.put(p->t.meta, key, seal_row(seed::meta, key, meta));
+            const auto made = txn.id();
             txn.commit();
+            if (origin != origin::here) {
+                p->lock.note_commit(made);
+                std::error_code stays; // then it says so again: another epoch, nothing worse
+                std::filesystem::remove(p->opts.directory / declared_copy, stays);
+                p->began_epoch = true;
+                log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
+                          meta.previous_sequence());
+            }
         }
         {
             const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
             rows = row_bytes(txn, p->t);
         }
-        p->epoch = epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id{});
+        p->epoch = epoch_of(meta);
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
         p->newest = to_totals(meta);

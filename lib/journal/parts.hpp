@@ -8,6 +8,7 @@
 
 #include <map>
 #include <mutex>
+#include <thread>
 
 /// What a store is made of. Private to this room.
 namespace titip::journal {
@@ -36,6 +37,8 @@ public:
     /// commit, so that what survives a power failure is never newer than the store.
     void note_commit(std::uint64_t transaction) noexcept;
     std::uint64_t noted_commit() const noexcept;
+    /// What was told of a store that another one takes the place of. Throws open_failure.
+    void forget_commits();
 
 private:
     int file_ = -1;
@@ -50,20 +53,25 @@ struct store::parts {
     std::unique_ptr<environment> env;
     tables t;
     bytes submission_key;
-    epoch_id epoch;
     std::unique_ptr<space> room;
     std::function<void(std::string)> failed;
 
     mutable std::mutex mutex; ///< guards what follows
     totals newest;
+    epoch_id epoch;
+    bool began_epoch = false; ///< this process did: none of those above or below is ahead of it
     std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
     asio::any_io_executor told_on;
     std::shared_ptr<std::function<void(const change&)>> told;
 
-    std::unique_ptr<journal::writer> writer; ///< last: its thread uses all the others
+    std::unique_ptr<journal::writer> writer;                 ///< its thread uses all the others
+    std::weak_ptr<std::shared_ptr<backup_progress>> copying; ///< while a backup is under way
+    std::jthread copier;                                     ///< last: so does this one
 
     void on_commit(writer::outcome outcome);
     std::shared_ptr<const trust::identity> current_identity() const;
+    epoch_id current_epoch() const;
+    bool has_begun_epoch() const;
 
     /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten
     /// index or an error of LMDB is the store's.

@@ -280,7 +280,7 @@ asio::awaitable<result<upstream_view>> store::upstream()
     auto act = [this](const transaction& txn, const tables& t) -> result<upstream_view> {
         upstream_view out{.heads = heads_of(txn, t, parts_->opts.node)};
         if (out.heads.empty())
-            out.heads.push_back({.epoch = parts_->epoch});
+            out.heads.push_back({.epoch = parts_->current_epoch()});
         v1::Meta meta;
         const auto key = key_builder{}.text("meta");
         open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/pool.hpp"
+#include "journal/backup.hpp"
 #include "journal/types.hpp"
 #include "trust/identity.hpp"
 #include "vault/vault.hpp"
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -119,11 +121,17 @@ public:
     asio::awaitable<result<void>> take_verdicts(std::vector<envelope::verdict> said,
                                                 epoch_id store_epoch, std::uint64_t cursor,
                                                 std::vector<std::uint64_t> not_believed = {});
-    /// The newest custody statement, and what it does not fit. `covers` is what it says of our
-    /// present epoch: waiting records that it covers are returned, to ask for their receipts, and
-    /// delivered ones that it does not cover become findings.
+    /// The newest custody statement, and what the upstream noticed. Waiting records that it covers are
+    /// returned, to ask for their receipts, but for those of `asked`. Delivered ones that it does not
+    /// cover become findings, and so does what another state of this store must have given: later
+    /// numbers, other manifests, epochs that are not known here. If they are of our present epoch, a
+    /// new one begins.
     asio::awaitable<result<std::vector<record_id>>>
-    take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings);
+    take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings,
+                 std::set<record_id> asked = {});
+    /// Numbers from now on, and the verdict numbers given to nodes below, belong to a new epoch. Does
+    /// nothing if `present` is not the epoch any more. `why` goes to the ledger.
+    asio::awaitable<result<void>> begin_epoch(epoch_id present, std::string why);
     /// Erases up to 16 records opened longer than `keep` ago, both by the upstream's signed time and
     /// by the clock here where that is plausible.
     asio::awaitable<result<std::size_t>> erase_due(milliseconds keep);
@@ -154,9 +162,15 @@ public:
     /// compared with what the journal says; every difference in a sentence. Envelopes are not read.
     asio::awaitable<result<std::vector<std::string>>> audit();
 
+    /// A copy of the newest commit into a new file of `folder`, synced, and beside it, last, a file
+    /// that says what it is; see backup. Opening the copy as a store begins a new epoch. Pages that
+    /// are freed meanwhile are not used again before its end. One at a time.
+    asio::awaitable<result<backup, backup_failure>>
+    back_up(std::filesystem::path folder, std::shared_ptr<backup_progress> watched);
+
     /// As of the newest commit, without touching the disk.
     totals now() const;
-    epoch_id epoch() const noexcept;
+    epoch_id epoch() const;
     std::uint64_t quota_bytes() const noexcept;
 
     /// Comes back when it has passed through the writer thread.
@@ -172,6 +186,7 @@ private:
     asio::awaitable<result<T>> commit(Act act, std::size_t weight_bytes, bool is_urgent);
     template <class T, class Look>
     asio::awaitable<result<T>> look(Look look);
+    asio::awaitable<result<void>> note_backup(std::string file);
     std::unique_ptr<parts> parts_;
 };
 

@@ -55,6 +55,8 @@ public:
     /// Erases what the table of opened records names; false, and never again, if its row is rotten.
     bool erase_due(std::int64_t opened_ms, place at);
     void set_paused(bool paused);
+    /// Nothing if `present` is not the epoch any more.
+    void begin_epoch(const epoch_id& present, std::string_view why);
     void note(v1::Entry::Event event, std::string_view detail, milliseconds duration = {});
 
     /// Stores what the operations changed beside rows; last before the commit.
@@ -80,6 +82,8 @@ private:
     void add_number(const v1::Row& row, place at, const digest& previous);
     v1::Row row_from(const vault::offer& what) const;
     void add_finding(const vault::finding& what);
+    /// Whether it says more of one that is known: a store that was left behind may still be in use.
+    bool grew(const vault::finding& what);
 
     transaction& txn_;
     const tables& t_;

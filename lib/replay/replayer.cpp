@@ -390,7 +390,7 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
             co_return std::nullopt;
     }
     auto covered = co_await around_.store.take_custody(told->custody, told->answer.custody_cms,
-                                                       told->answer.findings);
+                                                       told->answer.findings, asked);
     if (!covered)
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.

@@ -421,7 +421,8 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
         .station = "office-1",
         .at = wall_now(),
         .epochs = {{.epoch = f.store->epoch(),
-                    .ranges = {{envelope::sequence{1}, envelope::sequence{2}, digest{}}}}}};
+                    .ranges = {{envelope::sequence{1}, envelope::sequence{2},
+                                finish(f.store->outgoing_of(all[1])).value().manifest_hash}}}}};
     const auto covered = finish(f.store->take_custody(said, bytes(1), {})).value();
     CHECK(covered == std::vector{f.at(all[1]).key.record});
     const auto findings = f.store->now().findings;
@@ -463,7 +464,7 @@ TEST_CASE("a finding for which there is no room is told in the ledger all the sa
     const auto told = [&](std::uint64_t number) {
         const vault::finding fork{.what = vault::finding::kind::fork,
                                   .station = "office-1",
-                                  .epoch = f.store->epoch(),
+                                  .epoch = {}, // not the present one: that would begin a new one
                                   .first = number,
                                   .last = number};
         const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};

@@ -83,7 +83,11 @@ TEST_CASE("a store of a later format is refused as newer and left as it is", "[j
     at.close();
     meddle(at, [](auto&, const auto&, v1::Meta& meta) { meta.set_format(2); });
     const auto before = read_file(at.data_file()).value();
-    CHECK(failure_of(at) == kind::newer);
+    const auto refused = at.try_open();
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().what == kind::newer);
+    CHECK(refused.error().sentence.find(
+              "format 2, this program knows 1: install the newer version") != std::string::npos);
     CHECK((read_file(at.data_file()).value() == before));
 }
 

@@ -1,0 +1,196 @@
+#include "journal/comparison.hpp"
+
+#include "journal/custody.hpp"
+
+#include <algorithm>
+
+namespace titip::journal {
+
+namespace {
+
+using ::titip::vault::finding;
+
+constexpr std::size_t most = ::titip::vault::most_unsettled;
+
+/// Whether the upstream may have received it after the custody statement of `said_at`, which is
+/// made while records go out. Both times are of its clock; the margin is for a relay's, and for an
+/// answer that took its time.
+bool is_on_its_way(const v1::Row& row, wall_time said_at)
+{
+    constexpr milliseconds margin = 10min;
+    return row.state() == v1::WAITING || row.delivered_at_ms() > to_ms(said_at - margin);
+}
+
+class look {
+public:
+    look(const transaction& txn, const tables& t, const envelope::custody& said,
+         const epoch_id& present)
+        : txn_(txn), t_(t), said_(said), present_(present), known_(epochs_of(txn, t, said.station))
+    {
+    }
+
+    comparison take() { return std::move(out_); }
+
+    void find_covered(const std::set<record_id>& asked)
+    {
+        std::map<epoch_id, epoch_custody_view> views;
+        for (const auto& each : said_.epochs)
+            views.emplace(each.epoch, epoch_custody_view{said_, each.epoch});
+        cursor walk{txn_, t_.queue};
+        for (auto each = walk.first(); each && out_.covered.size() < most; each = walk.next()) {
+            const auto queued = read_queued(*each);
+            // The queue does not say whose it is, nor of which epoch: most numbers are in no range.
+            if (std::ranges::none_of(
+                    views, [&](const auto& view) { return view.second.covers(queued.sequence); }))
+                continue;
+            const auto row = find_good_row(txn_, t_, queued.place);
+            if (!row || row->station() != said_.station)
+                continue;
+            const auto epoch = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{});
+            const auto view = views.find(epoch);
+            if (view != views.end() && view->second.covers(row->sequence()) &&
+                !asked.contains(key_of(*row).record))
+                out_.covered.push_back(key_of(*row).record);
+        }
+    }
+
+    void sift(const std::vector<finding>& told)
+    {
+        for (const auto& each : told) {
+            if (each.what == finding::kind::gap && is_all_on_its_way(each))
+                continue;
+            // Accepted and delivered since the heads were read that it was asked with.
+            if (each.what == finding::kind::later_head && row_of(each.epoch, each.last))
+                continue;
+            add(each);
+        }
+    }
+
+    /// The numbers that it holds, against those that were given here.
+    void compare_heads()
+    {
+        for (const auto& each : said_.epochs) {
+            if (each.ranges.empty())
+                continue;
+            const auto known = std::ranges::find(known_, each.epoch, &known_epoch::epoch);
+            if (known == known_.end() && each.epoch != present_)
+                add_unknown(each);
+            else
+                compare_head(each, known == known_.end() ? 0 : known->numbering.head());
+        }
+    }
+
+    /// What was delivered, and is not among what it holds.
+    void find_lost()
+    {
+        for (const auto& known : known_) {
+            const epoch_custody_view view{said_, known.epoch};
+            for (const auto& [first, last] : view.gaps())
+                for (auto n = first; n <= last && out_.findings.size() < most; ++n) {
+                    if (!txn_.get(t_.by_sequence, sequence_key(said_.station, known.epoch, n)))
+                        break;
+                    const auto row = row_of(known.epoch, n);
+                    if (row && !row->receipt().empty() && !is_on_its_way(*row, said_.at))
+                        add_lost(known.epoch, n);
+                }
+        }
+    }
+
+private:
+    std::optional<v1::Row> row_of(const epoch_id& epoch, std::uint64_t n) const
+    {
+        const auto at = txn_.get(t_.by_sequence, sequence_key(said_.station, epoch, n));
+        return at ? find_good_row(txn_, t_, place{read_u64(*at)}) : std::nullopt;
+    }
+
+    bool is_all_on_its_way(const finding& gap) const
+    {
+        for (auto n = gap.first; n <= gap.last; ++n) {
+            const auto row = row_of(gap.epoch, n);
+            if (!row || !is_on_its_way(*row, said_.at))
+                return false;
+        }
+        return true;
+    }
+
+    void add(const finding& what)
+    {
+        out_.findings.push_back(what);
+        const bool is_of_another =
+            what.what == finding::kind::later_head || what.what == finding::kind::fork;
+        if (is_of_another && what.station == said_.station && what.epoch == present_)
+            out_.is_rollback = true;
+    }
+
+    void add(finding::kind what, const epoch_id& epoch, std::uint64_t first, std::uint64_t last)
+    {
+        add({.what = what,
+             .station = said_.station,
+             .epoch = epoch,
+             .first = first,
+             .last = last,
+             .noticed_at = wall_now()});
+    }
+
+    void add_unknown(const envelope::epoch_custody& held)
+    {
+        std::uint64_t records = 0;
+        for (const auto& each : held.ranges)
+            records += number(each.last) - number(each.first) + 1;
+        out_.findings.push_back({.what = finding::kind::unknown_epoch,
+                                 .station = said_.station,
+                                 .epoch = held.epoch,
+                                 .first = number(held.ranges.front().first),
+                                 .last = number(held.ranges.back().last),
+                                 .noticed_at = wall_now(),
+                                 .records = records});
+    }
+
+    void compare_head(const envelope::epoch_custody& held, std::uint64_t head)
+    {
+        // The chain makes one hash speak for all numbers before it, so the first that differs
+        // within what is here is enough.
+        for (const auto& each : held.ranges) {
+            const auto last = number(each.last);
+            if (last > head)
+                return add(finding::kind::later_head, held.epoch, head,
+                           number(held.ranges.back().last));
+            const auto row = row_of(held.epoch, last);
+            if (row && row->manifest_hash() != as_text(each.last_hash))
+                return add(finding::kind::fork, held.epoch, last, last);
+        }
+    }
+
+    void add_lost(const epoch_id& epoch, std::uint64_t n)
+    {
+        auto& found = out_.findings;
+        if (!found.empty() && found.back().what == finding::kind::not_held &&
+            found.back().epoch == epoch && found.back().last + 1 == n)
+            found.back().last = n;
+        else
+            add(finding::kind::not_held, epoch, n, n);
+    }
+
+    const transaction& txn_;
+    const tables& t_;
+    const envelope::custody& said_;
+    const epoch_id& present_;
+    std::vector<known_epoch> known_;
+    comparison out_;
+};
+
+} // namespace
+
+comparison compare(const transaction& txn, const tables& t, const envelope::custody& said,
+                   const std::vector<finding>& told, const epoch_id& present,
+                   const std::set<record_id>& asked)
+{
+    look at{txn, t, said, present};
+    at.find_covered(asked);
+    at.sift(told);
+    at.compare_heads();
+    at.find_lost();
+    return at.take();
+}
+
+} // namespace titip::journal
