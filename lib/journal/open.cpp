@@ -100,6 +100,35 @@ epoch_id epoch_of(const v1::Meta& meta)
 /// An empty file of this name says that the store beside it is an old state, or a copy.
 constexpr std::string_view declared_copy = "restored";
 
+/// Anything else of that name is refused: a folder, where somebody put the old files, would begin an
+/// epoch at each start, and hide that a commit was lost.
+bool is_declared_copy(const std::filesystem::path& directory)
+{
+    const auto said = directory / declared_copy;
+    std::error_code failed;
+    const auto status = std::filesystem::symlink_status(said, failed);
+    if (status.type() == std::filesystem::file_type::not_found)
+        return false;
+    if (failed)
+        refuse(kind::unreadable, fmt::format("{}: {}", said.string(), failed.message()));
+    if (!std::filesystem::is_regular_file(status) || std::filesystem::file_size(said, failed) != 0)
+        refuse(kind::unreadable,
+               fmt::format("{} is not an empty file: move it to another place, then start titipd",
+                           said.string()));
+    return true;
+}
+
+/// Before the commit that it asks for: one that cannot be removed would ask for another epoch at
+/// each start. If the power fails in between, the lock that was made empty says the same.
+void remove_declaration(const std::filesystem::path& directory)
+{
+    const auto said = directory / declared_copy;
+    if (::unlink(said.c_str()) != 0 && errno != ENOENT)
+        refuse(kind::unreadable,
+               fmt::format("{} cannot be removed ({}): remove it by hand, then start titipd",
+                           said.string(), why()));
+}
+
 /// Where the bytes of data.mdb come from.
 enum class origin {
     here,   ///< this daemon wrote all of it
@@ -112,10 +141,10 @@ enum class origin {
 origin origin_of(const v1::Meta& meta, std::size_t newest_transaction,
                  const std::filesystem::path& directory)
 {
+    const bool is_declared = is_declared_copy(directory);
     if (newest_transaction == 1 && meta.transaction() > 1)
         return origin::backup;
-    std::error_code failed;
-    return std::filesystem::exists(directory / declared_copy, failed) ? origin::copy : origin::here;
+    return is_declared ? origin::copy : origin::here;
 }
 
 [[noreturn]] void refuse_older(std::size_t newest, std::uint64_t noted)
@@ -330,6 +359,11 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
         std::error_code absent;
         const bool is_new = std::filesystem::file_size(data_file, absent) == 0 || absent;
+        if (is_new && is_declared_copy(p->opts.directory))
+            refuse(kind::unreadable,
+                   fmt::format("{} says that a store was put back, but there is none: put data.mdb "
+                               "beside it, or remove it to begin with an empty store",
+                               (p->opts.directory / declared_copy).string()));
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
         if (is_new)
             sync_birth(p->opts.directory, data_file);
@@ -362,8 +396,9 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             else
                 meta = new_meta(p->opts.node);
             if (origin != origin::here) {
-                sync_birth(p->opts.directory, data_file); // put here by a hand that did not
                 p->lock.forget_commits();
+                remove_declaration(p->opts.directory);
+                sync_birth(p->opts.directory, data_file); // put here by a hand that did not
                 const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};
                 writing w{txn, p->t, meta, around, *p->room, wall_now()};
                 w.begin_epoch(epoch_of(meta), origin == origin::backup
@@ -377,8 +412,6 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             txn.commit();
             if (origin != origin::here) {
                 p->lock.note_commit(made);
-                std::error_code stays; // then it says so again: another epoch, nothing worse
-                std::filesystem::remove(p->opts.directory / declared_copy, stays);
                 p->began_epoch = true;
                 log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
                           meta.previous_sequence());

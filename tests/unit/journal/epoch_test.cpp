@@ -432,3 +432,42 @@ TEST_CASE("a custodian takes records of any epoch of a station", "[journal]")
     CHECK(told.findings.empty());
     CHECK(it.store->now().findings.empty());
 }
+
+TEST_CASE(
+    "only an empty file declares a copy; what else has its name is refused, and begins nothing",
+    "[journal]")
+{
+    using kind = journal::open_failure::kind;
+    office it;
+    const auto first = it.store->epoch();
+    it.accept();
+    it.close();
+    const auto said = it.options.directory / "restored";
+    const auto is_refused = [&it](std::string_view advice) {
+        const auto opened = it.try_open();
+        return opened.has_error() && opened.error().what == kind::unreadable &&
+               opened.error().sentence.find(advice) != std::string::npos;
+    };
+
+    std::filesystem::create_directories(said / "old"); // for the old files, say
+    CHECK(is_refused("is not an empty file"));
+    CHECK(is_refused("is not an empty file"));
+    std::filesystem::remove_all(said);
+    REQUIRE(write_file(said, bytes(1)).has_value());
+    CHECK(is_refused("is not an empty file"));
+    std::filesystem::remove(said);
+    std::filesystem::create_symlink("absent", said);
+    CHECK(is_refused("is not an empty file"));
+    std::filesystem::remove(said);
+    it.open();
+    CHECK(it.store->epoch() == first);
+    it.close();
+
+    REQUIRE(write_file(said, {}).has_value());
+    const auto aside = it.folder.path() / "aside.mdb";
+    std::filesystem::rename(it.data_file(), aside);
+    CHECK(is_refused("put data.mdb beside it"));
+    CHECK_FALSE(std::filesystem::exists(it.data_file()));
+    std::filesystem::rename(aside, it.data_file());
+    CHECK(it.open().epoch() != first);
+}
