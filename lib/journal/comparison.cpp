@@ -59,8 +59,9 @@ public:
         for (const auto& each : told) {
             if (each.what == finding::kind::gap && is_all_on_its_way(each))
                 continue;
-            // Accepted and delivered since the heads were read that it was asked with.
-            if (each.what == finding::kind::later_head && row_of(each.epoch, each.last))
+            // Accepted and delivered since the heads were read that it was asked with. What was
+            // numbered here is no later head, also where its row can no longer be read.
+            if (each.what == finding::kind::later_head && each.last <= head_of(each.epoch))
                 continue;
             add(each);
         }
@@ -72,11 +73,11 @@ public:
         for (const auto& each : said_.epochs) {
             if (each.ranges.empty())
                 continue;
-            const auto known = std::ranges::find(known_, each.epoch, &known_epoch::epoch);
-            if (known == known_.end() && each.epoch != present_)
+            const auto head = head_of(each.epoch);
+            if (head == 0 && each.epoch != present_)
                 add_unknown(each);
             else
-                compare_head(each, known == known_.end() ? 0 : known->numbering.head());
+                compare_head(each, head);
         }
     }
 
@@ -101,6 +102,12 @@ private:
     {
         const auto at = txn_.get(t_.by_sequence, sequence_key(said_.station, epoch, n));
         return at ? find_good_row(txn_, t_, place{read_u64(*at)}) : std::nullopt;
+    }
+
+    std::uint64_t head_of(const epoch_id& epoch) const
+    {
+        const auto known = std::ranges::find(known_, epoch, &known_epoch::epoch);
+        return known == known_.end() ? 0 : known->numbering.head();
     }
 
     bool is_all_on_its_way(const finding& gap) const

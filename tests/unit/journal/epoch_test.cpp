@@ -216,6 +216,26 @@ TEST_CASE("what is accepted and delivered while the answer is made is no rollbac
     CHECK(it.store->now().findings.empty());
 }
 
+TEST_CASE("a row that has rotted is no later number", "[journal]")
+{
+    office it;
+    const auto epoch = it.store->epoch();
+    const auto one = it.accept();
+    it.deliver(one.place);
+    it.close();
+    meddle(it, [&](auto& txn, const auto& t, v1::Meta&) {
+        txn.put(t.rows, journal::place_key(one.place), bytes(50));
+    });
+    it.open();
+    it.told({}, {{.what = finding::kind::later_head,
+                  .station = "office-1",
+                  .epoch = epoch,
+                  .first = 0,
+                  .last = 1}});
+    CHECK(it.store->epoch() == epoch);
+    CHECK(it.store->now().findings.empty());
+}
+
 TEST_CASE("records of an epoch that this store knows nothing of are a finding with their number",
           "[journal]")
 {
