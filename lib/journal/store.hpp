@@ -128,7 +128,7 @@ public:
     /// new one begins.
     asio::awaitable<result<std::vector<record_id>>>
     take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings,
-                 std::set<record_id> asked = {});
+                 std::set<record_id> asked);
     /// Numbers from now on, and the verdict numbers given to nodes below, belong to a new epoch. Does
     /// nothing if `present` is not the epoch any more. `why` goes to the ledger.
     asio::awaitable<result<void>> begin_epoch(epoch_id present, std::string why);

@@ -92,7 +92,7 @@ struct course::world {
     bool upstream_says(wall_time now)
     {
         return finish(store.take_custody({.station = "office-1", .at = now, .epochs = {}},
-                                         bytes(700), {}))
+                                         bytes(700), {}, {}))
             .has_value();
     }
     bool keep(std::size_t first, std::size_t size)

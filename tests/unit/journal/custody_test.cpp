@@ -369,7 +369,7 @@ TEST_CASE(
                           .last = last,
                           .noticed_at = wall_now()};
         const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
-        REQUIRE(finish(store.take_custody(said, bytes(3), {gap})).has_value());
+        REQUIRE(finish(store.take_custody(said, bytes(3), {gap}, {})).has_value());
         return of_kind(store.now().findings, finding::kind::gap);
     };
     CHECK(told(1, 2).empty());
@@ -436,9 +436,9 @@ TEST_CASE("erasing a record never shrinks what custody says", "[journal]")
                                        store.epoch(), 1))
                 .has_value());
     const auto later = wall_now() + 1h;
-    REQUIRE(
-        finish(store.take_custody({.station = "office-1", .at = later, .epochs = {}}, bytes(3), {}))
-            .has_value());
+    REQUIRE(finish(store.take_custody({.station = "office-1", .at = later, .epochs = {}}, bytes(3),
+                                      {}, {}))
+                .has_value());
     REQUIRE(finish(store.erase_due(0ms)).value() == 1);
     CHECK(finish(store.read(what.key(), 0, 10)).error() == vault::errc::erased);
     CHECK(ranges_of(finish(store.reconcile("office-1", {})).value(), from.epoch()) ==

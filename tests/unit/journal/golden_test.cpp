@@ -210,7 +210,7 @@ private:
         const envelope::custody said{
             .station = "office-1", .at = when, .epochs = std::move(epochs)};
         REQUIRE(finish(store_.take_custody(said, everyone().centre->sign(envelope::encode(said)),
-                                           std::move(findings)))
+                                           std::move(findings), {}))
                     .has_value());
     }
 

@@ -48,7 +48,7 @@ public:
     void upstream_says(wall_time now)
     {
         REQUIRE(finish(store->take_custody({.station = "office-1", .at = now, .epochs = {}},
-                                           bytes(1), {}))
+                                           bytes(1), {}, {}))
                     .has_value());
     }
 };
@@ -423,14 +423,14 @@ TEST_CASE("a custody statement shows which receipts were lost and which records 
         .epochs = {{.epoch = f.store->epoch(),
                     .ranges = {{envelope::sequence{1}, envelope::sequence{2},
                                 finish(f.store->outgoing_of(all[1])).value().manifest_hash}}}}};
-    const auto covered = finish(f.store->take_custody(said, bytes(1), {})).value();
+    const auto covered = finish(f.store->take_custody(said, bytes(1), {}, {})).value();
     CHECK(covered == std::vector{f.at(all[1]).key.record});
     const auto findings = f.store->now().findings;
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].what == vault::finding::kind::not_held);
     CHECK(findings[0].first == 4);
     CHECK(findings[0].last == 4);
-    REQUIRE(finish(f.store->take_custody(said, bytes(1), {})).has_value());
+    REQUIRE(finish(f.store->take_custody(said, bytes(1), {}, {})).has_value());
     CHECK(f.store->now().findings.size() == 1); // known already
 }
 
@@ -440,7 +440,7 @@ TEST_CASE("what was received while the custody statement was made is not lost", 
     const auto said_at = wall_now();
     const auto told = [&](const std::vector<vault::finding>& findings = {}) {
         const envelope::custody said{.station = "office-1", .at = said_at, .epochs = {}};
-        REQUIRE(finish(f.store->take_custody(said, bytes(1), findings)).has_value());
+        REQUIRE(finish(f.store->take_custody(said, bytes(1), findings, {})).has_value());
         return f.store->now().findings.size();
     };
     for (const auto held_at : {said_at + 1min, said_at, said_at - 9min})
@@ -468,7 +468,7 @@ TEST_CASE("a finding for which there is no room is told in the ledger all the sa
                                   .first = number,
                                   .last = number};
         const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
-        REQUIRE(finish(f.store->take_custody(said, bytes(1), {fork})).has_value());
+        REQUIRE(finish(f.store->take_custody(said, bytes(1), {fork}, {})).has_value());
         return finish(f.store->ledger(0, 1'000)).value();
     };
     for (std::uint64_t number = 1; number <= 64; ++number)

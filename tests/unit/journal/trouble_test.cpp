@@ -342,7 +342,7 @@ TEST_CASE("a custody statement over a rotten row does not end the process", "[jo
     rot_row(at, 2);
     at.open();
     finish(at.store->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}}, bytes(1),
-                                  {}));
+                                  {}, {}));
     CHECK(at.store->now().of(journal::state::waiting).records >= 2);
 }
 
@@ -363,7 +363,7 @@ TEST_CASE("a rotten row among those due does not stop the others from being eras
     }
     REQUIRE(finish(at.store->take_verdicts(said, at.store->epoch(), 3)).has_value());
     REQUIRE(finish(at.store->take_custody({.station = "office-2", .at = then + 1h, .epochs = {}},
-                                          bytes(1), {}))
+                                          bytes(1), {}, {}))
                 .has_value());
     at.close();
     rot_row(at, 2);
