@@ -71,7 +71,8 @@ v1::Meta new_meta(const std::string& node)
     return meta;
 }
 
-void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+/// Before anything else is made of the store: what a later version means by the rest is not known.
+void check_format(const v1::Meta& meta)
 {
     if (meta.format() > format)
         refuse(
@@ -79,6 +80,10 @@ void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newes
             fmt::format("the store has format {}, this program knows {}: install the newer version "
                         "again",
                         meta.format(), format));
+}
+
+void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+{
     if (meta.node() != node)
         refuse(kind::foreign,
                fmt::format("the store belongs to node \"{}\", the configuration says \"{}\": set "
@@ -383,6 +388,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             const auto stored = txn.get(p->t.meta, key);
             if (stored) {
                 open_row(seed::meta, key, *stored, meta);
+                check_format(meta);
                 origin = origin_of(meta, newest, p->opts.directory);
             }
             if (origin == origin::here && p->lock.noted_commit() > newest)

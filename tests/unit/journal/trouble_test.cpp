@@ -82,6 +82,8 @@ TEST_CASE("a store of a later format is refused as newer and left as it is", "[j
     at.open();
     at.close();
     meddle(at, [](auto&, const auto&, v1::Meta& meta) { meta.set_format(2); });
+    if (GENERATE(false, true)) // a lock of its own kind, too
+        journal::directory_lock{at.options.directory}.note_commit(1'000);
     const auto before = read_file(at.data_file()).value();
     const auto refused = at.try_open();
     REQUIRE(refused.has_error());
