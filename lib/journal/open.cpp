@@ -140,16 +140,20 @@ enum class origin {
     backup, ///< titip backup did: LMDB's compacting copy counts its commits from 1 again, the meta
             ///< row does not. No damage of one page looks like that: both must fit, see
             ///< check_meta_pages()
-    copy,   ///< an administrator says that it is one
+    copy,   ///< an administrator says that it is one, or the lock beside it knows of no commit
 };
 
-origin origin_of(const v1::Meta& meta, std::size_t newest_transaction,
+origin origin_of(const v1::Meta& meta, std::size_t newest_transaction, std::uint64_t noted_commit,
                  const std::filesystem::path& directory)
 {
     const bool is_declared = is_declared_copy(directory);
     if (newest_transaction == 1 && meta.transaction() > 1)
         return origin::backup;
-    return is_declared ? origin::copy : origin::here;
+    // data.mdb was put alone into an empty folder, or on another machine. Only of a store in which
+    // nothing was done yet the power may have failed before the lock's first sync.
+    const bool is_newborn = newest_transaction == 1 && meta.next_entry() == 1;
+    const bool is_alone = noted_commit == 0 && !is_newborn;
+    return is_declared || is_alone ? origin::copy : origin::here;
 }
 
 [[noreturn]] void refuse_older(std::size_t newest, std::uint64_t noted)
@@ -221,6 +225,9 @@ directory_lock::directory_lock(const std::filesystem::path& directory)
                         "[node] state",
                         directory.string()));
     }
+    // Its one block, before the store reserves what is left of the disk.
+    if (noted_commit() == 0)
+        note_commit(0);
 }
 
 directory_lock::~directory_lock()
@@ -234,9 +241,18 @@ void directory_lock::note_commit(std::uint64_t transaction) noexcept
     [[maybe_unused]] const auto put = ::pwrite(file_, &transaction, sizeof transaction, 0);
 }
 
+void directory_lock::note_start(std::uint64_t transaction)
+{
+    note_commit(transaction);
+    if (noted_commit() != transaction || ::fsync(file_) != 0)
+        log::warn("lock-not-noted why=\"{}\"",
+                  why()); // at the worst the next start begins an epoch
+}
+
 void directory_lock::forget_commits()
 {
-    if (::ftruncate(file_, 0) != 0 || ::fsync(file_) != 0)
+    note_commit(0);
+    if (noted_commit() != 0 || ::fsync(file_) != 0)
         refuse(kind::unreadable, fmt::format("titipd.lock: {}", why()));
 }
 
@@ -389,7 +405,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             if (stored) {
                 open_row(seed::meta, key, *stored, meta);
                 check_format(meta);
-                origin = origin_of(meta, newest, p->opts.directory);
+                origin = origin_of(meta, newest, p->lock.noted_commit(), p->opts.directory);
             }
             if (origin == origin::here && p->lock.noted_commit() > newest)
                 refuse_older(newest, p->lock.noted_commit());
@@ -409,15 +425,15 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                 writing w{txn, p->t, meta, around, *p->room, wall_now()};
                 w.begin_epoch(epoch_of(meta), origin == origin::backup
                                                   ? "this store is a backup, restored"
-                                                  : "this store is said to be a copy");
+                                                  : "this store is a copy");
             }
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
             meta.set_transaction(txn.id());
             txn.put(p->t.meta, key, seal_row(seed::meta, key, meta));
             const auto made = txn.id();
             txn.commit();
+            p->lock.note_start(made);
             if (origin != origin::here) {
-                p->lock.note_commit(made);
                 p->began_epoch = true;
                 log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
                           meta.previous_sequence());

@@ -36,6 +36,8 @@ public:
     /// and then LMDB goes back to the commit before without a word. Not synced: written after the
     /// commit, so that what survives a power failure is never newer than the store.
     void note_commit(std::uint64_t transaction) noexcept;
+    /// The first of this process, synced: a lock that knows of none stands beside a copy.
+    void note_start(std::uint64_t transaction);
     std::uint64_t noted_commit() const noexcept;
     /// What was told of a store that another one takes the place of. Throws open_failure.
     void forget_commits();

@@ -491,3 +491,23 @@ TEST_CASE(
     std::filesystem::rename(aside, it.data_file());
     CHECK(it.open().epoch() != first);
 }
+
+TEST_CASE("data.mdb alone, without the lock that knows its commits, is a copy", "[journal]")
+{
+    office it;
+    const auto first = it.store->epoch();
+    it.accept();
+    const auto old = it.copied() / "data.mdb";
+    it.accept();
+    it.close();
+    std::filesystem::remove_all(it.options.directory);
+    std::filesystem::create_directories(it.options.directory);
+    std::filesystem::copy_file(old, it.data_file());
+    it.open();
+    const auto second = it.store->epoch();
+    CHECK(second != first);
+    const auto said = it.manifest_of(it.accept().place);
+    REQUIRE(said.previous_epoch);
+    CHECK(said.previous_epoch->epoch == first);
+    CHECK(it.reopen().epoch() == second);
+}
