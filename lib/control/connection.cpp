@@ -462,6 +462,17 @@ server::connection::answer server::connection::judge(const http::request& reques
     co_return co_await show(*id);
 }
 
+namespace {
+
+/// However the copy ends: the next one may begin.
+struct forgotten_at_end {
+    std::shared_ptr<journal::backup_progress>& what;
+    explicit forgotten_at_end(std::shared_ptr<journal::backup_progress>& w) : what(w) {}
+    ~forgotten_at_end() { what.reset(); }
+};
+
+} // namespace
+
 server::connection::answer server::connection::back_up(const http::request& request)
 {
     const auto body = co_await read_body(request, most_request_bytes);
@@ -474,11 +485,11 @@ server::connection::answer server::connection::back_up(const http::request& requ
         co_return http::problem(400, "a backup needs a directory", "{\"directory\": \"/path\"}");
     if (owner_.copying_)
         co_return http::problem(409, "a backup is under way already", "wait for its end");
+    const forgotten_at_end at_end{owner_.copying_};
     owner_.copying_ = std::make_shared<journal::backup_progress>();
     owner_.copying_->stop = owner_.is_stopping_;
     std::filesystem::path into{std::string_view{folder->get_string()}};
     const auto done = co_await owner_.parts_.store->back_up(std::move(into), owner_.copying_);
-    owner_.copying_.reset();
     if (!done)
         co_return failed(done.error());
     log::info("backup file={} bytes={} sha256={}", done->file.string(), done->size_bytes,

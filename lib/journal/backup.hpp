@@ -19,7 +19,8 @@ struct backup_progress {
     std::atomic<bool> stop = false;             ///< give it up
 };
 
-/// A copy of a store, as the file beside it says too.
+/// A copy of a store, as the file beside it says too. Epoch, head and records are those of the moment
+/// before it was begun; the copy may hold a little more.
 struct backup {
     std::filesystem::path file;
     std::string node;

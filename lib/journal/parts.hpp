@@ -46,6 +46,9 @@ private:
     int file_ = -1;
 };
 
+class copying; // a backup under way; see backup.cpp
+void give_up_copy(copying& under_way) noexcept;
+
 struct store::parts {
     parts(options o, asio::thread_pool& p);
 
@@ -66,9 +69,9 @@ struct store::parts {
     asio::any_io_executor told_on;
     std::shared_ptr<std::function<void(const change&)>> told;
 
-    std::unique_ptr<journal::writer> writer;                 ///< its thread uses all the others
-    std::weak_ptr<std::shared_ptr<backup_progress>> copying; ///< while a backup is under way
-    std::jthread copier;                                     ///< last: so does this one
+    std::unique_ptr<journal::writer> writer; ///< its thread uses all the others
+    std::weak_ptr<journal::copying> copying; ///< while a backup is under way
+    std::jthread copier;                     ///< last: it reads the store for a backup
 
     void on_commit(writer::outcome outcome);
     std::shared_ptr<const trust::identity> current_identity() const;

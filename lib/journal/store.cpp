@@ -76,7 +76,7 @@ store::store(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 store::~store()
 {
     if (const auto under_way = parts_->copying.lock())
-        (*under_way)->stop = true;
+        give_up_copy(*under_way);
 }
 
 template <class T, class Act>

@@ -69,6 +69,9 @@ public:
         /// Most envelope bytes in one transaction: dirty pages are kept in memory.
         std::size_t group_bytes = 8u << 20;
         std::shared_ptr<const trust::identity> identity;
+        /// A backup whose disk takes nothing for so long is given up: a snapshot that stays keeps
+        /// freed pages from being used again.
+        milliseconds copy_patience = 2min;
     };
 
     /// `pool` must outlive the store. `failed` is told, on the writer thread, that a write or sync
@@ -164,7 +167,9 @@ public:
 
     /// A copy of the newest commit into a new file of `folder`, synced, and beside it, last, a file
     /// that says what it is; see backup. Opening the copy as a store begins a new epoch. Pages that
-    /// are freed meanwhile are not used again before its end. One at a time.
+    /// are freed meanwhile are not used again before its end, so it is given up where its disk takes
+    /// nothing for copy_patience, or the store needs the space; a disk that hangs holds up neither
+    /// the store nor its end. One at a time.
     asio::awaitable<result<backup, backup_failure>>
     back_up(std::filesystem::path folder, std::shared_ptr<backup_progress> watched);
 
