@@ -3,6 +3,7 @@
 #include "base/digest.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "journal/scrubber.hpp"
 
 #include <fmt/format.h>
 
@@ -419,6 +420,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                 meta = new_meta(p->opts.node);
             if (origin != origin::here) {
                 p->lock.forget_commits();
+                std::filesystem::remove(p->opts.directory / scrubber::progress_name, absent);
                 remove_declaration(p->opts.directory);
                 sync_birth(p->opts.directory, data_file); // put here by a hand that did not
                 const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};

@@ -137,7 +137,9 @@ result<void, start_failure> node::open_store()
         store_ = std::move(*opened);
         judge_->on_signed_time(store_->now().newest_signed);
         scrubber_ = std::make_unique<journal::scrubber>(
-            *store_, pool_, journal::scrubber::options{.progress = config_.state / "scrub"});
+            *store_, pool_,
+            journal::scrubber::options{.progress =
+                                           config_.state / journal::scrubber::progress_name});
         return {};
     }
     if (opened.error().what != journal::open_failure::kind::untrusted)
