@@ -33,25 +33,25 @@ public:
 
     void find_covered(const std::set<record_id>& asked)
     {
-        std::map<epoch_id, epoch_custody_view> views;
         for (const auto& each : said_.epochs)
-            views.emplace(each.epoch, epoch_custody_view{said_, each.epoch});
+            views_.emplace(each.epoch, epoch_custody_view{said_, each.epoch});
         cursor walk{txn_, t_.queue};
         for (auto each = walk.first(); each && out_.covered.size() < most; each = walk.next()) {
             const auto queued = read_queued(*each);
             // The queue does not say whose it is, nor of which epoch: most numbers are in no range.
             if (std::ranges::none_of(
-                    views, [&](const auto& view) { return view.second.covers(queued.sequence); }))
+                    views_, [&](const auto& view) { return view.second.covers(queued.sequence); }))
                 continue;
-            const auto row = find_good_row(txn_, t_, queued.place);
-            if (!row || row->station() != said_.station)
-                continue;
-            const auto epoch = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{});
-            const auto view = views.find(epoch);
-            if (view != views.end() && view->second.covers(row->sequence()) &&
-                !asked.contains(key_of(*row).record))
-                out_.covered.push_back(key_of(*row).record);
+            if (const auto row = find_good_row(txn_, t_, queued.place))
+                add_covered(*row, asked);
         }
+        // What was held or set aside, and went all the same: by another state of this store, say.
+        visit_kept(txn_, t_, said_.station, [this, &asked](const v1::Row& row) {
+            if (row.quarantine() != v1::QUARANTINE_CONFLICT &&
+                row.quarantine() != v1::QUARANTINE_OPEN_FAILED)
+                add_covered(row, asked);
+            return out_.covered.size() < most;
+        });
     }
 
     void sift(const std::vector<finding>& told)
@@ -81,23 +81,16 @@ public:
         }
     }
 
-    /// What was delivered, and is not among what it holds.
-    void find_lost()
+private:
+    void add_covered(const v1::Row& row, const std::set<record_id>& asked)
     {
-        for (const auto& known : known_) {
-            const epoch_custody_view view{said_, known.epoch};
-            for (const auto& [first, last] : view.gaps())
-                for (auto n = first; n <= last && out_.findings.size() < most; ++n) {
-                    if (!txn_.get(t_.by_sequence, sequence_key(said_.station, known.epoch, n)))
-                        break;
-                    const auto row = row_of(known.epoch, n);
-                    if (row && !row->receipt().empty() && !is_on_its_way(*row, said_.at))
-                        add_lost(known.epoch, n);
-                }
-        }
+        const auto epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id{});
+        const auto view = views_.find(epoch);
+        if (row.station() == said_.station && view != views_.end() &&
+            view->second.covers(row.sequence()) && !asked.contains(key_of(row).record))
+            out_.covered.push_back(key_of(row).record);
     }
 
-private:
     std::optional<v1::Row> row_of(const epoch_id& epoch, std::uint64_t n) const
     {
         const auto at = txn_.get(t_.by_sequence, sequence_key(said_.station, epoch, n));
@@ -122,21 +115,27 @@ private:
 
     void add(const finding& what)
     {
-        out_.findings.push_back(what);
-        const bool is_of_another =
-            what.what == finding::kind::later_head || what.what == finding::kind::fork;
-        if (is_of_another && what.station == said_.station && what.epoch == present_)
-            out_.is_rollback = true;
+        // An answer may tell any number of them, and they come again with each.
+        if (out_.findings.size() < most)
+            out_.findings.push_back(what);
     }
 
-    void add(finding::kind what, const epoch_id& epoch, std::uint64_t first, std::uint64_t last)
+    /// Numbers of our present epoch were given by another state of this store, says what is signed.
+    void add_of_another(const finding& what)
     {
-        add({.what = what,
-             .station = said_.station,
-             .epoch = epoch,
-             .first = first,
-             .last = last,
-             .noticed_at = wall_now()});
+        add(what);
+        out_.is_rollback = out_.is_rollback || what.epoch == present_;
+    }
+
+    finding of(finding::kind what, const epoch_id& epoch, std::uint64_t first,
+               std::uint64_t last) const
+    {
+        return {.what = what,
+                .station = said_.station,
+                .epoch = epoch,
+                .first = first,
+                .last = last,
+                .noticed_at = wall_now()};
     }
 
     void add_unknown(const envelope::epoch_custody& held)
@@ -144,38 +143,25 @@ private:
         std::uint64_t records = 0;
         for (const auto& each : held.ranges)
             records += number(each.last) - number(each.first) + 1;
-        out_.findings.push_back({.what = finding::kind::unknown_epoch,
-                                 .station = said_.station,
-                                 .epoch = held.epoch,
-                                 .first = number(held.ranges.front().first),
-                                 .last = number(held.ranges.back().last),
-                                 .noticed_at = wall_now(),
-                                 .records = records});
+        auto found = of(finding::kind::unknown_epoch, held.epoch, number(held.ranges.front().first),
+                        number(held.ranges.back().last));
+        found.records = records;
+        add(found);
     }
 
     void compare_head(const envelope::epoch_custody& held, std::uint64_t head)
     {
-        // The chain makes one hash speak for all numbers before it, so the first that differs
-        // within what is here is enough.
+        // The chain makes one hash speak for all numbers before it, so the first range that differs
+        // is enough. Where in it the two part is not known: at its end at the latest.
         for (const auto& each : held.ranges) {
             const auto last = number(each.last);
             if (last > head)
-                return add(finding::kind::later_head, held.epoch, head,
-                           number(held.ranges.back().last));
+                return add_of_another(of(finding::kind::later_head, held.epoch, head,
+                                         number(held.ranges.back().last)));
             const auto row = row_of(held.epoch, last);
             if (row && row->manifest_hash() != as_text(each.last_hash))
-                return add(finding::kind::fork, held.epoch, last, last);
+                return add_of_another(of(finding::kind::fork, held.epoch, last, last));
         }
-    }
-
-    void add_lost(const epoch_id& epoch, std::uint64_t n)
-    {
-        auto& found = out_.findings;
-        if (!found.empty() && found.back().what == finding::kind::not_held &&
-            found.back().epoch == epoch && found.back().last + 1 == n)
-            found.back().last = n;
-        else
-            add(finding::kind::not_held, epoch, n, n);
     }
 
     const transaction& txn_;
@@ -183,10 +169,50 @@ private:
     const envelope::custody& said_;
     const epoch_id& present_;
     std::vector<known_epoch> known_;
+    std::map<epoch_id, epoch_custody_view> views_;
     comparison out_;
 };
 
 } // namespace
+
+lost_records find_lost(const transaction& txn, const tables& t, const envelope::custody& said,
+                       trust::role by, const numbered& from)
+{
+    constexpr std::size_t most_looked_at = 1'024; // and written, in one transaction
+    lost_records out;
+    std::size_t looked_at = 0;
+    for (const auto& known : epochs_of(txn, t, said.station)) {
+        if (known.epoch < from.epoch)
+            continue;
+        const auto begin = known.epoch == from.epoch ? from.sequence : 0;
+        for (const auto& [first, last] : epoch_custody_view{said, known.epoch}.gaps())
+            for (auto n = std::max(first, begin); n <= std::min(last, known.numbering.head());
+                 ++n) {
+                if (looked_at++ == most_looked_at) {
+                    out.next = numbered{known.epoch, n};
+                    return out;
+                }
+                const auto at = txn.get(t.by_sequence, sequence_key(said.station, known.epoch, n));
+                const auto row = at ? find_good_row(txn, t, place{read_u64(*at)}) : std::nullopt;
+                if (!row || row->receipt().empty() || is_on_its_way(*row, said.at) ||
+                    (by != trust::role::centre && row->state() != v1::RELAYED))
+                    continue;
+                out.places.push_back(place{read_u64(*at)});
+                auto& found = out.findings;
+                if (!found.empty() && found.back().epoch == known.epoch &&
+                    found.back().last + 1 == n)
+                    found.back().last = n;
+                else
+                    found.push_back({.what = finding::kind::not_held,
+                                     .station = said.station,
+                                     .epoch = known.epoch,
+                                     .first = n,
+                                     .last = n,
+                                     .noticed_at = wall_now()});
+            }
+    }
+    return out;
+}
 
 comparison compare(const transaction& txn, const tables& t, const envelope::custody& said,
                    const std::vector<finding>& told, const epoch_id& present,
@@ -196,7 +222,6 @@ comparison compare(const transaction& txn, const tables& t, const envelope::cust
     at.find_covered(asked);
     at.sift(told);
     at.compare_heads();
-    at.find_lost();
     return at.take();
 }
 

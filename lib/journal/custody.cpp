@@ -1,5 +1,6 @@
 #include "journal/custody.hpp"
 
+#include "base/log.hpp"
 #include "journal/parts.hpp"
 
 #include <algorithm>
@@ -34,6 +35,24 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
     }
     out.emplace_back(next, std::numeric_limits<std::uint64_t>::max() - 1);
     return out;
+}
+
+void visit_kept(const transaction& txn, const tables& t, const std::string& station,
+                const std::function<bool(const v1::Row&)>& visit)
+{
+    v1::Meta meta;
+    const auto key = key_builder{}.text("meta");
+    open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
+    const auto totals = to_totals(meta);
+    if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
+        return;
+    cursor walk{txn, t.rows};
+    for (auto each = walk.last(); each; each = walk.previous()) {
+        const auto row = find_good_row(txn, t, place{read_u64(each->key)});
+        if (row && row->station() == station &&
+            (row->held() || row->state() == v1::STATE_QUARANTINED) && !visit(*row))
+            return;
+    }
 }
 
 namespace {
@@ -174,8 +193,7 @@ void add_verdicts(const transaction& txn, const tables& t, const std::string& st
 asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string station,
                                                                  ::titip::vault::question asked)
 {
-    bool is_ahead = false; // it has verdicts of ours that are not here
-    auto examine = [this, &station, &asked, &is_ahead]() -> result<::titip::vault::answer> {
+    auto examine = [this, &station, &asked]() -> result<::titip::vault::answer> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
         const auto& t = parts_->t;
         ::titip::vault::answer out;
@@ -191,21 +209,17 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         out.findings = examination{txn, t, station, asked}.run(known);
         add_unsettled(txn, t, station, asked.unsettled, out);
         const bool is_ours = asked.cursor_epoch == out.store_epoch;
-        is_ahead = is_ours && asked.cursor_number > newest_verdict_of(txn, t, station);
-        add_verdicts(txn, t, station, is_ours ? asked.cursor_number : 0, out);
+        const auto newest = newest_verdict_of(txn, t, station);
+        // Then this store is older than what it once said, or the node below says what is not so: a
+        // number is no proof, and what one says must not make all the others begin again.
+        const bool is_ahead = is_ours && asked.cursor_number > newest;
+        if (is_ahead)
+            log::warn("verdicts-ahead station={} has={} here={}", station, asked.cursor_number,
+                      newest);
+        add_verdicts(txn, t, station, is_ours && !is_ahead ? asked.cursor_number : 0, out);
         return out;
     };
     const auto job = [this, &examine] { return parts_->guarded(examine); };
-    auto answer = co_await run_on(parts_->pool, job);
-    if (!answer || !is_ahead || parts_->has_begun_epoch())
-        co_return answer;
-    // This store is older than what it once said. A verdict number that was given before may mean
-    // another verdict now, so every station begins again, at a new epoch's first. Once in a process:
-    // nobody is ahead of an epoch that has just begun, and who says so must not keep us busy.
-    const auto begun = co_await begin_epoch(
-        answer->store_epoch, "a node below has newer verdicts of this epoch than this store");
-    if (!begun)
-        co_return begun.error();
     co_return co_await run_on(parts_->pool, job);
 }
 

@@ -420,8 +420,8 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                 meta = new_meta(p->opts.node);
             if (origin != origin::here) {
                 p->lock.forget_commits();
-                std::filesystem::remove(p->opts.directory / scrubber::progress_name, absent);
                 remove_declaration(p->opts.directory);
+                std::filesystem::remove(p->opts.directory / scrubber::progress_name, absent);
                 sync_birth(p->opts.directory, data_file); // put here by a hand that did not
                 const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};
                 writing w{txn, p->t, meta, around, *p->room, wall_now()};
@@ -436,7 +436,6 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             txn.commit();
             p->lock.note_start(made);
             if (origin != origin::here) {
-                p->began_epoch = true;
                 log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
                           meta.previous_sequence());
             }

@@ -49,6 +49,12 @@ private:
 class copying; // a backup under way; see backup.cpp
 void give_up_copy(copying& under_way) noexcept;
 
+/// An opened record, by when.
+struct due {
+    std::int64_t opened_ms = 0;
+    place at{};
+};
+
 struct store::parts {
     parts(options o, asio::thread_pool& p);
 
@@ -60,11 +66,13 @@ struct store::parts {
     bytes submission_key;
     std::unique_ptr<space> room;
     std::function<void(std::string)> failed;
+    due swept; ///< where the next look at what is due goes on; of that alone, one at a time
 
     mutable std::mutex mutex; ///< guards what follows
     totals newest;
     epoch_id epoch;
-    bool began_epoch = false; ///< this process did: none of those above or below is ahead of it
+    std::shared_ptr<const envelope::custody>
+        held_above; ///< the newest that was said; null: none yet
     std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
     asio::any_io_executor told_on;
     std::shared_ptr<std::function<void(const change&)>> told;
@@ -76,7 +84,9 @@ struct store::parts {
     void on_commit(writer::outcome outcome);
     std::shared_ptr<const trust::identity> current_identity() const;
     epoch_id current_epoch() const;
-    bool has_begun_epoch() const;
+    std::shared_ptr<const envelope::custody> current_custody() const;
+    /// Whether it is not the only copy. `held`: null: nothing was said yet.
+    bool may_erase(const transaction& txn, place at, const envelope::custody* held) const;
 
     /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten
     /// index or an error of LMDB is the store's.

@@ -1,3 +1,4 @@
+#include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
 #include <algorithm>
@@ -286,21 +287,13 @@ asio::awaitable<result<upstream_view>> store::upstream()
         open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
         out.cursor_epoch = epoch_id::from_bytes(as_bytes(meta.verdict_cursor().store_epoch()));
         out.cursor_number = meta.verdict_cursor().number();
-        // Few rows are held or quarantined; where none is, none is looked for.
-        const auto totals = to_totals(meta);
-        if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
-            return out;
-        cursor walk{txn, t.rows};
-        for (auto each = walk.last(); each; each = walk.previous()) {
-            const auto row = find_good_row(txn, t, place{read_u64(each->key)});
-            if (row && row->station() == parts_->opts.node &&
-                (row->held() || row->state() == v1::STATE_QUARANTINED))
-                add_kept(out.kept, *row);
-            if (out.kept.size() > ::titip::vault::most_kept) {
-                out.kept.pop_back();
-                break;
-            }
-        }
+        visit_kept(txn, t, parts_->opts.node, [&out](const v1::Row& row) {
+            add_kept(out.kept, row);
+            if (out.kept.size() <= ::titip::vault::most_kept)
+                return true;
+            out.kept.pop_back();
+            return false;
+        });
         std::ranges::reverse(out.kept);
         return out;
     };

@@ -1,5 +1,6 @@
 #include "base/log.hpp"
 #include "journal/comparison.hpp"
+#include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
 #include <cassert>
@@ -7,11 +8,6 @@
 namespace titip::journal {
 
 namespace {
-
-struct due {
-    std::int64_t opened_ms = 0;
-    place at{};
-};
 
 constexpr std::size_t erase_batch = 16; // a free list entry of 64 records needs pages in a row
 
@@ -103,7 +99,6 @@ void store::parts::on_commit(writer::outcome outcome)
     newest.has_room = outcome.has_room;
     if (as_text(epoch.data()) != outcome.meta.store_epoch()) {
         epoch = epoch_id::from_bytes(as_bytes(outcome.meta.store_epoch())).value_or(epoch_id{});
-        began_epoch = true;
         log::warn("epoch-began epoch={} after={}", epoch.to_string(),
                   outcome.meta.previous_sequence());
     }
@@ -198,16 +193,28 @@ asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict
 asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 {
     const auto limit = to_ms(certain_time(now().newest_signed, wall_now())) - keep.count();
-    auto find_due = [this, limit]() -> result<std::vector<due>> {
+    const auto held = parts_->current_custody();
+    auto find_due = [this, limit, held]() -> result<std::vector<due>> {
+        constexpr std::size_t most_looked_at = 1'024; // the next sweep goes on behind them
         std::vector<due> out;
+        std::size_t looked_at = 0;
         const transaction txn{parts_->env->get(), transaction::mode::read};
         cursor walk{txn, parts_->t.opened};
-        for (auto each = walk.first(); each && out.size() < erase_batch; each = walk.next()) {
-            if (static_cast<std::int64_t>(read_u64(each->key)) > limit)
+        auto& swept = parts_->swept;
+        for (auto each = walk.seek(opened_key(swept.opened_ms, swept.at)); each;
+             each = walk.next()) {
+            const due next{static_cast<std::int64_t>(read_u64(each->key)),
+                           place{read_u64(each->key.subspan(8))}};
+            if (next.opened_ms > limit)
                 break;
-            out.push_back({static_cast<std::int64_t>(read_u64(each->key)),
-                           place{read_u64(each->key.subspan(8))}});
+            if (out.size() == erase_batch || looked_at++ == most_looked_at) {
+                swept = next;
+                return out;
+            }
+            if (parts_->may_erase(txn, next.at, held.get()))
+                out.push_back(next);
         }
+        swept = {};
         return out;
     };
     auto look = [this, find_due = std::move(find_due)]() mutable {
@@ -223,6 +230,16 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
         return erased;
     };
     co_return co_await commit<std::size_t>(std::move(act), 0, true);
+}
+
+bool store::parts::may_erase(const transaction& txn, place at, const envelope::custody* held) const
+{
+    const auto row = find_good_row(txn, t, at);
+    if (!row || !opts.has_upstream || row->station() != opts.node)
+        return true;
+    // The upstream may have been set back since it opened this: then the copy here is the only one.
+    const auto of = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{});
+    return held && epoch_custody_view{*held, of}.covers(row->sequence());
 }
 
 asio::awaitable<result<void>> store::hold(::titip::vault::key which)
@@ -290,31 +307,68 @@ asio::awaitable<result<bytes>> store::judge(::titip::vault::key which, digest of
 }
 
 asio::awaitable<result<std::vector<record_id>>>
-store::take_custody(envelope::custody said, bytes cms,
+store::take_custody(envelope::custody said, trust::role by, bytes cms,
                     std::vector<::titip::vault::finding> findings, std::set<record_id> asked)
 {
     const auto present = parts_->current_epoch();
-    const auto signed_at = said.at;
-    auto look = [this, present, said = std::move(said), findings = std::move(findings),
+    const auto held = std::make_shared<const envelope::custody>(std::move(said));
+    auto look = [this, present, held, findings = std::move(findings),
                  asked = std::move(asked)]() -> result<comparison> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
-        return compare(txn, parts_->t, said, findings, present, asked);
+        return compare(txn, parts_->t, *held, findings, present, asked);
     };
     auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
     auto compared = co_await run_on(parts_->pool, std::move(job));
     if (!compared)
         co_return compared.error();
-    auto act = [cms = std::move(cms), signed_at, present, is_rollback = compared->is_rollback,
+    auto act = [cms = std::move(cms), held, present, is_rollback = compared->is_rollback,
                 findings = std::move(compared->findings)](writing& w) -> result<void> {
-        w.note_custody(cms, signed_at, findings);
+        w.note_custody(cms, held->at, findings);
         if (is_rollback)
-            w.begin_epoch(present, "the upstream knows other numbers of this epoch");
+            w.begin_epoch_as_told(present, "the upstream knows other numbers of this epoch");
         return {};
     };
     const auto noted = co_await commit<void>(std::move(act), 0, true);
     if (!noted)
         co_return noted.error();
+    const auto again = co_await send_lost_again(held, by);
+    if (!again)
+        co_return again.error();
+    {
+        const std::lock_guard guard{parts_->mutex};
+        parts_->held_above = held;
+    }
     co_return std::move(compared->covered);
+}
+
+asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envelope::custody> held,
+                                                     trust::role by)
+{
+    std::optional<numbered> from = numbered{};
+    while (from) {
+        auto look = [this, held, by, from = *from]() -> result<lost_records> {
+            const transaction txn{parts_->env->get(), transaction::mode::read};
+            return find_lost(txn, parts_->t, *held, by, from);
+        };
+        auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+        auto lost = co_await run_on(parts_->pool, std::move(job));
+        if (!lost)
+            co_return lost.error();
+        from = lost->next;
+        if (lost->places.empty())
+            continue;
+        auto act = [lost = std::move(*lost)](writing& w) -> result<void> {
+            for (const auto& each : lost.findings)
+                w.add_finding(each);
+            for (const auto at : lost.places)
+                w.send_again(at);
+            return {};
+        };
+        const auto sent_again = co_await commit<void>(std::move(act), 0, true);
+        if (!sent_again)
+            co_return sent_again.error();
+    }
+    co_return result<void>{};
 }
 
 asio::awaitable<result<void>> store::begin_epoch(epoch_id present, std::string why)
@@ -380,10 +434,10 @@ epoch_id store::parts::current_epoch() const
     return epoch;
 }
 
-bool store::parts::has_begun_epoch() const
+std::shared_ptr<const envelope::custody> store::parts::current_custody() const
 {
     const std::lock_guard guard{mutex};
-    return began_epoch;
+    return held_above;
 }
 
 std::shared_ptr<const trust::identity> store::parts::current_identity() const

@@ -124,19 +124,22 @@ public:
     asio::awaitable<result<void>> take_verdicts(std::vector<envelope::verdict> said,
                                                 epoch_id store_epoch, std::uint64_t cursor,
                                                 std::vector<std::uint64_t> not_believed = {});
-    /// The newest custody statement, and what the upstream noticed. Waiting records that it covers are
-    /// returned, to ask for their receipts, but for those of `asked`. Delivered ones that it does not
-    /// cover become findings, and so does what another state of this store must have given: later
-    /// numbers, other manifests, epochs that are not known here. If they are of our present epoch, a
-    /// new one begins.
+    /// The newest custody statement, signed by a custodian of this role, and what the upstream
+    /// noticed. Records that wait here, also held or set aside, and that it covers are returned, to
+    /// ask for their receipts, but for those of `asked`. Handed on ones that it does not cover wait
+    /// again, with a finding, unless their receipt is of a higher custodian. Findings are also what
+    /// another state of this store must have given: later numbers, other manifests, epochs that are
+    /// not known here. Where the statement itself shows them in our present epoch, a new one begins,
+    /// at most once a day.
     asio::awaitable<result<std::vector<record_id>>>
-    take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings,
-                 std::set<record_id> asked);
+    take_custody(envelope::custody said, trust::role by, bytes cms,
+                 std::vector<::titip::vault::finding> findings, std::set<record_id> asked);
     /// Numbers from now on, and the verdict numbers given to nodes below, belong to a new epoch. Does
     /// nothing if `present` is not the epoch any more. `why` goes to the ledger.
     asio::awaitable<result<void>> begin_epoch(epoch_id present, std::string why);
     /// Erases up to 16 records opened longer than `keep` ago, both by the upstream's signed time and
-    /// by the clock here where that is plausible.
+    /// by the clock here where that is plausible; of our own only those that the newest custody
+    /// statement of this process covers.
     asio::awaitable<result<std::size_t>> erase_due(milliseconds keep);
 
     // Operators.
@@ -192,6 +195,8 @@ private:
     template <class T, class Look>
     asio::awaitable<result<T>> look(Look look);
     asio::awaitable<result<void>> note_backup(std::string file);
+    asio::awaitable<result<void>> send_lost_again(std::shared_ptr<const envelope::custody> held,
+                                                  trust::role by);
     std::unique_ptr<parts> parts_;
 };
 

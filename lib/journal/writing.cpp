@@ -284,14 +284,23 @@ void writing::note(v1::Entry::Event event, std::string_view detail, milliseconds
 bool writing::grew(const vault::finding& what)
 {
     using kind = vault::finding::kind;
-    if (what.what != kind::later_head && what.what != kind::unknown_epoch)
+    const bool of_an_epoch = what.what == kind::later_head || what.what == kind::unknown_epoch;
+    if (!of_an_epoch && what.what != kind::not_held)
         return false;
     for (auto& each : *meta_.mutable_findings()) {
         const auto known = to_finding(each);
         if (known.what != what.what || known.station != what.station || known.epoch != what.epoch)
             continue;
+        if (what.what == kind::not_held &&
+            (what.last + 1 < known.first || known.last + 1 < what.first))
+            continue; // another range
+        if (what.what == kind::not_held)
+            each.set_first(std::min(each.first(), what.first));
         each.set_last(std::max(each.last(), what.last));
         each.set_records(std::max(each.records(), what.records));
+        if (each.first() != known.first || each.last() != known.last ||
+            each.records() != known.records)
+            note(v1::Entry::FINDING, to_string(what.what));
         return true;
     }
     return false;
@@ -306,11 +315,10 @@ void writing::add_finding(const vault::finding& what)
         other.noticed_at = what.noticed_at;
         return other == what;
     });
-    if (known)
+    // One without room would be news, and a line of the ledger, at every reconcile.
+    if (known || meta_.findings_size() >= static_cast<int>(most_findings))
         return;
     note(v1::Entry::FINDING, to_string(what.what));
-    if (meta_.findings_size() >= static_cast<int>(most_findings))
-        return;
     auto& added = *meta_.add_findings();
     added.set_kind(static_cast<v1::Finding::Kind>(what.what));
     added.set_station(what.station);
@@ -319,6 +327,8 @@ void writing::add_finding(const vault::finding& what)
     added.set_last(what.last);
     added.set_noticed_at_ms(to_ms(what.noticed_at));
     added.set_records(what.records);
+    if (meta_.findings_size() == static_cast<int>(most_findings))
+        note(v1::Entry::FINDING, "no room for another");
 }
 
 void writing::add_number(const v1::Row& row, place at, const digest& previous)
@@ -366,6 +376,17 @@ void writing::begin_epoch(const epoch_id& present, std::string_view why)
     meta_.set_store_epoch(text(begun.data()));
     note(v1::Entry::EPOCH_BEGAN, fmt::format("{}: {} after {} of {}", why, begun.to_string(),
                                              numbering.head(), present.to_string()));
+}
+
+void writing::begin_epoch_as_told(const epoch_id& present, std::string_view why)
+{
+    constexpr milliseconds least = 24h;
+    const milliseconds since{to_ms(now_) - meta_.epoch_told_at_ms()};
+    // Also if the clock was a year ahead then: to come is not within a day.
+    if (meta_.store_epoch() != as_text(present.data()) || std::chrono::abs(since) < least)
+        return;
+    meta_.set_epoch_told_at_ms(to_ms(now_));
+    begin_epoch(present, why);
 }
 
 void writing::set_paused(bool paused)

@@ -1,5 +1,6 @@
 #include "base/file.hpp"
 #include "journal/meddling.hpp"
+#include "journal/scrubber.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -40,11 +41,13 @@ public:
                 .ranges = {{envelope::sequence{first}, envelope::sequence{last}, hash}}};
     }
     std::vector<record_id> told(std::vector<envelope::epoch_custody> epochs,
-                                std::vector<finding> findings = {}, std::set<record_id> asked = {})
+                                std::vector<finding> findings = {}, std::set<record_id> asked = {},
+                                trust::role by = trust::role::centre)
     {
         const envelope::custody said{
             .station = "office-1", .at = wall_now(), .epochs = std::move(epochs)};
-        return finish(store->take_custody(said, bytes(1), std::move(findings), std::move(asked)))
+        return finish(
+                   store->take_custody(said, by, bytes(1), std::move(findings), std::move(asked)))
             .value();
     }
     std::vector<std::string> events()
@@ -146,15 +149,7 @@ TEST_CASE("a store whose upstream holds later numbers goes on in a new epoch", "
         CHECK(it.told({it.held(epoch, 1, 3, sha256(as_bytes("lost")))}) ==
               std::vector{it.at(journal::place{1}).view.key.record});
     }
-    SECTION("by what it noticed")
-    {
-        it.told({}, {{.what = finding::kind::later_head,
-                      .station = "office-1",
-                      .epoch = epoch,
-                      .first = 1,
-                      .last = 3}});
-    }
-    SECTION("by both, which are one")
+    SECTION("and by what it noticed, which is one")
     {
         it.told({it.held(epoch, 1, 3, sha256(as_bytes("lost")))},
                 {{.what = finding::kind::later_head,
@@ -179,7 +174,9 @@ TEST_CASE("a store whose upstream holds later numbers goes on in a new epoch", "
     CHECK(it.store->epoch() == next);
     REQUIRE(it.store->now().findings.size() == 1);
     CHECK(it.store->now().findings[0].last == 5);
-    CHECK(it.events().size() == 3);
+    CHECK(it.events() == std::vector<std::string>{"accepted", "finding", "epoch-began", "finding"});
+    it.told({it.held(epoch, 1, 5, sha256(as_bytes("lost")))});
+    CHECK(it.events().size() == 4);
 }
 
 TEST_CASE("a store whose upstream holds other records under its numbers goes on in a new epoch",
@@ -281,6 +278,7 @@ TEST_CASE("a backup is the store of that moment, and begins a new epoch when it 
     office it;
     const bool is_empty = GENERATE(true, false);
     const auto first = it.store->epoch();
+    REQUIRE(finish(it.store->note_started()).has_value()); // as each daemon does
     if (!is_empty)
         it.accept();
     const auto copy = it.backed_up().file;
@@ -343,7 +341,7 @@ TEST_CASE("a backup that cannot be made says why, and leaves nothing behind", "[
     CHECK(failed(it.folder.path() / "absent").what == kind::refused);
     CHECK(failed("relative").what == kind::refused);
     CHECK(failed(it.data_file()).what == kind::refused); // a file
-    CHECK(failed("/proc/self").what != kind::stopped);   // nothing can be made there
+    CHECK(failed("/proc/self").what == kind::refused);   // nothing can be made there
 
     auto watched = std::make_shared<journal::backup_progress>();
     watched->stop = true;
@@ -389,10 +387,8 @@ TEST_CASE("an old data.mdb beside a newer lock is refused, until an administrato
     CHECK(finish(it.store->audit()).value().empty());
 }
 
-TEST_CASE(
-    "a custodian that gave verdicts which it does not have begins a new epoch, and they begin "
-    "again",
-    "[journal]")
+TEST_CASE("a node below that is ahead of our verdicts gets them from the first, and that is all",
+          "[journal]")
 {
     office it; // any store answers
     it.close();
@@ -408,30 +404,25 @@ TEST_CASE(
     judge(envelope::verdict_kind::print_ready);
     const auto old = it.copied();
     judge(envelope::verdict_kind::duplicate);
-    const auto ask = [&](const epoch_id& epoch, std::uint64_t number) {
-        return finish(it.store->reconcile("office-2",
-                                          {.cursor_epoch = epoch, .cursor_number = number}))
+    judge(envelope::verdict_kind::enrollment_failure);
+    const auto first = it.store->epoch();
+    const auto ask = [&](const std::string& station, std::uint64_t number) {
+        return finish(
+                   it.store->reconcile(station, {.cursor_epoch = first, .cursor_number = number}))
             .value();
     };
-    const auto first = it.store->epoch();
-    CHECK(ask(first, 2).verdicts.empty());
-    CHECK(it.store->epoch() == first);
-
-    it.put_back(old);
+    CHECK(ask("office-2", 3).verdicts.empty());
+    it.put_back(old); // a whole state directory: nothing here shows that it is an old one
     judge(envelope::verdict_kind::opened); // number 2 is another one now
-    CHECK(it.store->epoch() == first);
-    CHECK(ask(first, 1).verdicts.size() == 1);
-    judge(envelope::verdict_kind::enrollment_failure);
-    CHECK(ask(first, 3).store_epoch == first); // so many are here: nothing to be seen
-    const auto told = ask(first, 4);
-    CHECK(told.store_epoch != first);
-    CHECK(told.store_epoch == it.store->epoch());
-    REQUIRE(told.verdicts.size() == 3);
+    const auto told = ask("office-2", 3);
+    REQUIRE(told.verdicts.size() == 2);
     CHECK(told.verdicts[0].number == 1);
 
-    // Nobody can be ahead of an epoch that has just begun.
-    const auto second = it.store->epoch();
-    CHECK(ask(second, 99).store_epoch == second);
+    // A number is no proof, and one station must not make all the others begin again.
+    CHECK(ask("office-3", 1'000'000).verdicts.empty());
+    CHECK(ask("office-2", 2).verdicts.empty());
+    CHECK(it.store->epoch() == first);
+    CHECK(told.store_epoch == first);
 }
 
 TEST_CASE("a custodian takes records of any epoch of a station", "[journal]")
@@ -510,4 +501,152 @@ TEST_CASE("data.mdb alone, without the lock that knows its commits, is a copy", 
     REQUIRE(said.previous_epoch);
     CHECK(said.previous_epoch->epoch == first);
     CHECK(it.reopen().epoch() == second);
+}
+
+TEST_CASE("how far the bytes were read again is not known of a store that was put back",
+          "[journal]")
+{
+    office it;
+    it.accept();
+    it.close();
+    const auto read_again = it.options.directory / journal::scrubber::progress_name;
+    REQUIRE(write_file(read_again, bytes(3)).has_value());
+    it.open();
+    CHECK(std::filesystem::exists(read_again));
+    it.close();
+    REQUIRE(write_file(it.options.directory / "restored", {}).has_value());
+    it.open();
+    CHECK_FALSE(std::filesystem::exists(read_again));
+}
+
+TEST_CASE("only what is signed ends an epoch, and at most one a day", "[journal]")
+{
+    office it;
+    const auto first = it.store->epoch();
+    for (int i = 0; i < 20; ++i) {
+        it.accept();
+        for (const auto what : {finding::kind::later_head, finding::kind::fork})
+            it.told({}, {{.what = what,
+                          .station = "office-1",
+                          .epoch = first,
+                          .first = 1,
+                          .last = 1ull << 60}});
+    }
+    CHECK(it.store->epoch() == first);
+    CHECK_FALSE(it.store->now().findings.empty());
+
+    std::set<std::string> seen;
+    for (int i = 0; i < 20; ++i) {
+        it.accept();
+        seen.insert(it.store->epoch().to_string());
+        it.told({it.held(it.store->epoch(), 1, 1'000, sha256(as_bytes("another")))});
+    }
+    CHECK(seen.size() == 2);
+    const auto second = it.store->epoch();
+    it.close();
+    meddle(it, [](auto&, const auto&, v1::Meta& meta) {
+        meta.set_epoch_told_at_ms(to_ms(wall_now() - 25h));
+    });
+    it.open();
+    it.told({it.held(second, 1, 1'000, sha256(as_bytes("another")))});
+    CHECK(it.store->epoch() != second);
+}
+
+TEST_CASE("what is held or set aside here and is at the upstream is asked for, too", "[journal]")
+{
+    using journal::reason;
+    office it;
+    const auto epoch = it.store->epoch();
+    const auto held = it.accept();
+    const auto refused = it.accept();
+    const auto other = it.accept();
+    const auto last = it.accept();
+    REQUIRE(finish(it.store->hold(it.at(held.place).view.key)).has_value());
+    REQUIRE(finish(it.store->quarantine(refused.place, reason::refused, "422")).has_value());
+    REQUIRE(finish(it.store->quarantine(other.place, reason::conflict, "409")).has_value());
+    auto covered = it.told({it.held(epoch, 1, 3, it.at(other.place).manifest_hash)});
+    std::ranges::sort(covered);
+    std::vector wanted{it.at(held.place).view.key.record, it.at(refused.place).view.key.record};
+    std::ranges::sort(wanted);
+    CHECK(covered == wanted); // it holds other bytes under the third one's id: nothing to ask for
+    CHECK(it.at(last.place).view.state == journal::state::waiting);
+    const std::set<record_id> asked(wanted.begin(), wanted.end());
+    CHECK(it.told({it.held(epoch, 1, 3, it.at(other.place).manifest_hash)}, {}, asked).empty());
+}
+
+TEST_CASE("a record that its upstream lost waits again, and is not erased meanwhile", "[journal]")
+{
+    office it;
+    const auto epoch = it.store->epoch();
+    const auto then = wall_now() - 100h;
+    const auto one = it.accept();
+    const auto two = it.accept();
+    const auto deliver = [&](journal::place p) {
+        const auto what = it.at(p);
+        REQUIRE(finish(it.store->settle(p, receipt_for(what, then), bytes(1),
+                                        everyone().centre->self()))
+                    .has_value());
+        REQUIRE(finish(it.store->take_verdicts(
+                           {verdict_on(what.view, envelope::verdict_kind::opened, then)},
+                           epoch_id::random(), 1))
+                    .has_value());
+    };
+    deliver(one.place);
+    deliver(two.place);
+    // Nothing was said since the start: the upstream may have been set back meanwhile.
+    CHECK(finish(it.store->erase_due(24h)).value() == 0);
+
+    SECTION("by its custody")
+    {
+        it.told({it.held(epoch, 1, 1, it.at(one.place).manifest_hash)});
+        REQUIRE(it.store->now().findings.size() == 1);
+        CHECK(it.store->now().findings[0].what == finding::kind::not_held);
+        CHECK(it.store->now().findings[0].first == 2);
+        CHECK(it.at(two.place).view.state == journal::state::waiting);
+        CHECK(finish(it.store->load_queue()).value().size() == 1);
+        CHECK(it.events().back() == "retry");
+        CHECK(finish(it.store->erase_due(24h)).value() == 1); // the first
+        CHECK(it.at(one.place).view.state == journal::state::erased);
+        CHECK(finish(it.store->audit()).value().empty());
+
+        // Sent once more, it is opened already: the centre said so of the same bytes.
+        const auto lines = it.events().size();
+        it.told({it.held(epoch, 1, 1, it.at(one.place).manifest_hash)});
+        CHECK(it.events().size() == lines);
+        it.deliver(two.place);
+        CHECK(it.at(two.place).view.state == journal::state::opened);
+        it.told({it.held(epoch, 1, 2, it.at(two.place).manifest_hash)});
+        CHECK(it.store->now().findings.size() == 1);
+        CHECK(finish(it.store->audit()).value().empty());
+    }
+    SECTION("but not by that of a relay, which need not hold what the centre signed for")
+    {
+        it.told({it.held(epoch, 1, 1, it.at(one.place).manifest_hash)}, {}, {}, trust::role::relay);
+        CHECK(it.at(two.place).view.state == journal::state::opened);
+        CHECK(it.store->now().findings.empty());
+        CHECK(finish(it.store->erase_due(24h)).value() == 1); // and it shows for the first only
+        CHECK(it.at(two.place).view.state == journal::state::opened);
+    }
+}
+
+TEST_CASE("an upstream that lost all gets all again, however many", "[journal]")
+{
+    office it;
+    constexpr std::size_t many = 2'500; // more than are looked at, and written, at once
+    const auto then = wall_now() - 1h;
+    for (std::size_t i = 0; i < many; ++i) {
+        const auto at = it.accept().place;
+        const auto what = it.at(at);
+        REQUIRE(finish(it.store->settle(at, receipt_for(what, then), bytes(1),
+                                        everyone().relay->self()))
+                    .has_value());
+    }
+    it.told({}, {}, {}, trust::role::relay);
+    CHECK(it.store->now().of(journal::state::waiting).records == many);
+    CHECK(finish(it.store->load_queue()).value().size() == many);
+    const auto findings = it.store->now().findings;
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].first == 1);
+    CHECK(findings[0].last == many);
+    CHECK(finish(it.store->audit()).value().empty());
 }

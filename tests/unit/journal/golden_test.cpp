@@ -160,6 +160,13 @@ TEST_CASE("a store that an earlier version wrote reads as it did then", "[journa
     auto& store = at.open();
     CHECK(description{store}.text() == as_text(told));
     CHECK(finish(store.audit()).value().empty());
+    // Asked again, it gives the first answer.
+    const auto first = finish(store.outgoing_of(place{1})).value().view;
+    auto envelope = finish(store.read_at(place{1}, 0, first.size_bytes)).value();
+    const auto again =
+        finish(store.accept(submission_of(std::move(envelope), first.key.record))).value();
+    CHECK_FALSE(again.is_new);
+    CHECK(again.sequence == first.sequence);
     // And it is gone on with.
     REQUIRE(finish(store.accept(submission_of(noise(500, at.random)))).has_value());
     CHECK(finish(at.reopen().audit()).value().empty());
@@ -167,7 +174,8 @@ TEST_CASE("a store that an earlier version wrote reads as it did then", "[journa
 
 namespace {
 
-/// A station that also listens, with a record in every state and a finding of every kind.
+/// A station that also listens, with a record in every state but withdrawn, which no command makes
+/// yet, and a finding of every kind.
 class variety {
 public:
     explicit variety(journal_fixture& at) : at_(at), store_(at.open()) {}
@@ -211,7 +219,8 @@ private:
     {
         const envelope::custody said{
             .station = "office-1", .at = when, .epochs = std::move(epochs)};
-        REQUIRE(finish(store_.take_custody(said, everyone().centre->sign(envelope::encode(said)),
+        REQUIRE(finish(store_.take_custody(said, trust::role::centre,
+                                           everyone().centre->sign(envelope::encode(said)),
                                            std::move(findings), {}))
                     .has_value());
     }
@@ -241,7 +250,7 @@ private:
         const auto erased = accept(lane::ordinary, 5'000);
         settle(erased, everyone().centre->self(), then);
         verdict(erased, verdict_kind::opened, then);
-        told(wall_now());
+        told(wall_now(), custody_of_all(store_).epochs);
         REQUIRE(finish(store_.erase_due(24h)).value() == 1);
         const auto opened = accept();
         settle(opened, everyone().centre->self());
@@ -307,12 +316,21 @@ private:
                .ranges = {{envelope::sequence{1}, envelope::sequence{lost_ - 1},
                            before.manifest_hash},
                           {envelope::sequence{lost_ + 1}, envelope::sequence{lost_ + 5},
-                           end.manifest_hash}}}},
+                           end.manifest_hash}}},
+              {.epoch = epoch_id::random(),
+               .ranges = {{envelope::sequence{1}, envelope::sequence{3},
+                           sha256(as_bytes("of a store that was lost"))}}}},
              {{.what = vault::finding::kind::gap,
                .station = "office-1",
                .epoch = store_.epoch(),
-               .first = 4,
-               .last = 4,
+               .first = 9'001, // no number of ours: it cannot be on its way
+               .last = 9'001,
+               .noticed_at = wall_now()},
+              {.what = vault::finding::kind::later_head,
+               .station = "office-1",
+               .epoch = epoch_id::random(),
+               .first = 6,
+               .last = 8,
                .noticed_at = wall_now()},
               {.what = vault::finding::kind::broken_chain,
                .station = "office-1",

@@ -343,8 +343,8 @@ TEST_CASE("a custody statement over a rotten row does not end the process", "[jo
     at.close();
     rot_row(at, 2);
     at.open();
-    finish(at.store->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}}, bytes(1),
-                                  {}, {}));
+    finish(at.store->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}},
+                                  trust::role::centre, bytes(1), {}, {}));
     CHECK(at.store->now().of(journal::state::waiting).records >= 2);
 }
 
@@ -364,12 +364,12 @@ TEST_CASE("a rotten row among those due does not stop the others from being eras
         said.push_back(verdict_on(what.view, envelope::verdict_kind::opened, then));
     }
     REQUIRE(finish(at.store->take_verdicts(said, at.store->epoch(), 3)).has_value());
-    REQUIRE(finish(at.store->take_custody({.station = "office-2", .at = then + 1h, .epochs = {}},
-                                          bytes(1), {}, {}))
-                .has_value());
     at.close();
     rot_row(at, 2);
     at.open();
+    REQUIRE(finish(at.store->take_custody(custody_of_all(*at.store, then + 1h), trust::role::centre,
+                                          bytes(1), {}, {}))
+                .has_value());
     for (int i = 0; i < 3; ++i)
         (void)finish(at.store->erase_due(0ms));
     CHECK(at.store->now().of(journal::state::erased).records == 2);
