@@ -330,7 +330,7 @@ http::response failed(const journal::backup_failure& why)
     case kind::failed:
         break;
     }
-    return http::problem(500, "the backup failed, nothing of it was left", why.sentence);
+    return http::problem(500, "the backup failed", why.sentence);
 }
 
 } // namespace titip::control

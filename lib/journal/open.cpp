@@ -159,14 +159,14 @@ origin origin_of(const v1::Meta& meta, std::size_t newest_transaction, std::uint
 
 [[noreturn]] void refuse_older(std::size_t newest, std::uint64_t noted)
 {
-    refuse(
-        kind::untrusted,
-        fmt::format("the newest commit here is {}, but {} was made: a commit was lost, or an "
-                    "older data.mdb was put back. Delete nothing. If you put it back yourself: "
-                    "restore as operating.md says under \"Back up and restore\", which makes this "
-                    "known to the centre. If nobody did: leave the machine as it is and call the "
-                    "centre",
-                    newest, noted));
+    refuse(kind::untrusted,
+           fmt::format(
+               "the newest commit here is {}, but {} was made: a commit was lost, or an "
+               "older data.mdb was put back. Delete nothing. If you put it back yourself: "
+               "restore as /usr/share/doc/titip/operating.md says under \"Back up and restore\", "
+               "which makes this known to the centre. If nobody did: leave the machine as it "
+               "is and call the centre",
+               newest, noted));
 }
 
 std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transaction& txn,

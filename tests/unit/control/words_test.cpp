@@ -237,15 +237,22 @@ TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
     // What the numbering shows of this node itself is said so that it can be acted upon.
     CHECK_THAT(with("{'findings': [{'kind': 'later-head', 'station': 'office-1', 'epoch': "
                     "'0123456789abcdef', 'first': 3, 'last': 5}]}"),
-               Contains("ALARM") && Contains("older than what the centre has") &&
-                   Contains("numbers 4 to 5 (epoch 01234567)"));
+               Contains("ALARM") && Contains("put back from an older copy") &&
+                   Contains("Do not enter those people again") &&
+                   Contains("read to it: 4 to 5, 01234567"));
     CHECK_THAT(with("{'findings': [{'kind': 'unknown-epoch', 'station': 'office-1', 'epoch': "
                     "'0123456789abcdef', 'first': 1, 'last': 5, 'records': 4}]}"),
                Contains("ALARM") && Contains("4 records") && Contains("numbers 1 to 5") &&
-                   Contains("keep it"));
+                   Contains("find it and switch it off") && Contains("keep it"));
     CHECK_THAT(with("{'findings': [{'kind': 'fork', 'station': 'office-1', 'epoch': '01234567', "
                     "'first': 5, 'last': 5}]}"),
-               Contains("ALARM") && Contains("this store was copied"));
+               Contains("ALARM") && Contains("this machine was copied"));
+    CHECK_THAT(with("{'findings': [{'kind': 'not-held', 'station': 'office-1', 'epoch': "
+                    "'01234567', 'first': 5, 'last': 7}]}"),
+               Contains("ALARM") && Contains("sent again by itself") && Contains("5 to 7"));
+    CHECK_THAT(with("{'role': 'centre', 'node': 'centre', 'findings': [{'kind': 'fork', 'station': "
+                    "'office-1', 'epoch': '01234567', 'first': 5, 'last': 5}]}"),
+               Contains("fork at 5..5") && !Contains("call the centre"));
     CHECK_THAT(
         with("{'findings': [{'kind': 'fork', 'station': 'office-2', 'first': 5, 'last': 5}]}"),
         Contains("fork at 5..5 (station office-2)"));
