@@ -10,6 +10,7 @@
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
+#include <future>
 #include <thread>
 
 #include <unistd.h>
@@ -253,6 +254,34 @@ int act_on_record(session& with, const std::string& id, const std::string& actio
 int act_on_link(session& with, const std::string& action)
 {
     return ask(with, "POST", "/v1/link/" + action, words::status);
+}
+
+int backup(session& with, const std::string& folder)
+{
+    static constexpr auto limit = std::chrono::hours{24}; // a slow disk, many records
+    object asked;
+    asked["directory"] = std::filesystem::absolute(folder).lexically_normal().string();
+    const auto body = boost::json::serialize(asked);
+    auto done = std::async(std::launch::async, [&with, &body] {
+        return with.client.exchange("POST", "/v1/backup", as_bytes(body), limit);
+    });
+    control::client beside{with.socket};
+    const bool is_watched = !with.json && ::isatty(STDERR_FILENO) != 0;
+    while (done.wait_for(500ms) != std::future_status::ready) {
+        const auto now = is_watched ? beside.exchange("GET", "/v1/status") : http::response{};
+        const auto line = now ? words::backup_progress(to_object(now->body)) : std::string{};
+        if (!line.empty())
+            fmt::print(stderr, "\r\x1b[K{}", line);
+    }
+    if (is_watched)
+        fmt::print(stderr, "\r\x1b[K");
+    const auto answer = done.get();
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    say(with, *answer, words::backed_up);
+    return cli::done;
 }
 
 int receipt(session& with, const std::string& id, const std::string& out)

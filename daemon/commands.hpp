@@ -47,6 +47,7 @@ int show(session& with, const std::string& id);
 int receipt(session& with, const std::string& id, const std::string& out);
 int act_on_record(session& with, const std::string& id, const std::string& action);
 int act_on_link(session& with, const std::string& action);
+int backup(session& with, const std::string& folder);
 int events(session& with, std::uint64_t after, bool follow);
 int wait(session& with, const std::string& until, const std::string& timeout);
 int open(session& with, const std::string& id, const std::string& key,

@@ -134,6 +134,11 @@ int main(int argc, char** argv)
                                      std::pair{"resume", "go on sending"}})
         on_link.emplace_back(app.add_subcommand(name, what), name);
 
+    auto* backup =
+        app.add_subcommand("backup", "copy the store into a new file, while the daemon runs");
+    backup->add_option("directory", file, "an existing folder that the daemon may write to")
+        ->required();
+
     std::uint64_t after = 0;
     bool follow = false;
     auto* events = app.add_subcommand("events", "the ledger: what happened, in order");
@@ -227,6 +232,8 @@ int main(int argc, char** argv)
         return cli::show(with, id);
     if (*receipt)
         return cli::receipt(with, id, out);
+    if (*backup)
+        return cli::backup(with, file);
     if (*events)
         return cli::events(with, after, follow);
     if (*wait)

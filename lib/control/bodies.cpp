@@ -22,6 +22,8 @@ boost::json::object to_json(const vault::finding& what)
     out["epoch"] = what.epoch.to_string();
     out["first"] = what.first;
     out["last"] = what.last;
+    if (what.what == vault::finding::kind::unknown_epoch)
+        out["records"] = what.records;
     out["noticed_at_ms"] = to_ms(what.noticed_at);
     return out;
 }
@@ -129,6 +131,28 @@ boost::json::object to_json(const journal::acceptance& accepted)
     return out;
 }
 
+boost::json::object to_json(const journal::backup& done)
+{
+    boost::json::object out;
+    out["file"] = done.file.string();
+    out["node"] = done.node;
+    out["epoch"] = done.epoch.to_string();
+    out["sequence"] = done.head_sequence;
+    out["records"] = done.records;
+    out["size_bytes"] = done.size_bytes;
+    out["sha256"] = to_hex(done.sha256);
+    add_time(out, "taken_at_ms", done.taken_at);
+    return out;
+}
+
+boost::json::object to_json(const journal::backup_progress& under_way)
+{
+    boost::json::object out;
+    out["copied_bytes"] = under_way.copied_bytes.load();
+    out["total_bytes"] = under_way.total_bytes.load();
+    return out;
+}
+
 std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
                                           const std::vector<journal::day>& days, wall_time now)
 {
@@ -169,6 +193,7 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     out["held"] = now.of(journal::state::waiting).held;
     add_time(out, "oldest_waiting_ms", oldest_waiting);
     out["paused"] = now.paused;
+    out["epoch"] = parts.store->epoch().to_string();
     if (parts.replayer)
         out["link"] = to_json(parts.replayer->now());
     boost::json::object disk;
@@ -292,6 +317,21 @@ http::response failed(const error_code& why)
     if (why == vault::errc::full)
         return http::problem(507, "no space to record this");
     return http::problem(500, "the store failed", why.message());
+}
+
+http::response failed(const journal::backup_failure& why)
+{
+    using kind = journal::backup_failure::kind;
+    switch (why.what) {
+    case kind::refused:
+    case kind::stopped:
+        return http::problem(409, "no backup was made", why.sentence);
+    case kind::full:
+        return http::problem(507, "no space for the backup", why.sentence);
+    case kind::failed:
+        break;
+    }
+    return http::problem(500, "the backup failed", why.sentence);
 }
 
 } // namespace titip::control

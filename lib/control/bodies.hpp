@@ -10,6 +10,8 @@ namespace titip::control {
 boost::json::object to_json(const journal::record_view& record);
 boost::json::object to_json(const journal::ledger_entry& entry);
 boost::json::object to_json(const journal::acceptance& accepted);
+boost::json::object to_json(const journal::backup& done);
+boost::json::object to_json(const journal::backup_progress& under_way);
 /// At the rate of the last days; nothing if it does not fill.
 std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
                                           const std::vector<journal::day>& days, wall_time now);
@@ -21,6 +23,7 @@ http::response json_answer(unsigned status, const boost::json::value& body);
 http::response lines_answer(const std::vector<boost::json::object>& lines);
 http::response rejected(const accept::rejection& why);
 http::response failed(const error_code& why);
+http::response failed(const journal::backup_failure& why);
 /// Capture programs choose the ids: two stations may have chosen one alike.
 http::response ambiguous(const std::vector<journal::record_view>& found);
 

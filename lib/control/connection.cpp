@@ -1,5 +1,7 @@
 #include "control/connection.hpp"
 
+#include "base/log.hpp"
+
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
@@ -166,6 +168,11 @@ server::connection::answer server::connection::route(const http::request& reques
             co_return *std::move(no);
         co_return co_await operate_link(path[2]);
     }
+    if (what == "backup" && request.method == "POST") {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await back_up(request);
+    }
     if (what == "verdicts" && request.method == "POST") {
         if (auto no = forbid(role::consume))
             co_return *std::move(no);
@@ -264,8 +271,10 @@ server::connection::answer server::connection::status()
     if (!owner_.parts_.store)
         co_return json_answer(200, status_of(owner_.parts_, {}, {}));
     const auto oldest = co_await owner_.parts_.store->oldest_waiting();
-    co_return json_answer(
-        200, status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time{}));
+    auto out = status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time{});
+    if (owner_.copying_)
+        out["backup"] = to_json(*owner_.copying_);
+    co_return json_answer(200, out);
 }
 
 server::connection::answer server::connection::list(const http::target& target)
@@ -503,6 +512,41 @@ server::connection::answer server::connection::judge(const http::request& reques
     if (!signed_verdict)
         co_return failed(signed_verdict.error());
     co_return co_await show(*id);
+}
+
+namespace {
+
+/// However the copy ends: the next one may begin.
+struct forgotten_at_end {
+    std::shared_ptr<journal::backup_progress>& what;
+    explicit forgotten_at_end(std::shared_ptr<journal::backup_progress>& w) : what(w) {}
+    ~forgotten_at_end() { what.reset(); }
+};
+
+} // namespace
+
+server::connection::answer server::connection::back_up(const http::request& request)
+{
+    const auto body = co_await read_body(request, most_request_bytes);
+    if (!body)
+        co_return http::problem(400, "the body is too large or ended early");
+    boost::system::error_code not_json;
+    const auto value = boost::json::parse(as_text(*body), not_json);
+    const auto* folder = value.is_object() ? value.get_object().if_contains("directory") : nullptr;
+    if (not_json || !folder || !folder->is_string() || folder->get_string().empty())
+        co_return http::problem(400, "a backup needs a directory", "{\"directory\": \"/path\"}");
+    if (owner_.copying_)
+        co_return http::problem(409, "a backup is under way already", "wait for its end");
+    const forgotten_at_end at_end{owner_.copying_};
+    owner_.copying_ = std::make_shared<journal::backup_progress>();
+    owner_.copying_->stop = owner_.is_stopping_;
+    std::filesystem::path into{std::string_view{folder->get_string()}};
+    const auto done = co_await owner_.parts_.store->back_up(std::move(into), owner_.copying_);
+    if (!done)
+        co_return failed(done.error());
+    log::info("backup file={} bytes={} sha256={}", done->file.string(), done->size_bytes,
+              to_hex(done->sha256));
+    co_return json_answer(200, to_json(*done));
 }
 
 } // namespace titip::control

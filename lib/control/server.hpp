@@ -48,6 +48,8 @@ public:
     void stop_accepting()
     {
         is_stopping_ = true;
+        if (copying_)
+            copying_->stop = true;
         news_.ring();
         if (parts_.verification)
             parts_.verification->ring();
@@ -62,7 +64,8 @@ private:
     bell news_;
     std::size_t body_bytes_ = 0; ///< of submissions in memory, over all connections
     bell body_freed_;
-    std::size_t strangers_ = 0; ///< connections of users without any role
+    std::size_t strangers_ = 0;                         ///< connections of users without any role
+    std::shared_ptr<journal::backup_progress> copying_; ///< null: no backup is under way
     bool is_stopping_ = false;
 };
 

@@ -164,6 +164,47 @@ void add_next(lines& out, const object& status, wall_time now)
                               held == 1 ? "it" : "them"));
 }
 
+/// What a finding means to those who sit at `node`; docs/operating.md has more room. Where the hashes
+/// show that numbers were given twice, they do not show from which on.
+std::string finding(const object& what, std::string_view node, bool is_centre)
+{
+    const auto kind = text(what, "kind");
+    const auto first = number(what, "first");
+    const auto last = number(what, "last");
+    const auto epoch = text(what, "epoch").substr(0, 8); // to tell them apart, on the telephone too
+    if (text(what, "station") == node && kind == "later-head")
+        return fmt::format(
+            "the records on this machine were put back from an older copy, or a copy of it is in "
+            "use elsewhere: the centre has numbers {} to {} of this office, and perhaps other "
+            "people under earlier ones, that are not on this machine. Go on working: nothing is "
+            "sent twice. Do not enter those people again before the centre has said who they are. "
+            "Keep the old disk; call the centre and read to it: {} to {}, {}.",
+            first + 1, last, first + 1, last, epoch);
+    if (text(what, "station") == node && kind == "unknown-epoch")
+        return fmt::format(
+            "the centre has {} of this office (numbers {} to {}) from another machine, or from "
+            "this one before it was set up anew. If this machine was not set up anew, a copy of it "
+            "is running: find it and switch it off. What the other had not sent is only on its "
+            "disk: keep it; call the centre and read to it: {} to {}, {}.",
+            count(number(what, "records"), "record"), first, last, first, last, epoch);
+    if (text(what, "station") == node && kind == "fork")
+        return fmt::format(
+            "number {} of this office, and perhaps earlier ones, was given to two people: this "
+            "machine was copied, or put back to an older state. Let only one machine run and keep "
+            "the other's disk; call the centre and read to it: {}, {}.",
+            first, first, epoch);
+    if (text(what, "station") == node && kind == "not-held")
+        return fmt::format(
+            "the centre no longer has numbers {} to {} of this office, for which it had signed. "
+            "What is still on this machine is sent again by itself; call the centre and read to "
+            "it: {} to {}, {}.",
+            first, last, first, last, epoch);
+    return fmt::format("the numbering shows a {} at {}..{} (station {}): {}.", kind, first, last,
+                       text(what, "station"),
+                       is_centre ? "see \"Findings\" in /usr/share/doc/titip/operating.md"
+                                 : "call the centre");
+}
+
 void add_alarms(lines& out, const object& status, wall_time now)
 {
     const auto& disk = sub(status, "disk");
@@ -180,10 +221,8 @@ void add_alarms(lines& out, const object& status, wall_time now)
     if (const auto* findings = status.if_contains("findings"); findings && findings->is_array())
         for (const auto& each : findings->get_array())
             if (each.is_object())
-                out.push_back(fmt::format(
-                    "ALARM: the numbering shows a {} at {}..{} (station {}): call the centre.",
-                    text(each.get_object(), "kind"), number(each.get_object(), "first"),
-                    number(each.get_object(), "last"), text(each.get_object(), "station")));
+                out.push_back("ALARM: " + finding(each.get_object(), text(status, "node"),
+                                                  text(status, "role") == "centre"));
     if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
         out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
                                   "names them; call the centre.",
@@ -506,6 +545,25 @@ std::string compacted(const object& sizes)
     return fmt::format("The store took {} and takes {} now. Start titipd again.",
                        show_size(number(sizes, "bytes_before")),
                        show_size(number(sizes, "bytes_after")));
+}
+
+lines backed_up(const object& done)
+{
+    auto beside = std::string{text(done, "file")};
+    if (beside.ends_with(".mdb"))
+        beside.replace(beside.size() - 4, 4, ".json");
+    return {fmt::format("{} ({}) copied to {}", count(number(done, "records"), "record"),
+                        show_size(number(done, "size_bytes")), text(done, "file")),
+            fmt::format("What it is, and its SHA-256: {}", beside)};
+}
+
+std::string backup_progress(const object& status)
+{
+    const auto& under_way = sub(status, "backup");
+    if (number(under_way, "total_bytes") == 0)
+        return {};
+    return fmt::format("{} of {} copied", show_size(number(under_way, "copied_bytes")),
+                       show_size(number(under_way, "total_bytes")));
 }
 
 object no_upstream()

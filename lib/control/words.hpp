@@ -25,6 +25,10 @@ std::string event(const boost::json::object& entry);
 /// one that was asked for, if one was.
 std::string accepted(const boost::json::object& acceptance, bool is_new,
                      std::string_view lane = {});
+/// To who asked for a backup; and how far one has come, empty if none is under way.
+std::vector<std::string> backed_up(const boost::json::object& done);
+std::string backup_progress(const boost::json::object& status);
+
 /// What a problem+json says, with its defects, one a line.
 std::vector<std::string> problem(const boost::json::object& problem);
 

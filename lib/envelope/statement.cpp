@@ -48,6 +48,8 @@ void write(const manifest& from, v1::Statement& to)
     if (from.previous_epoch) {
         out.set_previous_epoch(to_field(from.previous_epoch->epoch.data()));
         out.set_previous_sequence(number(from.previous_epoch->at));
+        if (from.previous_epoch->hash != digest{})
+            out.set_previous_head(to_field(from.previous_epoch->hash));
     }
 }
 
@@ -189,6 +191,12 @@ manifest read(const v1::Manifest& from, field_reader& fields)
         out.previous_epoch =
             head{fields.epoch(from.previous_epoch()), sequence{from.previous_sequence()}};
     fields.require(out.previous_epoch ? is_first : from.previous_sequence() == 0);
+    if (!from.previous_head().empty()) {
+        const auto hash = fields.digest(from.previous_head());
+        fields.require(from.previous_sequence() > 0 && hash != digest{});
+        if (out.previous_epoch)
+            out.previous_epoch->hash = hash;
+    }
     return out;
 }
 

@@ -31,6 +31,7 @@ std::optional<lane> parse_lane(std::string_view text) noexcept;
 struct head {
     epoch_id epoch;
     sequence at{};
+    titip::digest hash{}; ///< of the manifest there; all zero if that is not known
     friend bool operator==(const head&, const head&) = default;
 };
 
@@ -129,7 +130,7 @@ bytes encode(const statement& value);
 /// of 0, a kind or lane that is not known here, ranges that are not ascending
 /// or overlap, no kind of statement. In a manifest `previous` is zero for sequence 1 and only
 /// there, and `previous_epoch` may stand only there; it may be at 0, an epoch in which nothing was
-/// numbered. How large an envelope may be is for accept::gate to say. Unknown fields are ignored: a
+/// numbered, and then has no hash. How large an envelope may be is for accept::gate to say. Unknown fields are ignored: a
 /// newer program may have added one.
 result<statement> decode(bytes_view data);
 

@@ -93,6 +93,7 @@ v1::ReconcileResponse to_response(const vault::answer& answer)
         finding.set_first(each.first);
         finding.set_last(each.last);
         finding.set_noticed_at_ms(to_ms(each.noticed_at));
+        finding.set_records(each.records);
     }
     return out;
 }

@@ -38,16 +38,21 @@ result<acceptance> writing::accept(const submission& offered)
     if (const auto stored = txn_.get(t_.numbering, numbers_key))
         open_row(seed::numbering, numbers_key, *stored, numbering);
 
-    const envelope::manifest manifest{
-        .record = offered.record,
-        .station = around_.node,
-        .epoch = epoch,
-        .at = envelope::sequence{numbering.head() + 1},
-        .taken_at = offered.taken_at,
-        .lane = offered.lane,
-        .size_bytes = offered.sealed.size(),
-        .digest = offered.digest,
-        .previous = to_digest(as_bytes(numbering.head_hash())).value_or(digest{})};
+    envelope::manifest manifest{.record = offered.record,
+                                .station = around_.node,
+                                .epoch = epoch,
+                                .at = envelope::sequence{numbering.head() + 1},
+                                .taken_at = offered.taken_at,
+                                .lane = offered.lane,
+                                .size_bytes = offered.sealed.size(),
+                                .digest = offered.digest,
+                                .previous =
+                                    to_digest(as_bytes(numbering.head_hash())).value_or(digest{})};
+    if (numbering.head() == 0 && !meta_.previous_epoch().empty())
+        manifest.previous_epoch = {
+            .epoch = epoch_id::from_bytes(as_bytes(meta_.previous_epoch())).value(),
+            .at = envelope::sequence{meta_.previous_sequence()},
+            .hash = to_digest(as_bytes(meta_.previous_head())).value_or(digest{})};
     const auto statement = envelope::encode(manifest);
 
     const place at{meta_.next_place()};

@@ -1,5 +1,6 @@
 #include "journal/custody.hpp"
 
+#include "base/log.hpp"
 #include "journal/parts.hpp"
 
 #include <algorithm>
@@ -34,6 +35,24 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
     }
     out.emplace_back(next, std::numeric_limits<std::uint64_t>::max() - 1);
     return out;
+}
+
+void visit_kept(const transaction& txn, const tables& t, const std::string& station,
+                const std::function<bool(const v1::Row&)>& visit)
+{
+    v1::Meta meta;
+    const auto key = key_builder{}.text("meta");
+    open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
+    const auto totals = to_totals(meta);
+    if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
+        return;
+    cursor walk{txn, t.rows};
+    for (auto each = walk.last(); each; each = walk.previous()) {
+        const auto row = find_good_row(txn, t, place{read_u64(each->key)});
+        if (row && row->station() == station &&
+            (row->held() || row->state() == v1::STATE_QUARANTINED) && !visit(*row))
+            return;
+    }
 }
 
 namespace {
@@ -174,11 +193,11 @@ void add_verdicts(const transaction& txn, const tables& t, const std::string& st
 asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string station,
                                                                  ::titip::vault::question asked)
 {
-    auto examine = [this, station, asked = std::move(asked)]() -> result<::titip::vault::answer> {
+    auto examine = [this, &station, &asked]() -> result<::titip::vault::answer> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
         const auto& t = parts_->t;
         ::titip::vault::answer out;
-        out.store_epoch = parts_->epoch;
+        out.store_epoch = parts_->current_epoch();
         const auto known = epochs_of(txn, t, station);
         const auto identity = parts_->current_identity();
         envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
@@ -189,12 +208,19 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         out.custody_cms = identity->sign(envelope::encode(custody));
         out.findings = examination{txn, t, station, asked}.run(known);
         add_unsettled(txn, t, station, asked.unsettled, out);
-        add_verdicts(txn, t, station, asked.cursor_epoch == parts_->epoch ? asked.cursor_number : 0,
-                     out);
+        const bool is_ours = asked.cursor_epoch == out.store_epoch;
+        const auto newest = newest_verdict_of(txn, t, station);
+        // Then this store is older than what it once said, or the node below says what is not so: a
+        // number is no proof, and what one says must not make all the others begin again.
+        const bool is_ahead = is_ours && asked.cursor_number > newest;
+        if (is_ahead)
+            log::warn("verdicts-ahead station={} has={} here={}", station, asked.cursor_number,
+                      newest);
+        add_verdicts(txn, t, station, is_ours && !is_ahead ? asked.cursor_number : 0, out);
         return out;
     };
-    auto job = [this, examine = std::move(examine)] { return parts_->guarded(examine); };
-    co_return co_await run_on(parts_->pool, std::move(job));
+    const auto job = [this, &examine] { return parts_->guarded(examine); };
+    co_return co_await run_on(parts_->pool, job);
 }
 
 } // namespace titip::journal

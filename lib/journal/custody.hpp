@@ -1,8 +1,10 @@
 #pragma once
 
 #include "envelope/statement.hpp"
+#include "journal/rows.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -20,5 +22,10 @@ public:
 private:
     std::vector<envelope::held_range> ranges_;
 };
+
+/// A station's records that are held or set aside, newest first, while `visit` says true. Few are:
+/// where none is, none is looked for.
+void visit_kept(const transaction& txn, const tables& t, const std::string& station,
+                const std::function<bool(const v1::Row&)>& visit);
 
 } // namespace titip::journal

@@ -1,5 +1,7 @@
 #include "journal/marker.hpp"
 
+#include "journal/parts.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -209,6 +211,14 @@ result<void> marker::trust()
     if (!put("no") || ::fdatasync(file_) != 0)
         return error_code{errno != 0 ? errno : EIO, boost::system::system_category()};
     return {};
+}
+
+bool marker::is_of_another_store(const doubt& standing) const
+{
+    std::error_code absent;
+    const auto said_at =
+        std::filesystem::last_write_time(path_.parent_path() / declared_copy, absent);
+    return !absent && std::chrono::file_clock::to_sys(said_at) > standing.since;
 }
 
 } // namespace titip::journal

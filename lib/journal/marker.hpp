@@ -51,6 +51,9 @@ public:
 
     /// An operator's word: says `no`, synced.
     result<void> trust();
+    /// Whether the doubt is of a store in whose place another one was put since: the file `restored`
+    /// (see store::open()) is younger than it.
+    bool is_of_another_store(const doubt& standing) const;
 
 private:
     class turn;

@@ -5,6 +5,7 @@
 #include "base/digest.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
+#include "journal/scrubber.hpp"
 
 #include <fmt/format.h>
 
@@ -50,7 +51,8 @@ v1::Meta new_meta(const std::string& node)
     return meta;
 }
 
-void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+/// Before anything else is made of the store: what a later version means by the rest is not known.
+void check_format(const v1::Meta& meta)
 {
     if (meta.format() > format)
         refuse(
@@ -58,6 +60,10 @@ void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newes
             fmt::format("the store has format {}, this program knows {}: install the newer version "
                         "again",
                         meta.format(), format));
+}
+
+void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+{
     if (meta.node() != node)
         refuse(kind::foreign,
                fmt::format("the store belongs to node \"{}\", the configuration says \"{}\": set "
@@ -69,6 +75,74 @@ void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newes
             fmt::format("the newest commit is {} but the store was last written by {}: a commit "
                         "was lost; delete nothing, leave the machine as it is and call the centre",
                         newest_transaction, meta.transaction()));
+}
+
+epoch_id epoch_of(const v1::Meta& meta)
+{
+    return epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id{});
+}
+
+/// Anything else of that name is refused: a folder, where somebody put the old files, would begin an
+/// epoch at each start, and hide that a commit was lost.
+bool is_declared_copy(const std::filesystem::path& directory)
+{
+    const auto said = directory / declared_copy;
+    std::error_code failed;
+    const auto status = std::filesystem::symlink_status(said, failed);
+    if (status.type() == std::filesystem::file_type::not_found)
+        return false;
+    if (failed)
+        refuse(kind::unreadable, fmt::format("{}: {}", said.string(), failed.message()));
+    if (!std::filesystem::is_regular_file(status) || std::filesystem::file_size(said, failed) != 0)
+        refuse(kind::unreadable,
+               fmt::format("{} is not an empty file: move it to another place, then start titipd",
+                           said.string()));
+    return true;
+}
+
+/// Before the commit that it asks for: one that cannot be removed would ask for another epoch at
+/// each start. If the power fails in between, the lock that was made empty says the same.
+void remove_declaration(const std::filesystem::path& directory)
+{
+    const auto said = directory / declared_copy;
+    if (::unlink(said.c_str()) != 0 && errno != ENOENT)
+        refuse(kind::unreadable,
+               fmt::format("{} cannot be removed ({}): remove it by hand, then start titipd",
+                           said.string(), why()));
+}
+
+/// Where the bytes of data.mdb come from.
+enum class origin {
+    here,   ///< this daemon wrote all of it
+    backup, ///< titip backup did: LMDB's compacting copy counts its commits from 1 again, the meta
+            ///< row does not. No damage of one page looks like that: both must fit, see
+            ///< check_meta_pages()
+    copy,   ///< an administrator says that it is one, or the lock beside it knows of no commit
+};
+
+origin origin_of(const v1::Meta& meta, std::size_t newest_transaction, std::uint64_t noted_commit,
+                 const std::filesystem::path& directory)
+{
+    const bool is_declared = is_declared_copy(directory);
+    if (newest_transaction == 1 && meta.transaction() > 1)
+        return origin::backup;
+    // data.mdb was put alone into an empty folder, or on another machine. Only of a store in which
+    // nothing was done yet the power may have failed before the lock's first sync.
+    const bool is_newborn = newest_transaction == 1 && meta.next_entry() == 1;
+    const bool is_alone = noted_commit == 0 && !is_newborn;
+    return is_declared || is_alone ? origin::copy : origin::here;
+}
+
+[[noreturn]] void refuse_older(std::size_t newest, std::uint64_t noted)
+{
+    refuse(kind::untrusted,
+           fmt::format(
+               "the newest commit here is {}, but {} was made: a commit was lost, or an "
+               "older data.mdb was put back. Delete nothing. If you put it back yourself: "
+               "restore as /usr/share/doc/titip/operating.md says under \"Back up and restore\", "
+               "which makes this known to the centre. If nobody did: leave the machine as it "
+               "is and call the centre",
+               newest, noted));
 }
 
 std::map<std::string, std::uint64_t, std::less<>> newest_verdicts(const transaction& txn,
@@ -147,6 +221,9 @@ directory_lock::directory_lock(const std::filesystem::path& directory)
                         "[node] state",
                         directory.string()));
     }
+    // Its one block, before the store reserves what is left of the disk.
+    if (noted_commit() == 0)
+        note_commit(0);
 }
 
 directory_lock::~directory_lock()
@@ -158,6 +235,21 @@ void directory_lock::note_commit(std::uint64_t transaction) noexcept
 {
     // Failing costs a check at the next start, nothing else.
     [[maybe_unused]] const auto put = ::pwrite(file_, &transaction, sizeof transaction, 0);
+}
+
+void directory_lock::note_start(std::uint64_t transaction)
+{
+    note_commit(transaction);
+    if (noted_commit() != transaction || ::fsync(file_) != 0)
+        log::warn("lock-not-noted why=\"{}\"",
+                  why()); // at the worst the next start begins an epoch
+}
+
+void directory_lock::forget_commits()
+{
+    note_commit(0);
+    if (noted_commit() != 0 || ::fsync(file_) != 0)
+        refuse(kind::unreadable, fmt::format("titipd.lock: {}", why()));
 }
 
 namespace {
@@ -299,6 +391,11 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
         std::error_code absent;
         const bool is_new = std::filesystem::file_size(data_file, absent) == 0 || absent;
+        if (is_new && is_declared_copy(p->opts.directory))
+            refuse(kind::unreadable,
+                   fmt::format("{} says that a store was put back, but there is none: put data.mdb "
+                               "beside it, or remove it to begin with an empty store",
+                               (p->opts.directory / declared_copy).string()));
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
         if (is_new)
             sync_birth(p->opts.directory, data_file);
@@ -308,38 +405,57 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p->room->top_up();
 
         v1::Meta meta;
+        auto origin = origin::here;
         std::uint64_t rows = 0;
         {
             transaction txn{p->env->get(), transaction::mode::write};
             const auto newest = txn.id() - 1;
-            if (p->lock.noted_commit() > newest)
-                refuse(
-                    kind::untrusted,
-                    fmt::format(
-                        "the newest commit here is {}, but {} was made: a commit was lost; delete "
-                        "nothing, leave the machine as it is and call the centre",
-                        newest, p->lock.noted_commit()));
             p->t = open_tables(txn);
             const auto key = key_builder{}.text("meta");
-            if (const auto stored = txn.get(p->t.meta, key)) {
+            const auto stored = txn.get(p->t.meta, key);
+            if (stored) {
                 open_row(seed::meta, key, *stored, meta);
-                check_meta(meta, p->opts.node, newest);
-            } else if (newest > 0)
+                check_format(meta);
+                origin = origin_of(meta, newest, p->lock.noted_commit(), p->opts.directory);
+            }
+            if (origin == origin::here && p->lock.noted_commit() > newest)
+                refuse_older(newest, p->lock.noted_commit());
+            if (stored)
+                check_meta(meta, p->opts.node,
+                           origin == origin::backup ? meta.transaction() : newest);
+            else if (newest > 0)
                 refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, "
                                         "leave the machine as it is and call the centre");
             else
                 meta = new_meta(p->opts.node);
+            if (origin != origin::here) {
+                p->lock.forget_commits();
+                remove_declaration(p->opts.directory);
+                std::filesystem::remove(p->opts.directory / scrubber::progress_name, absent);
+                sync_birth(p->opts.directory, data_file); // put here by a hand that did not
+                const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};
+                writing w{txn, p->t, meta, around, *p->room, wall_now()};
+                w.begin_epoch(epoch_of(meta), origin == origin::backup
+                                                  ? "this store is a backup, restored"
+                                                  : "this store is a copy");
+            }
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
             meta.set_transaction(txn.id());
             txn.put(p->t.meta, key, seal_row(seed::meta, key, meta));
+            const auto made = txn.id();
             txn.commit();
+            p->lock.note_start(made);
+            if (origin != origin::here) {
+                log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
+                          meta.previous_sequence());
+            }
         }
         {
             const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
             rows = row_bytes(txn, p->t);
         }
-        p->epoch = epoch_id::from_bytes(as_bytes(meta.store_epoch())).value_or(epoch_id{});
+        p->epoch = epoch_of(meta);
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
         p->newest = to_totals(meta);

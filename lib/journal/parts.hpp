@@ -8,6 +8,7 @@
 
 #include <map>
 #include <mutex>
+#include <thread>
 
 /// What a store is made of. Private to this room.
 namespace titip::journal {
@@ -39,10 +40,23 @@ public:
     /// and then LMDB goes back to the commit before without a word. Not synced: written after the
     /// commit, so that what survives a power failure is never newer than the store.
     void note_commit(std::uint64_t transaction) noexcept;
+    /// The first of this process, synced: a lock that knows of none stands beside a copy.
+    void note_start(std::uint64_t transaction);
     std::uint64_t noted_commit() const noexcept;
+    /// What was told of a store that another one takes the place of. Throws open_failure.
+    void forget_commits();
 
 private:
     int file_ = -1;
+};
+
+class copying; // a backup under way; see backup.cpp
+void give_up_copy(copying& under_way) noexcept;
+
+/// An opened record, by when.
+struct due {
+    std::int64_t opened_ms = 0;
+    place at{};
 };
 
 struct store::parts {
@@ -54,20 +68,29 @@ struct store::parts {
     std::unique_ptr<environment> env;
     tables t;
     bytes submission_key;
-    epoch_id epoch;
     std::unique_ptr<space> room;
     std::function<void(std::string)> failed;
+    due swept; ///< where the next look at what is due goes on; of that alone, one at a time
 
     mutable std::mutex mutex; ///< guards what follows
     totals newest;
+    epoch_id epoch;
+    std::shared_ptr<const envelope::custody>
+        held_above; ///< the newest that was said; null: none yet
     std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
     asio::any_io_executor told_on;
     std::shared_ptr<std::function<void(const change&)>> told;
 
-    std::unique_ptr<journal::writer> writer; ///< last: its thread uses all the others
+    std::unique_ptr<journal::writer> writer; ///< its thread uses all the others
+    std::weak_ptr<journal::copying> copying; ///< while a backup is under way
+    std::jthread copier;                     ///< last: it reads the store for a backup
 
     void on_commit(writer::outcome outcome);
     std::shared_ptr<const trust::identity> current_identity() const;
+    epoch_id current_epoch() const;
+    std::shared_ptr<const envelope::custody> current_custody() const;
+    /// Whether it is not the only copy. `held`: null: nothing was said yet.
+    bool may_erase(const transaction& txn, place at, const envelope::custody* held) const;
 
     /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten
     /// index or an error of LMDB is the store's.
@@ -86,6 +109,9 @@ struct store::parts {
         return error_code{::titip::vault::errc::store_failed};
     }
 };
+
+/// An empty file of this name says that the store beside it is an old state, or a copy.
+constexpr auto declared_copy = "restored";
 
 /// In the state directory; what compact() leaves there when it is killed.
 constexpr auto compacting_folder = "compacting";

@@ -1,3 +1,4 @@
+#include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
 #include <algorithm>
@@ -280,27 +281,19 @@ asio::awaitable<result<upstream_view>> store::upstream()
     auto act = [this](const transaction& txn, const tables& t) -> result<upstream_view> {
         upstream_view out{.heads = heads_of(txn, t, parts_->opts.node)};
         if (out.heads.empty())
-            out.heads.push_back({.epoch = parts_->epoch});
+            out.heads.push_back({.epoch = parts_->current_epoch()});
         v1::Meta meta;
         const auto key = key_builder{}.text("meta");
         open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
         out.cursor_epoch = epoch_id::from_bytes(as_bytes(meta.verdict_cursor().store_epoch()));
         out.cursor_number = meta.verdict_cursor().number();
-        // Few rows are held or quarantined; where none is, none is looked for.
-        const auto totals = to_totals(meta);
-        if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
-            return out;
-        cursor walk{txn, t.rows};
-        for (auto each = walk.last(); each; each = walk.previous()) {
-            const auto row = find_good_row(txn, t, place{read_u64(each->key)});
-            if (row && row->station() == parts_->opts.node &&
-                (row->held() || row->state() == v1::STATE_QUARANTINED))
-                add_kept(out.kept, *row);
-            if (out.kept.size() > ::titip::vault::most_kept) {
-                out.kept.pop_back();
-                break;
-            }
-        }
+        visit_kept(txn, t, parts_->opts.node, [&out](const v1::Row& row) {
+            add_kept(out.kept, row);
+            if (out.kept.size() <= ::titip::vault::most_kept)
+                return true;
+            out.kept.pop_back();
+            return false;
+        });
         std::ranges::reverse(out.kept);
         return out;
     };

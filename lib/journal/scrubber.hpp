@@ -10,6 +10,9 @@ namespace titip::journal {
 /// Threads: the socket thread; reading is done on the store's pool.
 class scrubber {
 public:
+    /// In the store's directory. It goes where a store begins as a copy: it tells of other bytes.
+    static constexpr const char* progress_name = "scrub";
+
     struct options {
         /// How far it has come, kept beside the store: losing it only means to begin again.
         std::filesystem::path progress;

@@ -83,7 +83,8 @@ result<void> writing::quarantine(place at, reason why, std::string_view said)
 result<void> writing::note_rot(place at)
 {
     const auto before = row_at(at);
-    const bool is_held_above = around_.has_upstream && !before.receipt().empty();
+    const bool is_held_above =
+        around_.has_upstream && !before.receipt().empty() && before.state() != v1::WAITING;
     if (!is_held_above && quarantine(at, reason::rotten, "found when it was read again"))
         return {};
     if (!has_bytes(before) || before.rotten_at_ms() != 0)
@@ -154,6 +155,20 @@ result<void> writing::retry(const vault::key& which)
     replace(at, before, after);
     enter(v1::Entry::RETRY, at, after);
     return {};
+}
+
+void writing::send_again(place at)
+{
+    const auto before = find_good_row(txn_, t_, at);
+    if (!before || (before->state() != v1::RELAYED && before->state() != v1::DELIVERED &&
+                    before->state() != v1::STATE_OPENED))
+        return;
+    auto after = *before;
+    after.set_state(v1::WAITING);
+    after.set_delivered_at_ms(0);
+    after.set_opened_at_ms(0);
+    replace(at, *before, after);
+    enter(v1::Entry::RETRY, at, after, before->receipt_by() + " no longer says that it holds it");
 }
 
 void writing::take_verdict(const envelope::verdict& said)

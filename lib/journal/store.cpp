@@ -1,3 +1,5 @@
+#include "base/log.hpp"
+#include "journal/comparison.hpp"
 #include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
@@ -6,11 +8,6 @@
 namespace titip::journal {
 
 namespace {
-
-struct due {
-    std::int64_t opened_ms = 0;
-    place at{};
-};
 
 constexpr std::size_t erase_batch = 16; // a free list entry of 64 records needs pages in a row
 
@@ -42,27 +39,6 @@ private:
     result<T> value_{error_code{vault::errc::store_failed}};
 };
 
-/// Whether the upstream may have received it after the custody statement of `said_at`, which is
-/// made while records go out. Both times are of its clock; the margin is for a relay's, and for an
-/// answer that took its time.
-bool is_on_its_way(const v1::Row& row, wall_time said_at)
-{
-    constexpr milliseconds margin = 10min;
-    return row.state() == v1::WAITING || row.delivered_at_ms() > to_ms(said_at - margin);
-}
-
-bool is_all_on_its_way(const transaction& txn, const tables& t, const ::titip::vault::finding& gap,
-                       wall_time said_at)
-{
-    for (auto n = gap.first; n <= gap.last; ++n) {
-        const auto at = txn.get(t.by_sequence, sequence_key(gap.station, gap.epoch, n));
-        const auto row = at ? find_good_row(txn, t, place{read_u64(*at)}) : std::nullopt;
-        if (!row || !is_on_its_way(*row, said_at))
-            return false;
-    }
-    return true;
-}
-
 /// Sets a record aside as what its row would not let be done.
 template <class Act>
 result<void> or_unreadable(writing& w, place at, Act act)
@@ -93,7 +69,11 @@ private:
 
 store::store(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 
-store::~store() = default;
+store::~store()
+{
+    if (const auto under_way = parts_->copying.lock())
+        give_up_copy(*under_way);
+}
 
 template <class T, class Act>
 asio::awaitable<result<T>> store::commit(Act act, std::size_t weight_bytes, bool is_urgent)
@@ -117,6 +97,11 @@ void store::parts::on_commit(writer::outcome outcome)
     newest.file_bytes = file_bytes;
     newest.row_bytes = outcome.row_bytes;
     newest.has_room = outcome.has_room;
+    if (as_text(epoch.data()) != outcome.meta.store_epoch()) {
+        epoch = epoch_id::from_bytes(as_bytes(outcome.meta.store_epoch())).value_or(epoch_id{});
+        log::warn("epoch-began epoch={} after={}", epoch.to_string(),
+                  outcome.meta.previous_sequence());
+    }
     for (auto& [station, number] : outcome.new_verdicts)
         newest_verdicts[station] = number;
     if (!told)
@@ -208,16 +193,28 @@ asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict
 asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
 {
     const auto limit = to_ms(certain_time(now().newest_signed, wall_now())) - keep.count();
-    auto find_due = [this, limit]() -> result<std::vector<due>> {
+    const auto held = parts_->current_custody();
+    auto find_due = [this, limit, held]() -> result<std::vector<due>> {
+        constexpr std::size_t most_looked_at = 1'024; // the next sweep goes on behind them
         std::vector<due> out;
+        std::size_t looked_at = 0;
         const transaction txn{parts_->env->get(), transaction::mode::read};
         cursor walk{txn, parts_->t.opened};
-        for (auto each = walk.first(); each && out.size() < erase_batch; each = walk.next()) {
-            if (static_cast<std::int64_t>(read_u64(each->key)) > limit)
+        auto& swept = parts_->swept;
+        for (auto each = walk.seek(opened_key(swept.opened_ms, swept.at)); each;
+             each = walk.next()) {
+            const due next{static_cast<std::int64_t>(read_u64(each->key)),
+                           place{read_u64(each->key.subspan(8))}};
+            if (next.opened_ms > limit)
                 break;
-            out.push_back({static_cast<std::int64_t>(read_u64(each->key)),
-                           place{read_u64(each->key.subspan(8))}});
+            if (out.size() == erase_batch || looked_at++ == most_looked_at) {
+                swept = next;
+                return out;
+            }
+            if (parts_->may_erase(txn, next.at, held.get()))
+                out.push_back(next);
         }
+        swept = {};
         return out;
     };
     auto look = [this, find_due = std::move(find_due)]() mutable {
@@ -235,6 +232,16 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
         return erased;
     };
     co_return co_await commit<std::size_t>(std::move(act), 0, true);
+}
+
+bool store::parts::may_erase(const transaction& txn, place at, const envelope::custody* held) const
+{
+    const auto row = find_good_row(txn, t, at);
+    if (!row || !opts.has_upstream || row->station() != opts.node)
+        return true;
+    // The upstream may have been set back since it opened this: then the copy here is the only one.
+    const auto of = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{});
+    return held && epoch_custody_view{*held, of}.covers(row->sequence());
 }
 
 asio::awaitable<result<void>> store::hold(::titip::vault::key which)
@@ -273,6 +280,15 @@ asio::awaitable<result<void>> store::note_started()
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<void>> store::note_backup(std::string file)
+{
+    auto act = [file = std::move(file)](writing& w) -> result<void> {
+        w.note(v1::Entry::BACKUP, file);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
 asio::awaitable<result<void>> store::note_outage(bool began, std::string layer,
                                                  milliseconds duration)
 {
@@ -293,71 +309,77 @@ asio::awaitable<result<bytes>> store::judge(::titip::vault::key which, digest of
 }
 
 asio::awaitable<result<std::vector<record_id>>>
-store::take_custody(envelope::custody said, bytes cms,
-                    std::vector<::titip::vault::finding> findings)
+store::take_custody(envelope::custody said, trust::role by, bytes cms,
+                    std::vector<::titip::vault::finding> findings, std::set<record_id> asked)
 {
-    constexpr std::size_t most = ::titip::vault::most_unsettled;
-    // What it says of this epoch, against what we hold: where it covers a record that still waits,
-    // the receipt was lost; where it does not cover one that was delivered, the upstream lost a
-    // record.
-    using comparison = std::pair<std::vector<record_id>, std::vector<::titip::vault::finding>>;
-    auto compare = [this, said, findings = std::move(findings)]() -> result<comparison> {
-        comparison out;
+    const auto present = parts_->current_epoch();
+    const auto held = std::make_shared<const envelope::custody>(std::move(said));
+    auto look = [this, present, held, findings = std::move(findings),
+                 asked = std::move(asked)]() -> result<comparison> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
-        const epoch_custody_view view{said, parts_->epoch};
-        cursor walk{txn, parts_->t.queue};
-        for (auto each = walk.first(); each && out.first.size() < most; each = walk.next()) {
-            const auto queued = read_queued(*each);
-            if (!view.covers(queued.sequence))
-                continue;
-            const auto row = find_good_row(txn, parts_->t, queued.place);
-            if (row && row->station() == said.station)
-                out.first.push_back(key_of(*row).record);
-        }
-        // Records overtake each other: a number that is on its way is not missing.
-        for (const auto& each : findings)
-            if (each.what != ::titip::vault::finding::kind::gap ||
-                !is_all_on_its_way(txn, parts_->t, each, said.at))
-                out.second.push_back(each);
-        for (const auto& [first, last] : view.gaps())
-            for (auto n = first; n <= last; ++n) {
-                const auto at =
-                    txn.get(parts_->t.by_sequence, sequence_key(said.station, parts_->epoch, n));
-                if (!at)
-                    break;
-                const auto row = find_good_row(txn, parts_->t, place{read_u64(*at)});
-                if (!row || row->receipt().empty() || is_on_its_way(*row, said.at))
-                    continue;
-                if (!out.second.empty() &&
-                    out.second.back().what == ::titip::vault::finding::kind::not_held &&
-                    out.second.back().last + 1 == n)
-                    out.second.back().last = n;
-                else
-                    out.second.push_back({.what = ::titip::vault::finding::kind::not_held,
-                                          .station = said.station,
-                                          .epoch = parts_->epoch,
-                                          .first = n,
-                                          .last = n,
-                                          .noticed_at = wall_now()});
-                if (out.second.size() >= most)
-                    return out;
-            }
-        return out;
+        return compare(txn, parts_->t, *held, findings, present, asked);
     };
-    auto job = [this, compare = std::move(compare)]() mutable { return parts_->guarded(compare); };
+    auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
     auto compared = co_await run_on(parts_->pool, std::move(job));
     if (!compared)
         co_return compared.error();
-    auto& [covered, noticed] = *compared;
-    auto act = [cms = std::move(cms), at = said.at,
-                findings = std::move(noticed)](writing& w) -> result<void> {
-        w.note_custody(cms, at, findings);
+    auto act = [cms = std::move(cms), held, present, is_rollback = compared->is_rollback,
+                findings = std::move(compared->findings)](writing& w) -> result<void> {
+        w.note_custody(cms, held->at, findings);
+        if (is_rollback)
+            w.begin_epoch_as_told(present, "the upstream knows other numbers of this epoch");
         return {};
     };
     const auto noted = co_await commit<void>(std::move(act), 0, true);
     if (!noted)
         co_return noted.error();
-    co_return std::move(covered);
+    const auto again = co_await send_lost_again(held, by);
+    if (!again)
+        co_return again.error();
+    {
+        const std::lock_guard guard{parts_->mutex};
+        parts_->held_above = held;
+    }
+    co_return std::move(compared->covered);
+}
+
+asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envelope::custody> held,
+                                                     trust::role by)
+{
+    std::optional<numbered> from = numbered{};
+    while (from) {
+        auto look = [this, held, by, from = *from]() -> result<lost_records> {
+            const transaction txn{parts_->env->get(), transaction::mode::read};
+            return find_lost(txn, parts_->t, *held, by, from);
+        };
+        auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+        auto lost = co_await run_on(parts_->pool, std::move(job));
+        if (!lost)
+            co_return lost.error();
+        from = lost->next;
+        if (lost->places.empty())
+            continue;
+        auto act = [lost = std::move(*lost)](writing& w) -> result<void> {
+            for (const auto& each : lost.findings)
+                w.add_finding(each);
+            for (const auto at : lost.places)
+                w.send_again(at);
+            return {};
+        };
+        const auto sent_again = co_await commit<void>(std::move(act), 0, true);
+        if (!sent_again)
+            co_return sent_again.error();
+    }
+    co_return result<void>{};
+}
+
+asio::awaitable<result<void>> store::begin_epoch(epoch_id present, std::string why)
+{
+    auto act = [present, why = std::move(why)](writing& w) -> result<void> {
+        w.begin_epoch(present, why);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
 }
 
 bool store::has_room() const
@@ -383,9 +405,9 @@ bytes_view store::submission_key() const noexcept
 {
     return parts_->submission_key;
 }
-epoch_id store::epoch() const noexcept
+epoch_id store::epoch() const
 {
-    return parts_->epoch;
+    return parts_->current_epoch();
 }
 std::uint64_t store::quota_bytes() const noexcept
 {
@@ -406,6 +428,18 @@ void store::on_change(asio::any_io_executor executor, std::function<void(const c
     const std::lock_guard guard{parts_->mutex};
     parts_->told_on = std::move(executor);
     parts_->told = std::make_shared<std::function<void(const change&)>>(std::move(told));
+}
+
+epoch_id store::parts::current_epoch() const
+{
+    const std::lock_guard guard{mutex};
+    return epoch;
+}
+
+std::shared_ptr<const envelope::custody> store::parts::current_custody() const
+{
+    const std::lock_guard guard{mutex};
+    return held_above;
 }
 
 std::shared_ptr<const trust::identity> store::parts::current_identity() const

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/pool.hpp"
+#include "journal/backup.hpp"
 #include "journal/types.hpp"
 #include "trust/identity.hpp"
 #include "vault/vault.hpp"
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -69,6 +71,9 @@ public:
         /// Most envelope bytes in one transaction: dirty pages are kept in memory.
         std::size_t group_bytes = 8u << 20;
         std::shared_ptr<const trust::identity> identity;
+        /// A backup whose disk takes nothing for so long is given up: a snapshot that stays keeps
+        /// freed pages from being used again.
+        milliseconds copy_patience = 2min;
     };
 
     /// `pool` must outlive the store. `failed` is told, on the writer thread, that a write or sync
@@ -121,13 +126,22 @@ public:
     asio::awaitable<result<void>> take_verdicts(std::vector<envelope::verdict> said,
                                                 epoch_id store_epoch, std::uint64_t cursor,
                                                 std::vector<std::uint64_t> not_believed = {});
-    /// The newest custody statement, and what it does not fit. `covers` is what it says of our
-    /// present epoch: waiting records that it covers are returned, to ask for their receipts, and
-    /// delivered ones that it does not cover become findings.
+    /// The newest custody statement, signed by a custodian of this role, and what the upstream
+    /// noticed. Records that wait here, also held or set aside, and that it covers are returned, to
+    /// ask for their receipts, but for those of `asked`. Handed on ones that it does not cover wait
+    /// again, with a finding, unless their receipt is of a higher custodian. Findings are also what
+    /// another state of this store must have given: later numbers, other manifests, epochs that are
+    /// not known here. Where the statement itself shows them in our present epoch, a new one begins,
+    /// at most once a day.
     asio::awaitable<result<std::vector<record_id>>>
-    take_custody(envelope::custody said, bytes cms, std::vector<::titip::vault::finding> findings);
+    take_custody(envelope::custody said, trust::role by, bytes cms,
+                 std::vector<::titip::vault::finding> findings, std::set<record_id> asked);
+    /// Numbers from now on, and the verdict numbers given to nodes below, belong to a new epoch. Does
+    /// nothing if `present` is not the epoch any more. `why` goes to the ledger.
+    asio::awaitable<result<void>> begin_epoch(epoch_id present, std::string why);
     /// Erases up to 16 records opened longer than `keep` ago, both by the upstream's signed time and
-    /// by the clock here where that is plausible.
+    /// by the clock here where that is plausible; of our own only those that the newest custody
+    /// statement of this process covers.
     asio::awaitable<result<std::size_t>> erase_due(milliseconds keep);
 
     // Operators.
@@ -159,9 +173,17 @@ public:
     /// transaction is open for longer than one look at all rows takes. See examine.hpp.
     asio::awaitable<void> examine(std::function<void(const remark&)> told);
 
+    /// A copy of the newest commit into a new file of `folder`, synced, and beside it, last, a file
+    /// that says what it is; see backup. Opening the copy as a store begins a new epoch. Pages that
+    /// are freed meanwhile are not used again before its end, so it is given up where its disk takes
+    /// nothing for copy_patience, or the store needs the space; a disk that hangs holds up neither
+    /// the store nor its end. One at a time.
+    asio::awaitable<result<backup, backup_failure>>
+    back_up(std::filesystem::path folder, std::shared_ptr<backup_progress> watched);
+
     /// As of the newest commit, without touching the disk.
     totals now() const;
-    epoch_id epoch() const noexcept;
+    epoch_id epoch() const;
     std::uint64_t quota_bytes() const noexcept;
 
     /// Comes back when it has passed through the writer thread.
@@ -177,6 +199,9 @@ private:
     asio::awaitable<result<T>> commit(Act act, std::size_t weight_bytes, bool is_urgent);
     template <class T, class Look>
     asio::awaitable<result<T>> look(Look look);
+    asio::awaitable<result<void>> note_backup(std::string file);
+    asio::awaitable<result<void>> send_lost_again(std::shared_ptr<const envelope::custody> held,
+                                                  trust::role by);
     std::unique_ptr<parts> parts_;
 };
 

@@ -2,6 +2,8 @@
 
 #include "trust/judge.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace titip::journal {
@@ -89,6 +91,10 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "discarded";
     case v1::Entry::EVENT_WITHDRAWN:
         return "withdrawn";
+    case v1::Entry::EPOCH_BEGAN:
+        return "epoch-began";
+    case v1::Entry::BACKUP:
+        return "backup";
     case v1::Entry::ROTTEN:
         return "rotten";
     default:
@@ -103,7 +109,8 @@ vault::finding to_finding(const v1::Finding& stored)
             .epoch = epoch_id::from_bytes(as_bytes(stored.epoch())).value_or(epoch_id{}),
             .first = stored.first(),
             .last = stored.last(),
-            .noticed_at = from_ms(stored.noticed_at_ms())};
+            .noticed_at = from_ms(stored.noticed_at_ms()),
+            .records = stored.records()};
 }
 
 v1::Meta::Tally& tally_of(v1::Meta& meta, state s)
@@ -274,18 +281,44 @@ void writing::note(v1::Entry::Event event, std::string_view detail, milliseconds
     meta_.set_next_entry(meta_.next_entry() + 1);
 }
 
+bool writing::grew(const vault::finding& what)
+{
+    using kind = vault::finding::kind;
+    const bool of_an_epoch = what.what == kind::later_head || what.what == kind::unknown_epoch;
+    if (!of_an_epoch && what.what != kind::not_held)
+        return false;
+    for (auto& each : *meta_.mutable_findings()) {
+        const auto known = to_finding(each);
+        if (known.what != what.what || known.station != what.station || known.epoch != what.epoch)
+            continue;
+        if (what.what == kind::not_held &&
+            (what.last + 1 < known.first || known.last + 1 < what.first))
+            continue; // another range
+        if (what.what == kind::not_held)
+            each.set_first(std::min(each.first(), what.first));
+        each.set_last(std::max(each.last(), what.last));
+        each.set_records(std::max(each.records(), what.records));
+        if (each.first() != known.first || each.last() != known.last ||
+            each.records() != known.records)
+            note(v1::Entry::FINDING, to_string(what.what));
+        return true;
+    }
+    return false;
+}
+
 void writing::add_finding(const vault::finding& what)
 {
+    if (grew(what))
+        return;
     const auto known = std::ranges::any_of(meta_.findings(), [&what](const auto& each) {
         auto other = to_finding(each);
         other.noticed_at = what.noticed_at;
         return other == what;
     });
-    if (known)
+    // One without room would be news, and a line of the ledger, at every reconcile.
+    if (known || meta_.findings_size() >= static_cast<int>(most_findings))
         return;
     note(v1::Entry::FINDING, to_string(what.what));
-    if (meta_.findings_size() >= static_cast<int>(most_findings))
-        return;
     auto& added = *meta_.add_findings();
     added.set_kind(static_cast<v1::Finding::Kind>(what.what));
     added.set_station(what.station);
@@ -293,6 +326,9 @@ void writing::add_finding(const vault::finding& what)
     added.set_first(what.first);
     added.set_last(what.last);
     added.set_noticed_at_ms(to_ms(what.noticed_at));
+    added.set_records(what.records);
+    if (meta_.findings_size() == static_cast<int>(most_findings))
+        note(v1::Entry::FINDING, "no room for another");
 }
 
 void writing::add_number(const v1::Row& row, place at, const digest& previous)
@@ -320,6 +356,37 @@ void writing::add_number(const v1::Row& row, place at, const digest& previous)
         numbering.set_head_hash(text(hash));
     }
     txn_.put(t_.numbering, key, seal_row(seed::numbering, key, numbering));
+}
+
+void writing::begin_epoch(const epoch_id& present, std::string_view why)
+{
+    if (meta_.store_epoch() != as_text(present.data()))
+        return;
+    const auto key = numbering_key(around_.node, present);
+    v1::Numbering numbering;
+    if (const auto stored = txn_.get(t_.numbering, key))
+        open_row(seed::numbering, key, *stored, numbering);
+    // An epoch without a record is named by nobody: the next one names what it would have named.
+    if (numbering.head() > 0) {
+        meta_.set_previous_epoch(meta_.store_epoch());
+        meta_.set_previous_sequence(numbering.head());
+        meta_.set_previous_head(numbering.head_hash());
+    }
+    const auto begun = epoch_id::random();
+    meta_.set_store_epoch(text(begun.data()));
+    note(v1::Entry::EPOCH_BEGAN, fmt::format("{}: {} after {} of {}", why, begun.to_string(),
+                                             numbering.head(), present.to_string()));
+}
+
+void writing::begin_epoch_as_told(const epoch_id& present, std::string_view why)
+{
+    constexpr milliseconds least = 24h;
+    const milliseconds since{to_ms(now_) - meta_.epoch_told_at_ms()};
+    // Also if the clock was a year ahead then: to come is not within a day.
+    if (meta_.store_epoch() != as_text(present.data()) || std::chrono::abs(since) < least)
+        return;
+    meta_.set_epoch_told_at_ms(to_ms(now_));
+    begin_epoch(present, why);
 }
 
 void writing::set_paused(bool paused)

@@ -42,6 +42,9 @@ public:
     result<void> quarantine_unreadable(place at);
     result<void> set_held(const vault::key& which, bool held);
     result<void> retry(const vault::key& which);
+    /// Handed on once, and no longer held by whom it was handed to: it waits again. Its receipt stays
+    /// in the row until there is another.
+    void send_again(place at);
     /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the
     /// ledger only.
     void take_verdict(const envelope::verdict& said);
@@ -55,7 +58,12 @@ public:
     /// Erases what the table of opened records names; false, and never again, if its row is rotten.
     bool erase_due(std::int64_t opened_ms, place at);
     void set_paused(bool paused);
+    /// Nothing if `present` is not the epoch any more.
+    void begin_epoch(const epoch_id& present, std::string_view why);
+    /// The same because of what the upstream signed: at most once a day, as any custodian may sign.
+    void begin_epoch_as_told(const epoch_id& present, std::string_view why);
     void note(v1::Entry::Event event, std::string_view detail, milliseconds duration = {});
+    void add_finding(const vault::finding& what);
 
     /// Stores what the operations changed beside rows; last before the commit.
     void finish();
@@ -79,7 +87,8 @@ private:
     void enter(v1::Entry::Event event, place at, const v1::Row& row, std::string_view detail = {});
     void add_number(const v1::Row& row, place at, const digest& previous);
     v1::Row row_from(const vault::offer& what) const;
-    void add_finding(const vault::finding& what);
+    /// Whether it says more of one that is known: a store that was left behind may still be in use.
+    bool grew(const vault::finding& what);
 
     transaction& txn_;
     const tables& t_;

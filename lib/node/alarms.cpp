@@ -37,8 +37,9 @@ void alarms::look(const journal::totals& now)
     had_room_ = now.has_room;
     for (const auto& each : now.findings)
         if (std::ranges::find(said_, each) == said_.end())
-            log::error("finding kind={} station={} first={} last={}: call the centre",
-                       to_string(each.what), each.station, each.first, each.last);
+            log::error("finding kind={} station={} epoch={} first={} last={}: call the centre",
+                       to_string(each.what), each.station, each.epoch.to_string(), each.first,
+                       each.last);
     said_ = now.findings;
 }
 

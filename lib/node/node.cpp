@@ -134,7 +134,9 @@ result<void, start_failure> node::open_store()
         enter_safe_mode(failure.sentence, wall_now());
         return {};
     }
-    if (auto doubt = marker_->standing()) {
+    const auto doubt = marker_->standing();
+    const bool is_over = doubt && marker_->is_of_another_store(*doubt) && marker_->trust();
+    if (doubt && !is_over) {
         enter_safe_mode(doubt->why, doubt->since);
         return {};
     }
@@ -166,7 +168,9 @@ result<void, start_failure> node::open_store()
         store_ = std::move(*opened);
         judge_->on_signed_time(store_->now().newest_signed);
         scrubber_ = std::make_unique<journal::scrubber>(
-            *store_, pool_, journal::scrubber::options{.progress = config_.state / "scrub"});
+            *store_, pool_,
+            journal::scrubber::options{.progress =
+                                           config_.state / journal::scrubber::progress_name});
         return {};
     }
     guard_.reset();

@@ -344,10 +344,11 @@ asio::awaitable<bool> replayer::reconcile()
     open_.push_back(&over.transport());
     std::vector<record_id> wanted = unsettled();
     std::set<record_id> asked; // each once: what cannot be settled must not keep us asking
+    bool began_again = false;  // once: else one that always begins again would keep us
     std::optional<bool> more = true;
     while (more && *more && !is_stopping_) {
         asked.insert(wanted.begin(), wanted.end());
-        more = co_await reconcile_once(over, wanted, asked);
+        more = co_await reconcile_once(over, wanted, asked, began_again);
         if (more && wanted.empty()) {
             wanted = unsettled();
             std::erase_if(wanted, [&asked](const auto& id) { return asked.contains(id); });
@@ -361,7 +362,8 @@ asio::awaitable<bool> replayer::reconcile()
 
 asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& over,
                                                               std::vector<record_id>& wanted,
-                                                              const std::set<record_id>& asked)
+                                                              const std::set<record_id>& asked,
+                                                              bool& began_again)
 {
     const auto known = co_await around_.store.upstream();
     if (!known)
@@ -379,8 +381,11 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
     }
     co_await take_told(*told, wanted);
     const auto newest = told->answer.verdicts.empty() ? 0 : told->answer.verdicts.back().number;
-    const bool is_news = newest > 0 && (known->cursor_epoch != told->answer.store_epoch ||
-                                        newest > known->cursor_number);
+    // Only verdicts after the cursor come, unless the upstream's store was set back: then from the
+    // first on.
+    const bool is_from_first = newest > 0 && known->cursor_epoch == told->answer.store_epoch &&
+                               told->answer.verdicts.front().number <= known->cursor_number;
+    const bool is_news = newest > 0 && (!is_from_first || !std::exchange(began_again, true));
     if (is_news) {
         for (const auto number : told->not_believed)
             log::error("verdict-not-believed number={}", number);
@@ -389,8 +394,8 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
         if (!taken)
             co_return std::nullopt;
     }
-    auto covered = co_await around_.store.take_custody(told->custody, told->answer.custody_cms,
-                                                       told->answer.findings);
+    auto covered = co_await around_.store.take_custody(
+        told->custody, told->by.role, told->answer.custody_cms, told->answer.findings, asked);
     if (!covered)
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.

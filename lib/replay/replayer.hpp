@@ -93,10 +93,12 @@ private:
                                  std::uint64_t size_bytes);
     asio::awaitable<bool> reconcile();
     /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next, none of `asked`.
-    /// Nothing: it failed; else whether there is more to ask, or to hear.
+    /// Nothing: it failed; else whether there is more to ask, or to hear. `began_again`: the upstream
+    /// has told its verdicts from the first on, as one does whose store was set back.
     asio::awaitable<std::optional<bool>> reconcile_once(uplink::session& over,
                                                         std::vector<record_id>& wanted,
-                                                        const std::set<record_id>& asked);
+                                                        const std::set<record_id>& asked,
+                                                        bool& began_again);
     asio::awaitable<void> take_told(const uplink::reconciled& told,
                                     const std::vector<record_id>& wanted);
     asio::awaitable<void> sweep();

@@ -166,7 +166,8 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string stat
              .epoch = epoch_id::from_bytes(as_bytes(each.epoch())).value_or(epoch_id{}),
              .first = each.first(),
              .last = each.last(),
-             .noticed_at = from_ms(each.noticed_at_ms())});
+             .noticed_at = from_ms(each.noticed_at_ms()),
+             .records = each.records()});
     co_return out;
 }
 

@@ -15,6 +15,8 @@ std::string_view to_string(finding::kind k) noexcept
         return "later-head";
     case finding::kind::not_held:
         return "not-held";
+    case finding::kind::unknown_epoch:
+        return "unknown-epoch";
     }
     return "unknown";
 }

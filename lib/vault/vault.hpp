@@ -57,13 +57,21 @@ struct numbered_verdict {
 
 /// A gap, fork or broken chain: reported, never a reason to refuse a record.
 struct finding {
-    enum class kind : std::uint8_t { gap = 1, fork, broken_chain, later_head, not_held };
+    enum class kind : std::uint8_t {
+        gap = 1,
+        fork,
+        broken_chain,
+        later_head,
+        not_held,
+        unknown_epoch, ///< of this station, but numbered by a store that is not this one
+    };
     finding::kind what{};
     std::string station;
     epoch_id epoch;
     std::uint64_t first = 0;
     std::uint64_t last = 0;
     wall_time noticed_at{};
+    std::uint64_t records = 0; ///< unknown_epoch: how many are held there
     friend bool operator==(const finding&, const finding&) = default;
 };
 std::string_view to_string(finding::kind) noexcept;

@@ -91,8 +91,8 @@ struct course::world {
     }
     bool upstream_says(wall_time now)
     {
-        return finish(store.take_custody({.station = "office-1", .at = now, .epochs = {}},
-                                         bytes(700), {}))
+        return finish(store.take_custody(custody_of_all(store, now), trust::role::centre,
+                                         bytes(700), {}, {}))
             .has_value();
     }
     bool keep(std::size_t first, std::size_t size)

@@ -70,8 +70,8 @@ TEST_CASE("over four weeks of traffic in any order the file stays as large as wh
         REQUIRE(finish(f.store->take_verdicts(said, f.store->epoch(),
                                               static_cast<std::uint64_t>(day) + 1))
                     .has_value());
-        REQUIRE(finish(f.store->take_custody({.station = "office-1", .at = today, .epochs = {}},
-                                             bytes(900), {}))
+        REQUIRE(finish(f.store->take_custody(custody_of_all(*f.store, today), trust::role::centre,
+                                             bytes(900), {}, {}))
                     .has_value());
         note_peak(); // before the erasing, when the day's records are here too
         while (finish(f.store->erase_due(days_kept * 24h)).value() > 0)

@@ -59,6 +59,18 @@ boost::json::object station(std::string_view more)
 
 } // namespace
 
+TEST_CASE("a backup says what was copied, where to, and how far it has come", "[control]")
+{
+    const auto done = joined(words::backed_up(json(
+        "{'file': '/b/office-1.mdb', 'records': 12, 'size_bytes': 9600000, 'sha256': 'abc'}")));
+    CHECK_THAT(done, Contains("12 records (9.60 MB) copied to /b/office-1.mdb") &&
+                         Contains("/b/office-1.json"));
+    CHECK(words::backup_progress(a_station).empty());
+    CHECK(words::backup_progress(
+              station("{'backup': {'copied_bytes': 1000000, 'total_bytes': 4000000}}")) ==
+          "1.00 MB of 4.00 MB copied");
+}
+
 TEST_CASE("for each state a record says where it is", "[control]")
 {
     CHECK_THAT(told(a_record, "{'state': 'arriving'}"), Contains("not complete here yet"));
@@ -222,6 +234,28 @@ TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
     CHECK_THAT(
         with("{'findings': [{'kind': 'gap', 'station': 'office-2', 'first': 3, 'last': 5}]}"),
         Contains("ALARM") && Contains("gap at 3..5") && Contains("office-2"));
+    // What the numbering shows of this node itself is said so that it can be acted upon.
+    CHECK_THAT(with("{'findings': [{'kind': 'later-head', 'station': 'office-1', 'epoch': "
+                    "'0123456789abcdef', 'first': 3, 'last': 5}]}"),
+               Contains("ALARM") && Contains("put back from an older copy") &&
+                   Contains("Do not enter those people again") &&
+                   Contains("read to it: 4 to 5, 01234567"));
+    CHECK_THAT(with("{'findings': [{'kind': 'unknown-epoch', 'station': 'office-1', 'epoch': "
+                    "'0123456789abcdef', 'first': 1, 'last': 5, 'records': 4}]}"),
+               Contains("ALARM") && Contains("4 records") && Contains("numbers 1 to 5") &&
+                   Contains("find it and switch it off") && Contains("keep it"));
+    CHECK_THAT(with("{'findings': [{'kind': 'fork', 'station': 'office-1', 'epoch': '01234567', "
+                    "'first': 5, 'last': 5}]}"),
+               Contains("ALARM") && Contains("this machine was copied"));
+    CHECK_THAT(with("{'findings': [{'kind': 'not-held', 'station': 'office-1', 'epoch': "
+                    "'01234567', 'first': 5, 'last': 7}]}"),
+               Contains("ALARM") && Contains("sent again by itself") && Contains("5 to 7"));
+    CHECK_THAT(with("{'role': 'centre', 'node': 'centre', 'findings': [{'kind': 'fork', 'station': "
+                    "'office-1', 'epoch': '01234567', 'first': 5, 'last': 5}]}"),
+               Contains("fork at 5..5") && !Contains("call the centre"));
+    CHECK_THAT(
+        with("{'findings': [{'kind': 'fork', 'station': 'office-2', 'first': 5, 'last': 5}]}"),
+        Contains("fork at 5..5 (station office-2)"));
     CHECK_THAT(with("{'certificate_expires_ms': 1795413600000}"),
                Contains("ALARM: this node's certificate has expired"));
     CHECK_THAT(with("{'recipient_expires_ms': 1796000000000}"),

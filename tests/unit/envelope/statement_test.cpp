@@ -42,7 +42,7 @@ manifest first_of_a_later_epoch()
     auto out = some_manifest();
     out.at = sequence{1};
     out.previous = {};
-    out.previous_epoch = head{epoch_id::random(), sequence{99}};
+    out.previous_epoch = head{epoch_id::random(), sequence{99}, filled(9)};
     return out;
 }
 
@@ -228,6 +228,9 @@ TEST_CASE("ids and digests of another length are refused", "[envelope]")
         message = as_message(first_of_a_later_epoch());
         message.mutable_manifest()->set_previous_epoch(odd);
         CHECK(is_refused(message));
+        message = as_message(first_of_a_later_epoch());
+        message.mutable_manifest()->set_previous_head(odd);
+        CHECK(is_refused(message));
     }
     auto nil = as_message(some_manifest());
     nil.mutable_manifest()->set_record_id(std::string(16, '\0'));
@@ -253,7 +256,12 @@ TEST_CASE("the chain begins with nothing at sequence 1, and nowhere else", "[env
 
     auto born_empty = first_of_a_later_epoch();
     born_empty.previous_epoch->at = sequence{0};
+    CHECK(is_refused(as_message(born_empty))); // nothing has no hash
+    born_empty.previous_epoch->hash = {};
     CHECK(decode(encode(born_empty)).value() == statement{born_empty});
+    auto of_an_older_program = first_of_a_later_epoch();
+    of_an_older_program.previous_epoch->hash = {};
+    CHECK(decode(encode(of_an_older_program)).value() == statement{of_an_older_program});
 
     auto half = as_message(first_of_a_later_epoch());
     half.mutable_manifest()->clear_previous_epoch();

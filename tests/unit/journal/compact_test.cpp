@@ -30,8 +30,8 @@ void fill(journal_fixture& at, int records)
         REQUIRE(finish(at.store->take_verdicts({said}, at.store->epoch(), static_cast<unsigned>(n)))
                     .has_value());
     }
-    REQUIRE(finish(at.store->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}},
-                                          bytes(1), {}))
+    REQUIRE(finish(at.store->take_custody(custody_of_all(*at.store), trust::role::centre, bytes(1),
+                                          {}, {}))
                 .has_value());
     while (finish(at.store->erase_due(1h)).value() > 0)
         ;

@@ -368,8 +368,14 @@ TEST_CASE(
                           .first = first,
                           .last = last,
                           .noticed_at = wall_now()};
-        const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
-        REQUIRE(finish(store.take_custody(said, bytes(3), {gap})).has_value());
+        const envelope::custody said{
+            .station = "office-1",
+            .at = wall_now(),
+            .epochs = {{.epoch = store.epoch(),
+                        .ranges = {{envelope::sequence{3}, envelope::sequence{3},
+                                    delivered.manifest_hash}}}}};
+        REQUIRE(
+            finish(store.take_custody(said, trust::role::centre, bytes(3), {gap}, {})).has_value());
         return of_kind(store.now().findings, finding::kind::gap);
     };
     CHECK(told(1, 2).empty());
@@ -436,9 +442,9 @@ TEST_CASE("erasing a record never shrinks what custody says", "[journal]")
                                        store.epoch(), 1))
                 .has_value());
     const auto later = wall_now() + 1h;
-    REQUIRE(
-        finish(store.take_custody({.station = "office-1", .at = later, .epochs = {}}, bytes(3), {}))
-            .has_value());
+    REQUIRE(finish(store.take_custody(custody_of_all(store, later, "hub-1"), trust::role::centre,
+                                      bytes(3), {}, {}))
+                .has_value());
     REQUIRE(finish(store.erase_due(0ms)).value() == 1);
     CHECK(finish(store.read(what.key(), 0, 10)).error() == vault::errc::erased);
     CHECK(ranges_of(finish(store.reconcile("office-1", {})).value(), from.epoch()) ==

@@ -91,6 +91,19 @@ inline envelope::receipt receipt_for(const journal::outgoing& what, wall_time he
             .held_at = held_at};
 }
 
+/// An upstream that holds all that was ever numbered here would sign this.
+inline envelope::custody custody_of_all(journal::store& of, wall_time at = wall_now(),
+                                        std::string station = "office-1")
+{
+    envelope::custody out{.station = std::move(station), .at = at, .epochs = {}};
+    for (const auto& each : finish(of.upstream()).value().heads)
+        if (each.sequence > 0)
+            out.epochs.push_back({.epoch = each.epoch,
+                                  .ranges = {{envelope::sequence{1},
+                                              envelope::sequence{each.sequence}, each.hash}}});
+    return out;
+}
+
 inline envelope::verdict verdict_on(const journal::record_view& record, envelope::verdict_kind kind,
                                     wall_time at = wall_now())
 {

@@ -77,8 +77,14 @@ TEST_CASE("a store of a later format is refused as newer and left as it is", "[j
     at.open();
     at.close();
     meddle(at, [](auto&, const auto&, v1::Meta& meta) { meta.set_format(2); });
+    if (GENERATE(false, true)) // a lock of its own kind, too
+        journal::directory_lock{at.options.directory}.note_commit(1'000);
     const auto before = read_file(at.data_file()).value();
-    CHECK(failure_of(at) == kind::newer);
+    const auto refused = at.try_open();
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().what == kind::newer);
+    CHECK(refused.error().sentence.find(
+              "format 2, this program knows 1: install the newer version") != std::string::npos);
     CHECK((read_file(at.data_file()).value() == before));
 }
 
@@ -345,8 +351,8 @@ TEST_CASE("a custody statement over a rotten row does not end the process", "[jo
     at.close();
     rot_row(at, 2);
     at.open();
-    finish(at.store->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}}, bytes(1),
-                                  {}));
+    finish(at.store->take_custody({.station = "office-1", .at = wall_now(), .epochs = {}},
+                                  trust::role::centre, bytes(1), {}, {}));
     CHECK(at.store->now().of(journal::state::waiting).records >= 2);
 }
 
@@ -366,12 +372,12 @@ TEST_CASE("a rotten row among those due does not stop the others from being eras
         said.push_back(verdict_on(what.view, envelope::verdict_kind::opened, then));
     }
     REQUIRE(finish(at.store->take_verdicts(said, at.store->epoch(), 3)).has_value());
-    REQUIRE(finish(at.store->take_custody({.station = "office-2", .at = then + 1h, .epochs = {}},
-                                          bytes(1), {}))
-                .has_value());
     at.close();
     rot_row(at, 2);
     at.open();
+    REQUIRE(finish(at.store->take_custody(custody_of_all(*at.store, then + 1h), trust::role::centre,
+                                          bytes(1), {}, {}))
+                .has_value());
     for (int i = 0; i < 3; ++i)
         (void)finish(at.store->erase_due(0ms));
     CHECK(at.store->now().of(journal::state::erased).records == 2);

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "journal/rows.hpp"
+#include "trust/identity.hpp"
+
+#include <set>
+#include <vector>
+
+/// What an upstream says of our records, held against what is here. Private to this room.
+namespace titip::journal {
+
+struct comparison {
+    /// Waiting here, held, or set aside, and by its custody complete there: the receipt was lost, or
+    /// is not here any more. At most vault::most_unsettled.
+    std::vector<record_id> covered;
+    std::vector<vault::finding> findings;
+    /// By what it signed, numbers of our present epoch were given by another state of this store: it
+    /// is an old copy, or has one that runs.
+    bool is_rollback = false;
+};
+
+/// `told`: what the upstream noticed itself, by the heads that it was asked with. Findings that only
+/// time explains are left out: records overtake each other, and go on being accepted and delivered
+/// while the answer is made. None of `asked` is named as covered again.
+comparison compare(const transaction& txn, const tables& t, const envelope::custody& said,
+                   const std::vector<vault::finding>& told, const epoch_id& present,
+                   const std::set<record_id>& asked);
+
+/// A place in our own numbering.
+struct numbered {
+    epoch_id epoch;
+    std::uint64_t sequence = 0;
+};
+
+/// Handed on, and not among what the custodian says that it holds.
+struct lost_records {
+    std::vector<place> places;
+    std::vector<vault::finding> findings;
+    std::optional<numbered> next; ///< go on there
+};
+
+/// Some of them, from `from` on: after a custodian lost its store they may be all that this one ever
+/// handed on, and no read transaction shall stay for so long. `by`: what a relay does not hold may be
+/// at the centre, which signed for it.
+lost_records find_lost(const transaction& txn, const tables& t, const envelope::custody& said,
+                       trust::role by, const numbered& from);
+
+} // namespace titip::journal
