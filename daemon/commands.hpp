@@ -56,4 +56,7 @@ int verdict(session& with, const std::string& id, const std::string& kind);
 /// A statement in a file, checked without a daemon: against the authorities in `authorities`.
 int verify(const std::string& file, const std::string& authorities, bool json);
 
+/// A new store from a second copy, without a daemon; `config` is the daemon's.
+int restore(const std::string& config, const std::string& from, bool json);
+
 } // namespace titip::cli

@@ -150,6 +150,13 @@ int main(int argc, char** argv)
         ->check(CLI::IsMember(
             {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
 
+    std::string config = "/etc/titip/titip.toml";
+    std::string folder;
+    auto* restore = app.add_subcommand(
+        "restore", "make a new store from a second copy, on a new machine; the daemon is stopped");
+    restore->add_option("--from", folder, "the folder of the second copy")->required();
+    restore->add_option("--config", config, "the daemon's configuration")->capture_default_str();
+
     std::string topic;
     auto* help = app.add_subcommand("help", "what titip can do, or one of its commands");
     help->add_option("command", topic, "the command");
@@ -187,6 +194,8 @@ int main(int argc, char** argv)
     }
     if (*verify)
         return cli::verify(file, authorities, json);
+    if (*restore)
+        return cli::restore(config, folder, json);
 
     cli::session with{socket};
     with.json = json;

@@ -200,6 +200,52 @@ void add_alarms(lines& out, const object& status, wall_time now)
     }
 }
 
+std::string_view second_copy_trouble(std::string_view why)
+{
+    if (why == "not-mounted")
+        return "the disk is not there: plug it in, and mount it if that does not happen by itself";
+    if (why == "full")
+        return "the disk is full: use a larger one, or remove what else is on it";
+    if (why == "read-only")
+        return "the disk can only be read: look for a lock on it, or for errors of the disk";
+    return "the disk does not work: try another one";
+}
+
+/// What is on this machine only, and what to do about it.
+void add_second_copy(lines& out, const object& status, wall_time now)
+{
+    const auto& copy = sub(status, "second_copy");
+    if (copy.empty())
+        return;
+    const auto missing = number(copy, "missing");
+    const auto since = time_of(copy, "missing_since_ms");
+    const auto how_many =
+        missing == 0
+            ? std::string{}
+            : fmt::format(" {} {} only on this machine, the oldest since {}, the newest is {}.",
+                          count(missing, "record"), missing == 1 ? "is" : "are", to_rfc3339(since),
+                          text(copy, "newest_missing"));
+    if (const auto why = text(copy, "trouble"); why != "none") {
+        const auto detail = text(copy, "detail");
+        out.push_back(
+            fmt::format("Warning: the second copy on {} has not been kept for {}: {} ({}).",
+                        text(copy, "path"), show_duration(now - time_of(copy, "trouble_since_ms")),
+                        second_copy_trouble(why), detail));
+        out.push_back(truth(copy, "is_counted")
+                          ? fmt::format("{}", how_many.empty() ? "No record is missing on it."
+                                                               : how_many.substr(1))
+                          : fmt::format("What it holds is not known yet.{}", how_many));
+    } else if (!truth(copy, "is_counted"))
+        out.push_back(
+            fmt::format("The second copy on {} is being looked through.", text(copy, "path")));
+    else if (missing > 0)
+        out.push_back(
+            fmt::format("The second copy on {} is catching up.{}", text(copy, "path"), how_many));
+    if (const auto skipped = number(copy, "skipped"); skipped > 0)
+        out.push_back(fmt::format("Warning: {} cannot be put on the second copy: see the log.",
+                                  count(skipped, "record")));
+}
+
 void add_figures(lines& out, const object& status, wall_time now)
 {
     out.emplace_back();
@@ -236,6 +282,10 @@ void add_figures(lines& out, const object& status, wall_time now)
     const auto& scrub = sub(status, "scrub");
     if (const auto oldest = time_of(scrub, "oldest_check_ms"); oldest != wall_time{})
         out.push_back(fmt::format("  re-read      all within {}", show_duration(now - oldest)));
+    if (const auto& copy = sub(status, "second_copy"); !copy.empty())
+        out.push_back(fmt::format("  second copy  {}, {} missing{}", text(copy, "path"),
+                                  number(copy, "missing"),
+                                  truth(copy, "is_counted") ? "" : " as far as is known"));
 }
 
 std::string where(const object& shown)
@@ -330,6 +380,7 @@ lines status(const object& status)
     add_safety(out, status);
     add_next(out, status, now);
     add_alarms(out, status, now);
+    add_second_copy(out, status, now);
     add_figures(out, status, now);
     return out;
 }
@@ -416,6 +467,28 @@ object no_upstream()
     out["title"] = "this node has no upstream";
     out["status"] = 409;
     out["detail"] = "it is the end of the road, and never online";
+    return out;
+}
+
+lines restored(const object& done)
+{
+    lines out;
+    const auto records = number(done, "records");
+    out.push_back(fmt::format("{} ({}) restored; {} of them the centre has signed for.",
+                              count(records, "record"), show_size(number(done, "bytes")),
+                              number(done, "delivered")));
+    const auto* left = done.if_contains("left");
+    if (left && left->is_array() && !left->get_array().empty()) {
+        const auto files = left->get_array().size();
+        out.push_back(fmt::format("{} could not be used; nothing was done to {}:",
+                                  count(files, "file"), files == 1 ? "it" : "them"));
+        for (const auto& each : left->get_array())
+            if (each.is_object())
+                out.push_back(fmt::format("  {}: {}", text(each.get_object(), "file"),
+                                          text(each.get_object(), "why")));
+    }
+    out.push_back(
+        "Next: start titipd. It asks the centre which of them it has, and sends the others.");
     return out;
 }
 

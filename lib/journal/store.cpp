@@ -189,6 +189,28 @@ asio::awaitable<result<void>> store::note_rot(place at)
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<void>> store::repair(place at, bytes envelope)
+{
+    auto hash = [&envelope] { return sha256(envelope); };
+    const auto of = co_await run_on(parts_->pool, std::move(hash));
+    const auto weight = envelope.size();
+    auto act = [at, of, envelope = std::move(envelope)](writing& w) {
+        return w.repair(at, of, envelope);
+    };
+    co_return co_await commit<void>(std::move(act), weight, false);
+}
+
+asio::awaitable<result<place>> store::restore(::titip::vault::offer what, bytes envelope,
+                                              bytes receipt_given)
+{
+    const auto weight = envelope.size();
+    auto act = [what = std::move(what), envelope = std::move(envelope),
+                receipt_given = std::move(receipt_given)](writing& w) {
+        return w.restore(what, envelope, receipt_given);
+    };
+    co_return co_await commit<place>(std::move(act), weight, false);
+}
+
 asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict> said,
                                                    epoch_id store_epoch, std::uint64_t cursor,
                                                    std::vector<std::uint64_t> not_believed)
@@ -303,13 +325,25 @@ store::take_custody(envelope::custody said, bytes cms,
         comparison out;
         const transaction txn{parts_->env->get(), transaction::mode::read};
         const epoch_custody_view view{said, parts_->epoch};
+        struct epoch_view {
+            std::string epoch;
+            epoch_custody_view view;
+        };
+        std::vector<epoch_view> views;
+        for (const auto& each : epochs_of(txn, parts_->t, said.station))
+            views.push_back({text(each.epoch.data()), epoch_custody_view{said, each.epoch}});
         cursor walk{txn, parts_->t.queue};
         for (auto each = walk.first(); each && out.first.size() < most; each = walk.next()) {
             const auto queued = read_queued(*each);
-            if (!view.covers(queued.sequence))
+            // What was restored waits under an earlier epoch's number.
+            if (std::ranges::none_of(
+                    views, [&](const auto& one) { return one.view.covers(queued.sequence); }))
                 continue;
             const auto row = find_good_row(txn, parts_->t, queued.place);
-            if (row && row->station() == said.station)
+            if (!row || row->station() != said.station)
+                continue;
+            const auto of = std::ranges::find(views, row->epoch(), &epoch_view::epoch);
+            if (of != views.end() && of->view.covers(row->sequence()))
                 out.first.push_back(key_of(*row).record);
         }
         // Records overtake each other: a number that is on its way is not missing.

@@ -31,6 +31,8 @@ struct outgoing {
     record_view view;
     bytes manifest_cms;
     digest manifest_hash{};
+    bytes receipt_cms;       ///< from upstream; empty if none came
+    bytes receipt_given_cms; ///< what we gave to the node below
 };
 
 struct list_filter {
@@ -113,6 +115,15 @@ public:
                                          trust::peer by);
     asio::awaitable<result<std::uint32_t>> count_failure(place at);
     asio::awaitable<result<void>> quarantine(place at, reason why, std::string note);
+    /// Puts the bytes of a second copy in place of those here; errc::conflict unless they have the
+    /// digest of the record. One that was set aside because it was rotten goes back to where it was.
+    asio::awaitable<result<void>> repair(place at, bytes envelope);
+    /// For a store that is made anew from second copies: a record with the manifest as it was
+    /// signed, under its old number; the caller has verified it. It waits; at the end of the road
+    /// it is delivered, with the receipt that was given for it. Here already: nothing changes;
+    /// errc::conflict if with other bytes, or under another number.
+    asio::awaitable<result<place>> restore(::titip::vault::offer what, bytes envelope,
+                                           bytes receipt_given);
     asio::awaitable<result<upstream_view>> upstream();
     /// `not_believed`: the numbers of those that could not be verified; each is a line of the
     /// ledger.

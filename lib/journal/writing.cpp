@@ -89,6 +89,8 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "discarded";
     case v1::Entry::EVENT_WITHDRAWN:
         return "withdrawn";
+    case v1::Entry::REPAIRED:
+        return "repaired";
     case v1::Entry::ROTTEN:
         return "rotten";
     default:

@@ -40,6 +40,9 @@ public:
     result<void> note_rot(place at);
     /// The same for a waiting record whose row is rotten: the row stays, the queue is rid of it.
     result<void> quarantine_unreadable(place at);
+    /// See store::repair and store::restore. `of`: the digest of `envelope`.
+    result<void> repair(place at, const digest& of, bytes_view envelope);
+    result<place> restore(const vault::offer& what, bytes_view envelope, bytes_view receipt_given);
     result<void> set_held(const vault::key& which, bool held);
     result<void> retry(const vault::key& which);
     /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the

@@ -3,12 +3,14 @@
 #include "base/file.hpp"
 #include "control/roles.hpp"
 #include "envelope/seal.hpp"
+#include "mirror/second_copy.hpp"
 
 #include <fmt/format.h>
 
 #include <map>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace titip::node {
 
@@ -96,6 +98,28 @@ std::optional<config_error> look_at_recipients(const config& from, std::string_v
                     file, twice)};
 }
 
+/// A disk that is pulled out at any moment is no reason not to start.
+void look_at_mirror(const config& from, std::string_view file, std::vector<std::string>& out)
+{
+    if (!from.mirror)
+        return;
+    std::error_code ignored;
+    auto store = from.state.lexically_normal();
+    while (!std::filesystem::exists(store, ignored) && store.has_relative_path())
+        store = store.has_filename() || !store.has_parent_path()
+                    ? store.parent_path()
+                    : store.parent_path().parent_path();
+    if (const auto mounted = mirror::check_mounted(from.mirror->path, store); !mounted)
+        out.push_back(fmt::format(
+            "{}: [mirror] path: \"{}\" is not there, or not on another disk than [node] state: "
+            "until it is, there is no second copy; mount the disk, or correct the path",
+            file, from.mirror->path.string()));
+    else if (::access(from.mirror->path.c_str(), W_OK | X_OK) != 0)
+        out.push_back(fmt::format("{}: [mirror] path: \"{}\" cannot be written by this user: mount "
+                                  "it for the daemon's user, -o uid=titip,gid=titip on FAT",
+                                  file, from.mirror->path.string()));
+}
+
 void look_at_groups(const config& from, std::string_view file, std::vector<std::string>& out)
 {
     const auto& groups = from.control;
@@ -122,6 +146,7 @@ result<std::vector<std::string>, config_error> check_machine(const config& from,
         return *std::move(wrong);
     std::vector<std::string> out;
     look_at_key(from, file, out);
+    look_at_mirror(from, file, out);
     look_at_groups(from, file, out);
     return out;
 }

@@ -136,8 +136,17 @@ result<void, start_failure> node::open_store()
     if (opened) {
         store_ = std::move(*opened);
         judge_->on_signed_time(store_->now().newest_signed);
+        if (config_.mirror)
+            second_copy_ = std::make_unique<mirror::second_copy>(
+                on_,
+                mirror::second_copy::options{.folder = config_.mirror->path,
+                                             .store = config_.state},
+                *store_);
         scrubber_ = std::make_unique<journal::scrubber>(
-            *store_, pool_, journal::scrubber::options{.progress = config_.state / "scrub"});
+            *store_, pool_,
+            journal::scrubber::options{
+                .progress = config_.state / "scrub",
+                .repair = [this](journal::place at) { return repairs(at); }});
         return {};
     }
     if (opened.error().what != journal::open_failure::kind::untrusted)
@@ -174,6 +183,7 @@ control::services node::services() const
                           .store = store_.get(),
                           .acceptor = acceptor_.get(),
                           .replayer = replayer_.get(),
+                          .second_copy = second_copy_.get(),
                           .scrubber = scrubber_.get(),
                           .safe_mode = safe_mode_,
                           .certificate_expires = materials_.identity->not_after()};
@@ -203,7 +213,8 @@ result<void, start_failure> node::open_doors()
         replayer_ = std::make_unique<replay::replayer>(
             on_, std::move(opts),
             replay::replayer::surroundings{*store_, *dialer_,
-                                           [this] { return materials_.authorities; }, judge_});
+                                           [this] { return materials_.authorities; }, judge_,
+                                           [this](journal::place at) { return repairs(at); }});
     }
     if (store_ && config_.listen) {
         auto context = http::tls_context::server(tls_options_of(false));
@@ -236,6 +247,8 @@ result<void, start_failure> node::open_doors()
                 replayer_->on_change(what);
             if (intake_ && what.event == "verdict")
                 intake_->ring();
+            if (second_copy_)
+                second_copy_->on_change(what);
             alarms_.on_change(what, *store_, on_);
             control_->ring();
         });
@@ -263,6 +276,8 @@ asio::awaitable<void> node::run()
         start_part(scrubber_->run());
         if (replayer_)
             start_part(replay());
+        if (second_copy_)
+            start_part(second_copy_->run());
     }
     start_part(local_door_->run(
         [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));

@@ -4,6 +4,7 @@
 #include "control/server.hpp"
 #include "intake/server.hpp"
 #include "link/prober.hpp"
+#include "mirror/second_copy.hpp"
 #include "node/alarms.hpp"
 #include "node/config.hpp"
 #include "replay/replayer.hpp"
@@ -69,6 +70,7 @@ private:
     node(asio::any_io_executor on, config from, materials m);
     result<void, start_failure> open_store();
     result<void, start_failure> open_doors();
+    bool repairs(journal::place at) { return second_copy_ && second_copy_->take_rotten(at); }
     http::tls_options tls_options_of(bool is_client) const;
     void start_part(asio::awaitable<void> work);
     asio::awaitable<void> replay();
@@ -83,6 +85,7 @@ private:
     std::string store_failure_;
     std::shared_ptr<http::tls_context> client_tls_;
     std::unique_ptr<journal::store> store_;
+    std::unique_ptr<mirror::second_copy> second_copy_; ///< [mirror]
     std::unique_ptr<journal::scrubber> scrubber_;
     std::unique_ptr<accept::acceptor> acceptor_;
     std::unique_ptr<accept::gate> gate_;

@@ -101,7 +101,9 @@ class World:
         assert done.returncode == 0, done.stderr.decode()
         return sorted((each.name.split(".")[0], each) for each in folder.iterdir())
 
-    def config(self, name, node, more, state=None, quota="4 GiB"):
+    def config(self, name, node, more, state=None, quota="4 GiB", mirror=None):
+        if mirror:
+            more += f'\n[mirror]\npath = "{mirror}"\n'
         group = run("id", "-gn").stdout.decode().strip()
         file = self.path / f"{name}.toml"
         file.write_text(f"""[node]

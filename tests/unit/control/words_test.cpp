@@ -342,3 +342,56 @@ TEST_CASE("the forecast counts what came less what went, over a day at least", "
             days_to_full(100'000, 20'000, {{.begins = began(ago), .accepted_bytes = 10'000}}, now)
                 .has_value());
 }
+
+TEST_CASE("the status says what is only on this machine, and what to do with the second disk",
+          "[control]")
+{
+    const auto with = [](std::string_view copy) {
+        return joined(words::status(station("{'second_copy': " + std::string{copy} + "}")));
+    };
+    const auto good = with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, "
+                           "'missing': 0, 'skipped': 0}");
+    CHECK_THAT(good, Contains("second copy  /media/backup, 0 missing") && !Contains("Warning"));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': false, 'missing': 0}"),
+        Contains("is being looked through"));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 2, "
+             "'missing_since_ms': 1795496400000, 'newest_missing': 'abc'}"),
+        Contains("catching up. 2 records are only on this machine, the oldest since "
+                 "2026-11-24T") &&
+            Contains("the newest is abc."));
+    const auto gone =
+        with("{'path': '/media/backup', 'trouble': 'not-mounted', 'is_counted': true, "
+             "'detail': 'there is no such folder', 'trouble_since_ms': 1795496400000, "
+             "'missing': 1, 'missing_since_ms': 1795496400000, 'newest_missing': 'abc'}");
+    CHECK_THAT(
+        gone, Contains("Warning: the second copy on /media/backup has not been kept for 1 h 0 min: "
+                       "the disk is not there: plug it in") &&
+                  Contains("1 record is only on this machine"));
+    for (const auto& [why, what] :
+         {std::pair{"full", "use a larger one"}, std::pair{"read-only", "a lock on it"},
+          std::pair{"failed", "try another one"}})
+        CHECK_THAT(with("{'path': '/media/backup', 'is_counted': true, 'missing': 0, 'trouble': '" +
+                        std::string{why} + "'}"),
+                   Contains(what) && Contains("No record is missing on it."));
+    CHECK_THAT(with("{'path': '/media/backup', 'trouble': 'not-mounted', 'is_counted': false, "
+                    "'missing': 0}"),
+               Contains("What it holds is not known yet."));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 0, "
+             "'skipped': 1}"),
+        Contains("Warning: 1 record cannot be put on the second copy: see the log."));
+}
+
+TEST_CASE("what was restored is said with every file that could not be used", "[control]")
+{
+    const auto all = joined(words::restored(json("{'records': 2, 'bytes': 1500000, 'delivered': 1, "
+                                                 "'left': []}")));
+    CHECK_THAT(all,
+               StartsWith("2 records (1.50 MB) restored; 1 of them the centre has signed for.") &&
+                   Contains("Next: start titipd") && !Contains("could not"));
+    const auto some = joined(words::restored(json(
+        "{'records': 1, 'bytes': 1, 'left': [{'file': '/media/a.titip', 'why': 'not whole'}]}")));
+    CHECK_THAT(some, Contains("1 file could not be used") && Contains("/media/a.titip: not whole"));
+}

@@ -1,0 +1,218 @@
+#include "bundle/record_file.hpp"
+
+#include "base/file.hpp"
+#include "envelope/seal.hpp"
+
+#include <titip/v1/bundle.pb.h>
+
+#include <array>
+#include <cerrno>
+#include <ranges>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace titip::bundle {
+
+namespace {
+
+constexpr std::string_view family = "titip-record ";
+constexpr std::string_view magic = "titip-record 1\n";
+constexpr std::size_t length_bytes = 4;
+constexpr std::size_t digest_bytes = std::tuple_size_v<digest>;
+/// Three CMS, each of some 1.5 kB; certificates may be larger.
+constexpr std::size_t header_limit_bytes = 64u << 10;
+constexpr std::size_t file_limit_bytes =
+    magic.size() + length_bytes + header_limit_bytes + envelope::limit_bytes + digest_bytes;
+
+error_code last_error()
+{
+    return {errno, boost::system::system_category()};
+}
+
+class descriptor {
+public:
+    explicit descriptor(int fd) noexcept : fd_(fd) {}
+    descriptor(const descriptor&) = delete;
+    ~descriptor() { close(); }
+    int get() const noexcept { return fd_; }
+    /// Some file systems say only here that bytes were not written.
+    bool close() noexcept
+    {
+        const int fd = std::exchange(fd_, -1);
+        return fd < 0 || ::close(fd) == 0;
+    }
+
+private:
+    int fd_;
+};
+
+result<void> write_all(int file, bytes_view data)
+{
+    while (!data.empty()) {
+        const auto put = ::write(file, data.data(), data.size());
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return last_error();
+        data = data.subspan(static_cast<std::size_t>(put));
+    }
+    return {};
+}
+
+std::array<std::byte, length_bytes> to_length(std::size_t value)
+{
+    std::array<std::byte, length_bytes> out{};
+    for (auto& each : out | std::views::reverse) {
+        each = static_cast<std::byte>(value & 0xff);
+        value >>= 8;
+    }
+    return out;
+}
+
+std::size_t from_length(bytes_view stored)
+{
+    std::size_t out = 0;
+    for (const auto each : stored)
+        out = out << 8 | static_cast<std::size_t>(each);
+    return out;
+}
+
+result<void> write_parts(int file, const sealed_record& what)
+{
+    v1::RecordHeader header;
+    header.set_manifest(std::string{as_text(what.manifest_cms)});
+    header.set_receipt(std::string{as_text(what.receipt_cms)});
+    header.set_receipt_given(std::string{as_text(what.receipt_given_cms)});
+    header.set_envelope_bytes(what.envelope.size());
+    const auto encoded = header.SerializeAsString();
+    const auto length = to_length(encoded.size());
+    hasher sum;
+    for (const bytes_view part :
+         {as_bytes(magic), bytes_view{length}, as_bytes(encoded), bytes_view{what.envelope}}) {
+        sum.update(part);
+        if (auto written = write_all(file, part); !written)
+            return written;
+    }
+    return write_all(file, sum.value());
+}
+
+/// What cannot be synced (EINVAL, on FAT through some drivers; EBADF, over FUSE) is as good as that
+/// file system has it: the digest at the end of the file is what is believed.
+result<void> sync_folder(const std::filesystem::path& folder)
+{
+    const descriptor open{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (open.get() < 0)
+        return last_error();
+    if (::fsync(open.get()) != 0 && errno != EINVAL && errno != EBADF && errno != ENOTSUP)
+        return last_error();
+    return {};
+}
+
+} // namespace
+
+result<void> write_file_of(const std::filesystem::path& file, const sealed_record& what)
+{
+    const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path{"."};
+    auto temporary = file;
+    temporary.replace_extension(".part");
+    // What a process that was killed left there is no record, and written over.
+    descriptor out{
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)};
+    if (out.get() < 0)
+        return last_error();
+    auto done = write_parts(out.get(), what);
+    if (done && ::fsync(out.get()) != 0)
+        done = last_error();
+    if (!out.close() && done)
+        done = last_error();
+    if (done && ::access(file.c_str(), F_OK) == 0)
+        done = make_error_code(errc::name_taken);
+    if (done && ::rename(temporary.c_str(), file.c_str()) != 0)
+        done = last_error();
+    if (!done) {
+        ::unlink(temporary.c_str());
+        return done;
+    }
+    return sync_folder(folder);
+}
+
+result<sealed_record> read_sealed(const std::filesystem::path& file)
+{
+    auto data = read_file(file, file_limit_bytes);
+    if (!data)
+        return data.error() == boost::system::errc::file_too_large
+                   ? make_error_code(errc::not_a_record)
+                   : data.error();
+    bytes_view rest = *data;
+    const auto begins_with = [&rest](std::string_view text) {
+        return as_text(rest).substr(0, text.size()) == text;
+    };
+    if (!begins_with(magic)) {
+        if (begins_with(family))
+            return errc::newer_format;
+        // A file system that lost the bytes of a file shows zeros, or nothing.
+        return rest.empty() || as_text(rest).find_first_not_of('\0') == std::string_view::npos
+                   ? errc::cut_short
+                   : errc::not_a_record;
+    }
+    constexpr auto before_header = magic.size() + length_bytes;
+    if (rest.size() < before_header + digest_bytes)
+        return errc::cut_short;
+    const auto sum = to_digest(rest.last(digest_bytes)).value();
+    const bool is_whole = sha256(rest.first(rest.size() - digest_bytes)) == sum;
+    const auto header_bytes = from_length(rest.subspan(magic.size(), length_bytes));
+    rest = rest.subspan(before_header, rest.size() - before_header - digest_bytes);
+    v1::RecordHeader header;
+    // Whether it is damaged or cut short is for people; believed is only what is whole.
+    if (header_bytes > header_limit_bytes)
+        return errc::damaged;
+    if (header_bytes > rest.size())
+        return errc::cut_short;
+    if (!header.ParseFromArray(rest.data(), static_cast<int>(header_bytes)))
+        return errc::damaged;
+    rest = rest.subspan(header_bytes);
+    if (rest.size() < header.envelope_bytes())
+        return errc::cut_short;
+    if (!is_whole || rest.size() != header.envelope_bytes())
+        return errc::damaged;
+    sealed_record out{.manifest_cms = to_bytes(as_bytes(header.manifest())),
+                      .receipt_cms = to_bytes(as_bytes(header.receipt())),
+                      .receipt_given_cms = to_bytes(as_bytes(header.receipt_given())),
+                      .envelope = {}};
+    // In place: a second copy of 8 MiB would be the larger part of what this takes.
+    const auto begin = rest.data() - data->data();
+    data->resize(data->size() - digest_bytes);
+    data->erase(data->begin(), data->begin() + begin);
+    out.envelope = std::move(*data);
+    return out;
+}
+
+result<verified_record> read_record(const std::filesystem::path& file,
+                                    const trust::authorities& believed, wall_time judged_at)
+{
+    auto sealed = read_sealed(file);
+    if (!sealed)
+        return sealed.error();
+    auto said = believed.verify(sealed->manifest_cms, judged_at);
+    if (!said &&
+        (said.error() == trust::errc::expired || said.error() == trust::errc::not_yet_valid))
+        said = believed.verify_as_taken(sealed->manifest_cms);
+    if (!said)
+        return said.error();
+    auto* manifest = std::get_if<envelope::manifest>(&said->statement);
+    if (manifest == nullptr)
+        return errc::no_manifest;
+    if (manifest->size_bytes != sealed->envelope.size() ||
+        manifest->digest != sha256(sealed->envelope))
+        return errc::wrong_envelope;
+    return verified_record{.sealed = std::move(*sealed),
+                           .manifest = std::move(*manifest),
+                           .manifest_hash = said->hash};
+}
+
+} // namespace titip::bundle

@@ -1,0 +1,360 @@
+#include "bundle/folder.hpp"
+
+#include "base/file.hpp"
+#include "support/pki.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+using namespace titip;
+using namespace titip::bundle;
+
+namespace {
+
+class temporary_folder {
+public:
+    temporary_folder() : path_(std::filesystem::temp_directory_path() / "titip-bundle.XXXXXX")
+    {
+        auto name = path_.string();
+        REQUIRE(::mkdtemp(name.data()));
+        path_ = name;
+    }
+    temporary_folder(const temporary_folder&) = delete;
+    ~temporary_folder() { std::filesystem::remove_all(path_); }
+    const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+/// A station of an authority, and what it signs.
+struct office {
+    support::pki ca;
+    support::credential files = ca.station("office-1");
+    trust::identity identity = trust::identity::load(files.certificate, files.key).value();
+    trust::authorities believed = trust::authorities::load(ca.authorities()).value();
+
+    envelope::manifest manifest_of(bytes_view sealed, std::uint64_t at = 1) const
+    {
+        envelope::manifest out;
+        out.record = record_id::random();
+        out.station = "office-1";
+        out.epoch = epoch;
+        out.at = envelope::sequence{at};
+        out.taken_at = wall_now();
+        out.size_bytes = sealed.size();
+        out.digest = sha256(sealed);
+        if (at > 1)
+            out.previous.fill(std::byte{1});
+        return out;
+    }
+    sealed_record record_of(const envelope::manifest& m, bytes sealed) const
+    {
+        return {.manifest_cms = identity.sign(envelope::encode(m)),
+                .receipt_cms = {},
+                .receipt_given_cms = to_bytes(as_bytes("what was given below")),
+                .envelope = std::move(sealed)};
+    }
+    epoch_id epoch = epoch_id::random();
+};
+
+const office& shared_office()
+{
+    static const office made;
+    return made;
+}
+
+bytes some_bytes(std::size_t size)
+{
+    bytes out(size);
+    fill_random(out);
+    return out;
+}
+
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder)
+{
+    std::vector<std::filesystem::path> out;
+    REQUIRE(list(folder, [&out](const auto& file) {
+        out.push_back(file);
+        return true;
+    }));
+    std::ranges::sort(out);
+    return out;
+}
+
+void put(const std::filesystem::path& file, bytes_view data)
+{
+    REQUIRE(write_file(file, data));
+}
+
+} // namespace
+
+TEST_CASE("a record's file gives back what was signed and sealed, of any size that travels",
+          "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto size = GENERATE(std::size_t{1}, std::size_t{4'096}, std::size_t{8u << 20});
+    const auto sealed = some_bytes(size);
+    const auto manifest = from.manifest_of(sealed);
+    const auto record = from.record_of(manifest, sealed);
+    REQUIRE(write_record(at.path(), label_of(manifest), record));
+
+    const auto files = files_in(at.path());
+    REQUIRE(files == std::vector{path_of(at.path(), label_of(manifest))});
+    const auto back = read_record(files.front(), from.believed).value();
+    CHECK(back.manifest == manifest);
+    CHECK(back.manifest_hash == envelope::hash_of(envelope::encode(manifest)));
+    CHECK(back.sealed.manifest_cms == record.manifest_cms);
+    CHECK(back.sealed.receipt_cms.empty());
+    CHECK(back.sealed.receipt_given_cms == record.receipt_given_cms);
+    CHECK(back.sealed.envelope == sealed);
+}
+
+TEST_CASE("a file is named after epoch, sequence and record, in letters that FAT knows", "[bundle]")
+{
+    const label of{.epoch = epoch_id::from_bytes(bytes(16, std::byte{0xab})).value(),
+                   .at = envelope::sequence{4'711},
+                   .record = record_id::parse("3b3f7032-25c7-4403-b3ab-e3aeb11cf493").value()};
+    CHECK(file_name(of) == "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip");
+    CHECK(path_of("/media/backup", of) ==
+          "/media/backup/abababab-0000004/"
+          "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip");
+    CHECK(is_file_name(file_name(of)));
+    auto far = of;
+    far.at = envelope::sequence{~0ull};
+    CHECK(is_file_name(file_name(far)));
+    for (const auto* other :
+         {"", ".titip", "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.part",
+          "abababab-000000471-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip",
+          "abababag-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip",
+          "abababab-00000047a1-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip",
+          "abababab_0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip",
+          "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf49.titip",
+          "._abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip"})
+        CHECK_FALSE(is_file_name(other));
+}
+
+TEST_CASE("no byte of a file can be changed, and none at its end be missing, without being noticed",
+          "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(300);
+    const auto manifest = from.manifest_of(sealed);
+    const auto file = at.path() / "whole";
+    REQUIRE(write_file_of(file, from.record_of(manifest, sealed)));
+    const auto good = read_file(file).value();
+    REQUIRE(read_sealed(file).has_value());
+
+    const auto changed = at.path() / "changed";
+    for (std::size_t i = 0; i < good.size(); ++i) {
+        CAPTURE(i);
+        auto bad = good;
+        bad[i] ^= std::byte{0x10};
+        put(changed, bad);
+        REQUIRE_FALSE(read_sealed(changed).has_value());
+        put(changed, bytes_view{good}.first(i));
+        REQUIRE_FALSE(read_sealed(changed).has_value());
+    }
+    auto longer = good;
+    longer.push_back(std::byte{0});
+    put(changed, longer);
+    CHECK_FALSE(read_sealed(changed).has_value());
+}
+
+TEST_CASE("why a file is not believed is said exactly", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(300);
+    const auto manifest = from.manifest_of(sealed);
+    const auto file = at.path() / "file";
+    REQUIRE(write_file_of(file, from.record_of(manifest, sealed)));
+    const auto good = read_file(file).value();
+    const auto why = [&file](bytes_view data) {
+        put(file, data);
+        return read_sealed(file).error();
+    };
+
+    CHECK(why({}) == errc::cut_short);
+    CHECK(why(bytes(good.size())) ==
+          errc::cut_short); // what FAT shows of a file that was not synced
+    CHECK(why(bytes_view{good}.first(good.size() - 1)) == errc::cut_short);
+    CHECK(why(bytes_view{good}.first(10)) == errc::not_a_record);
+    CHECK(why(as_bytes("a shopping list")) == errc::not_a_record);
+    CHECK(why(bytes(9u << 20, std::byte{'x'})) == errc::not_a_record);
+    auto other = good;
+    other[other.size() - 100] ^= std::byte{1};
+    CHECK(why(other) == errc::damaged);
+    other = good;
+    other[std::string_view{"titip-record "}.size()] = std::byte{'2'};
+    CHECK(why(other) == errc::newer_format);
+    CHECK(read_sealed(at.path() / "none").error() ==
+          boost::system::errc::no_such_file_or_directory);
+}
+
+TEST_CASE("a whole file is believed only if its station signed for just this envelope", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(300);
+    const auto manifest = from.manifest_of(sealed);
+    const auto read = [&at, &from](const sealed_record& what) {
+        const auto file = at.path() / "file";
+        std::filesystem::remove(file);
+        REQUIRE(write_file_of(file, what));
+        return read_record(file, from.believed);
+    };
+    REQUIRE(read(from.record_of(manifest, sealed)).has_value());
+
+    CHECK(read(from.record_of(manifest, some_bytes(300))).error() == errc::wrong_envelope);
+    CHECK(read(from.record_of(manifest, some_bytes(299))).error() == errc::wrong_envelope);
+    const office stranger;
+    CHECK(read(stranger.record_of(manifest, sealed)).error() == trust::errc::foreign);
+    auto forged = from.record_of(manifest, sealed);
+    forged.manifest_cms[forged.manifest_cms.size() / 2] ^= std::byte{1};
+    CHECK(read(forged).error() == trust::errc::bad_signature);
+    auto withdrawn = from.record_of(manifest, sealed);
+    const envelope::withdrawal never{.record = manifest.record,
+                                     .station = "office-1",
+                                     .epoch = manifest.epoch,
+                                     .at = manifest.at,
+                                     .digest = manifest.digest,
+                                     .reason = "wrong person",
+                                     .operator_id = "siti",
+                                     .decided_at = wall_now()};
+    withdrawn.manifest_cms = from.identity.sign(envelope::encode(never));
+    CHECK(read(withdrawn).error() == errc::no_manifest);
+}
+
+TEST_CASE("a record is believed by its station's certificate now, or when it was taken", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(300);
+    auto manifest = from.manifest_of(sealed);
+    const auto now = wall_now();
+    const auto renewed_since = now + 10 * 365 * 24h;
+    const auto read = [&](wall_time taken_at, wall_time judged_at) {
+        manifest.taken_at = taken_at;
+        const auto file = at.path() / "file";
+        std::filesystem::remove(file);
+        REQUIRE(write_file_of(file, from.record_of(manifest, sealed)));
+        return read_record(file, from.believed, judged_at);
+    };
+    CHECK(read(now, renewed_since).has_value());
+    CHECK(read(from_ms(1'000), now).has_value()); // a clock without a battery
+    CHECK(read(from_ms(1'000), renewed_since).error() == trust::errc::not_yet_valid);
+}
+
+TEST_CASE("a record that is in the folder is not written again, and one that is damaged there is",
+          "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(5'000);
+    const auto manifest = from.manifest_of(sealed);
+    const auto record = from.record_of(manifest, sealed);
+    const auto label = label_of(manifest);
+    const auto file = path_of(at.path(), label);
+    REQUIRE(write_record(at.path(), label, record));
+    const auto written = std::filesystem::last_write_time(file) - std::chrono::hours{1};
+    std::filesystem::last_write_time(file, written);
+    REQUIRE(write_record(at.path(), label, record));
+    CHECK(std::filesystem::last_write_time(file) == written);
+
+    std::filesystem::resize_file(file, 1'000);
+    REQUIRE(write_record(at.path(), label, record));
+    CHECK(read_record(file, from.believed).value().sealed.envelope == sealed);
+
+    // Another station may have chosen this epoch and this id: what is there and good, stays.
+    CHECK(write_record(at.path(), label, from.record_of(manifest, some_bytes(10))).error() ==
+          errc::name_taken);
+    CHECK(read_record(file, from.believed).value().sealed.envelope == sealed);
+
+    auto later = read_file(file).value();
+    later[std::string_view{"titip-record "}.size()] = std::byte{'2'};
+    put(file, later);
+    CHECK(write_record(at.path(), label, record).error() == errc::newer_format);
+    CHECK(read_file(file).value() == later);
+}
+
+TEST_CASE("the folder of a disk that is not there is not made", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(10);
+    const auto manifest = from.manifest_of(sealed);
+    const auto missing = at.path() / "media";
+    CHECK(write_record(missing, label_of(manifest), from.record_of(manifest, sealed)).error() ==
+          errc::folder_missing);
+    CHECK(list(missing, [](const auto&) { return true; }).error() == errc::folder_missing);
+    CHECK(erase_record(missing, label_of(manifest)));
+    CHECK_FALSE(std::filesystem::exists(missing));
+}
+
+TEST_CASE("what failed to be written leaves nothing behind", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(10);
+    const auto manifest = from.manifest_of(sealed);
+    const auto file = path_of(at.path(), label_of(manifest));
+    std::filesystem::create_directories(file); // a folder where the file should be
+    CHECK_FALSE(
+        write_record(at.path(), label_of(manifest), from.record_of(manifest, sealed)).has_value());
+    CHECK_FALSE(write_file_of(file, from.record_of(manifest, sealed)).has_value());
+    CHECK(std::distance(std::filesystem::directory_iterator{file.parent_path()}, {}) == 1);
+}
+
+TEST_CASE("a file of a process that was killed is no record, and is written over", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(10);
+    const auto manifest = from.manifest_of(sealed);
+    const auto file = path_of(at.path(), label_of(manifest));
+    std::filesystem::create_directories(file.parent_path());
+    auto part = file;
+    part.replace_extension(".part");
+    put(part, some_bytes(1'000));
+    CHECK(files_in(at.path()).empty());
+    REQUIRE(write_record(at.path(), label_of(manifest), from.record_of(manifest, sealed)));
+    CHECK(files_in(at.path()).size() == 1);
+    CHECK_FALSE(std::filesystem::exists(part));
+}
+
+TEST_CASE("records are found wherever in the folder people put them, and erased one by one",
+          "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    std::vector<label> labels;
+    for (const std::uint64_t n : {1, 999, 1'000, 1'001}) {
+        const auto sealed = some_bytes(10);
+        const auto manifest = from.manifest_of(sealed, n);
+        labels.push_back(label_of(manifest));
+        REQUIRE(write_record(at.path(), labels.back(), from.record_of(manifest, sealed)));
+    }
+    CHECK(files_in(at.path()).size() == 4);
+    CHECK(std::distance(std::filesystem::directory_iterator{at.path()}, {}) == 2);
+    put(at.path() / "notes.txt", as_bytes("do not lend this disk"));
+    const auto moved = at.path() / file_name(labels[0]);
+    std::filesystem::rename(path_of(at.path(), labels[0]), moved);
+    CHECK(std::ranges::count(files_in(at.path()), moved) == 1);
+
+    CHECK(erase_record(at.path(), labels[0]));
+    for (std::size_t i = 1; i < labels.size(); ++i)
+        CHECK(erase_record(at.path(), labels[i]));
+    CHECK(files_in(at.path()) == std::vector{moved});
+    std::size_t left = 0; // the two folders are gone
+    for (const auto& each : std::filesystem::directory_iterator{at.path()})
+        left += each.is_directory() ? 1 : 0;
+    CHECK(left == 0);
+}
