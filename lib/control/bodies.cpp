@@ -67,6 +67,7 @@ boost::json::object to_json(const mirror::second_copy& copy)
     add_time(out, "trouble_since_ms", now.trouble_since);
     out["is_counted"] = now.is_counted;
     out["missing"] = now.missing;
+    out["only_here"] = now.only_here;
     add_time(out, "missing_since_ms", now.missing_since);
     if (now.newest_missing)
         out["newest_missing"] = now.newest_missing->to_string();

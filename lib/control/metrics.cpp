@@ -86,6 +86,9 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_second_copy_missing_records",
                              "Records that are not on the second copy, as far as is known.",
                              static_cast<double>(copy.missing)));
+        all.push_back(single("titip_second_copy_only_here_records",
+                             "Of these, records that no custodian further up holds.",
+                             static_cast<double>(copy.only_here)));
         const auto behind =
             copy.missing_since == wall_time{} ? 0ms : wall_now() - copy.missing_since;
         all.push_back(single("titip_second_copy_behind_seconds",

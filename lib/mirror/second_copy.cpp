@@ -1,12 +1,14 @@
 #include "mirror/second_copy.hpp"
 
+#include "base/file.hpp"
 #include "base/log.hpp"
 
-#include <cerrno>
-#include <functional>
+#include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include <algorithm>
+#include <functional>
+#include <sstream>
 
 namespace titip::mirror {
 
@@ -15,9 +17,9 @@ namespace {
 constexpr std::size_t page_rows = 256;
 constexpr std::size_t slice_bytes = 256u << 10; // of one read transaction
 
-name_hash hash_of(const std::filesystem::path& file)
+name_hash hash_of(const std::string& path)
 {
-    return name_hash{std::hash<std::string>{}(file.native())};
+    return name_hash{std::hash<std::string>{}(path)};
 }
 
 bundle::label label_of(const journal::record_view& of)
@@ -31,39 +33,75 @@ bool is_rotten(const journal::record_view& of)
            (of.state == journal::state::quarantined && of.reason == journal::reason::rotten);
 }
 
+row row_of(const journal::record_view& each)
+{
+    row out{.place = each.place,
+            .record = each.key.record,
+            .accepted_at = each.accepted_at,
+            .name = hash_of(bundle::path_of(label_of(each))),
+            .least_bytes = each.size_bytes,
+            .is_only_here = each.receipt_by.empty()};
+    // What arrives comes again when it is complete; of a row that cannot be read nothing is known.
+    if (each.state == journal::state::arriving || each.state == journal::state::erased ||
+        each.key.station.empty())
+        out.what = row::kind::erased;
+    else if (is_rotten(each))
+        out.what = row::kind::rotten;
+    return out;
+}
+
 /// One record's trouble, where others may well be written.
 bool concerns_one_record(const error_code& why)
 {
-    return why == bundle::errc::name_taken || why == bundle::errc::newer_format;
+    return why == bundle::errc::name_taken || why == bundle::errc::newer_format ||
+           why == vault::errc::rotten;
 }
 
-result<void> write_copy(const std::filesystem::path& folder, const std::filesystem::path& store,
-                        const bundle::label& of, const bundle::sealed_record& what)
+struct listing {
+    std::string disk;
+    std::vector<listed_file> files;
+};
+
+/// Files that were written last are read as well: those are what a disk that was pulled out has
+/// named and not written, whatever it said. One that is not whole is not told, and written again.
+result<listing> list_files(const disk& on)
 {
-    if (auto mounted = check_mounted(folder, store); !mounted)
-        return mounted;
-    return bundle::write_record(folder, of, what);
+    constexpr std::size_t looked_at = 32;
+    constexpr std::uint64_t most_read_bytes = 64u << 20; // 13 s of a slow stick
+    constexpr std::uint64_t none = 0;
+    const auto is_newer = [](const bundle::folder::file& a, const bundle::folder::file& b) {
+        return a.written_at > b.written_at;
+    };
+    listing out{.disk = on.id(), .files = {}};
+    std::vector<bundle::folder::file> newest; // a heap; the oldest of them in front
+    const auto listed = on.files().list([&](bundle::folder::file each) {
+        out.files.push_back({hash_of(each.path), each.size_bytes});
+        newest.push_back(std::move(each));
+        std::ranges::push_heap(newest, is_newer);
+        if (newest.size() > looked_at) {
+            std::ranges::pop_heap(newest, is_newer);
+            newest.pop_back();
+        }
+    });
+    if (!listed)
+        return listed.error();
+    std::ranges::sort(newest, is_newer);
+    std::uint64_t read_bytes = 0;
+    for (const auto& each : newest) {
+        read_bytes += each.size_bytes;
+        if (read_bytes > most_read_bytes)
+            break;
+        if (!on.files().read(each.path))
+            std::ranges::find(out.files, hash_of(each.path), &listed_file::name)->size_bytes = none;
+    }
+    return out;
 }
 
 } // namespace
 
-result<void> check_mounted(const std::filesystem::path& folder, const std::filesystem::path& store)
-{
-    struct ::stat second {};
-    struct ::stat first {};
-    if (::stat(folder.c_str(), &second) != 0 || ::stat(store.c_str(), &first) != 0) {
-        const error_code why{errno, boost::system::system_category()};
-        return why == boost::system::errc::no_such_file_or_directory
-                   ? make_error_code(bundle::errc::folder_missing)
-                   : why;
-    }
-    if (!S_ISDIR(second.st_mode) || second.st_dev == first.st_dev)
-        return bundle::errc::folder_missing;
-    return {};
-}
-
-second_copy::second_copy(asio::any_io_executor on, options opts, journal::store& store)
-    : on_(on), opts_(std::move(opts)), store_(store), plan_(opts_.pace), changed_(on)
+second_copy::second_copy(asio::any_io_executor on, options opts, journal::store& store,
+                         asio::thread_pool& pool)
+    : on_(on), opts_(std::move(opts)), store_(store), pool_(pool), plan_(opts_.pace), changed_(on)
 {
 }
 
@@ -73,27 +111,87 @@ void second_copy::on_change(const journal::change& what)
         plan_.on_accepted(what.place, what.key.record, wall_now());
     else if (what.event == "erase")
         plan_.on_erased_in_journal(what.place);
-    else if ((what.event == "quarantine" || what.event == "rotten") && plan_.is_listed() &&
-             what.place != noting_)
+    else if (what.event == "relayed" || what.event == "delivered")
+        plan_.on_held_elsewhere(what.place);
+    else if ((what.event == "quarantine" || what.event == "rotten") && what.place != noting_)
         plan_.on_rotten(what.place); // or set aside for another reason: repair() looks
     changed_.ring();
 }
 
 bool second_copy::take_rotten(journal::place at)
 {
-    if (!plan_.is_listed())
+    if (!plan_.is_listed() || hangs())
         return false;
     plan_.on_rotten(at);
     changed_.ring();
     return true;
 }
 
+bool second_copy::hangs() const
+{
+    return busy_since_ && monotonic::now() - *busy_since_ > opts_.hangs_after;
+}
+
+plan::report second_copy::now() const
+{
+    auto out = plan_.now();
+    if (!hangs())
+        return out;
+    if (out.why == trouble::none)
+        out.trouble_since =
+            wall_now() - std::chrono::duration_cast<milliseconds>(monotonic::now() - *busy_since_);
+    out.why = trouble::hangs;
+    out.detail.clear();
+    return out;
+}
+
+/// What `act` says, done on the disk that was listed; errc::other_disk on another one.
+template <class Act>
+asio::awaitable<std::invoke_result_t<Act, const disk&>> second_copy::on_disk(Act act)
+{
+    using T = std::invoke_result_t<Act, const disk&>;
+    auto job = [where = opts_.where, id = disk_id_, act = std::move(act)]() mutable -> T {
+        const auto opened = disk::open(where);
+        if (!opened)
+            return opened.error();
+        if (!id.empty() && opened->id() != id)
+            return errc::other_disk;
+        auto out = act(*opened);
+        if (!out && out.error() == boost::system::errc::io_error && opened->is_gone())
+            return errc::not_mounted; // its mount outlives it
+        return out;
+    };
+    busy_since_ = monotonic::now();
+    auto out = co_await run_on(disk_, std::move(job));
+    busy_since_.reset();
+    co_return out;
+}
+
 asio::awaitable<void> second_copy::run()
 {
+    co_await recall();
     for (;;) {
         const auto next = plan_.next(monotonic::now());
         co_await carry_out(next);
-        tell_news();
+        co_await remember();
+    }
+}
+
+asio::awaitable<void> second_copy::watch()
+{
+    asio::steady_timer timer{on_};
+    for (;;) {
+        timer.expires_after(std::min<milliseconds>(opts_.hangs_after, 5s));
+        co_await timer.async_wait(asio::use_awaitable);
+        const bool is_hanging = hangs();
+        if (is_hanging)
+            for (const auto at : plan_.take_repairs())
+                co_await note_rot(at);
+        if (is_hanging != told_hanging_)
+            log::write(is_hanging ? log::level::warn : log::level::info,
+                       fmt::format("second-copy-{} path=\"{}\"", is_hanging ? "hangs" : "answers",
+                                   folder().string()));
+        told_hanging_ = is_hanging;
     }
 }
 
@@ -126,48 +224,89 @@ asio::awaitable<void> second_copy::carry_out(plan::step what)
     co_await give_up_repairs();
 }
 
-void second_copy::note_trouble(const error_code& why)
+void second_copy::note_trouble(const error_code& why, journal::place concerned)
 {
-    plan_.on_trouble(trouble_of(why), why.message(), monotonic::now(), wall_now());
+    if (why == errc::other_disk) {
+        log::info("second-copy-disk path=\"{}\": another one", folder().string());
+        disk_id_.clear();
+        plan_.on_other_disk();
+        return;
+    }
+    plan_.on_trouble(trouble_of(why), why.message(), monotonic::now(), wall_now(), concerned);
 }
 
-void second_copy::tell_news()
+/// What changed for people goes to the log; and how long there has been trouble, and from which
+/// record on, into a file: a machine that is switched on each morning would count from then.
+asio::awaitable<void> second_copy::remember()
 {
-    const auto now = plan_.now();
-    switch (plan_.take_news()) {
-    case plan::news::none:
-        break;
-    case plan::news::trouble:
+    const auto news = plan_.take_news();
+    const auto now = news == plan::news::none ? plan::report{} : plan_.now();
+    if (news == plan::news::trouble)
         log::warn("second-copy-trouble path=\"{}\" why={} detail=\"{}\" missing={}",
-                  opts_.folder.string(), to_string(now.why), now.detail, now.missing);
-        break;
-    case plan::news::good_again:
-        log::info("second-copy-good path=\"{}\" skipped={}", opts_.folder.string(), now.skipped);
-        break;
+                  folder().string(), to_string(now.why), now.detail, now.missing);
+    if (news == plan::news::good_again)
+        log::info("second-copy-good path=\"{}\" skipped={}", folder().string(), now.skipped);
+    auto text = remembered_;
+    if (news == plan::news::good_again)
+        text.clear();
+    else if (plan_.why() != trouble::none && !text.ends_with('\n')) {
+        // Later ones that were copied meanwhile are counted until the disk is compared.
+        if (const auto first = plan_.first_missing())
+            text = fmt::format("{} {}\n", to_ms(plan_.now().trouble_since),
+                               static_cast<std::uint64_t>(*first));
+        else if (text.empty())
+            text = fmt::format("{}", to_ms(plan_.now().trouble_since));
     }
+    if (text == remembered_)
+        co_return;
+    remembered_ = text;
+    auto job = [file = opts_.memory, text = std::move(text)] {
+        if (!text.empty())
+            return write_file(file, as_bytes(text));
+        std::error_code ignored;
+        std::filesystem::remove(file, ignored);
+        return result<void>{};
+    };
+    co_await run_on(pool_, std::move(job)); // failing, it is counted anew after the next start
+}
+
+asio::awaitable<void> second_copy::recall()
+{
+    auto job = [file = opts_.memory] { return read_file(file, 64); };
+    const auto stored = co_await run_on(pool_, std::move(job));
+    if (!stored)
+        co_return;
+    remembered_ = as_text(*stored);
+    std::istringstream in{remembered_};
+    std::int64_t since = 0;
+    std::uint64_t first = 0;
+    if (!(in >> since))
+        co_return;
+    std::vector<row> rows;
+    if (in >> first && first > 0) {
+        const journal::list_filter all;
+        for (auto after = journal::place{first - 1};;) {
+            const auto page = co_await store_.list(all, after, page_rows);
+            if (!page || page->empty())
+                break;
+            for (const auto& each : *page)
+                rows.push_back(row_of(each));
+            after = page->back().place;
+        }
+    }
+    plan_.go_on_missing(from_ms(since), rows);
 }
 
 asio::awaitable<void> second_copy::list()
 {
-    using names = std::vector<name_hash>;
-    auto job = [folder = opts_.folder, store = opts_.store]() -> result<names> {
-        if (auto mounted = check_mounted(folder, store); !mounted)
-            return mounted.error();
-        names out;
-        const auto listed = bundle::list(folder, [&out](const auto& file) {
-            out.push_back(hash_of(file));
-            return true;
-        });
-        if (!listed)
-            return listed.error();
-        return out;
-    };
-    auto found = co_await run_on(disk_, std::move(job));
-    newest_file_.clear();
-    if (found)
-        plan_.on_listed(std::move(*found), monotonic::now());
-    else
+    disk_id_.clear(); // whichever it is
+    auto found = co_await on_disk(list_files);
+    if (!found) {
         note_trouble(found.error());
+        co_return;
+    }
+    disk_id_ = std::move(found->disk);
+    plan_.on_listed(std::move(found->files), monotonic::now());
 }
 
 asio::awaitable<void> second_copy::scan(journal::place after)
@@ -178,21 +317,8 @@ asio::awaitable<void> second_copy::scan(journal::place after)
         note_trouble(rows.error());
         co_return;
     }
-    for (const auto& each : *rows) {
-        row seen{.place = each.place,
-                 .record = each.key.record,
-                 .accepted_at = each.accepted_at,
-                 .name = hash_of(bundle::path_of(opts_.folder, label_of(each)))};
-        // What arrives comes again when it is complete; of a row that cannot be read nothing is
-        // known.
-        if (each.state == journal::state::arriving || each.key.station.empty())
-            seen.what = row::kind::erased;
-        else if (each.state == journal::state::erased)
-            seen.what = row::kind::erased;
-        else if (is_rotten(each))
-            seen.what = row::kind::rotten;
-        plan_.on_row(seen);
-    }
+    for (const auto& each : *rows)
+        plan_.on_row(row_of(each));
     if (rows->size() < page_rows)
         plan_.on_scanned(monotonic::now());
 }
@@ -227,26 +353,25 @@ asio::awaitable<void> second_copy::write(journal::place at)
         co_return;
     }
     const auto label = label_of(what->view);
-    auto job = [folder = opts_.folder, store = opts_.store, label, digest = what->view.digest,
-                sealed =
-                    bundle::sealed_record{.manifest_cms = std::move(what->manifest_cms),
-                                          .receipt_cms = std::move(what->receipt_cms),
-                                          .receipt_given_cms = std::move(what->receipt_given_cms),
-                                          .envelope = std::move(*envelope)}]() -> result<void> {
+    bundle::sealed_record sealed{.manifest_cms = std::move(what->manifest_cms),
+                                 .receipt_cms = std::move(what->receipt_cms),
+                                 .receipt_given_cms = std::move(what->receipt_given_cms),
+                                 .envelope = std::move(*envelope)};
+    auto act = [label, digest = what->view.digest,
+                sealed = std::move(sealed)](const disk& on) -> result<void> {
         if (sha256(sealed.envelope) != digest)
             return vault::errc::rotten;
-        return write_copy(folder, store, label, sealed);
+        return on.files().write(label, sealed);
     };
-    const auto written = co_await run_on(disk_, std::move(job));
-    if (written) {
-        newest_file_ = bundle::path_of(opts_.folder, label);
+    const auto written = co_await on_disk(std::move(act));
+    if (written)
         plan_.on_written(at, monotonic::now());
-    } else if (concerns_one_record(written.error()) || written.error() == vault::errc::rotten) {
+    else if (concerns_one_record(written.error())) {
         log::error("second-copy-refused record={} why=\"{}\"", label.record.to_string(),
                    written.error().message());
         plan_.on_skipped(at);
     } else
-        note_trouble(written.error());
+        note_trouble(written.error(), at);
 }
 
 asio::awaitable<void> second_copy::erase(journal::place at)
@@ -257,20 +382,12 @@ asio::awaitable<void> second_copy::erase(journal::place at)
         plan_.on_erased(at, monotonic::now());
         co_return;
     }
-    auto job = [folder = opts_.folder, store = opts_.store,
-                label = label_of(what->view)]() -> result<void> {
-        if (auto mounted = check_mounted(folder, store); !mounted)
-            return mounted;
-        return bundle::erase_record(folder, label);
-    };
-    const auto erased = co_await run_on(disk_, std::move(job));
-    if (!erased) {
-        note_trouble(erased.error());
-        co_return;
-    }
-    if (newest_file_ == bundle::path_of(opts_.folder, label_of(what->view)))
-        newest_file_.clear();
-    plan_.on_erased(at, monotonic::now());
+    auto act = [label = label_of(what->view)](const disk& on) { return on.files().erase(label); };
+    const auto erased = co_await on_disk(std::move(act));
+    if (erased)
+        plan_.on_erased(at, monotonic::now());
+    else
+        note_trouble(erased.error(), at);
 }
 
 /// No error: the bytes in the journal are right again. errc::wrong_state: nothing is to be done.
@@ -286,10 +403,8 @@ asio::awaitable<error_code> second_copy::try_repair(journal::place at)
     // fails, is no reason not to write it anew.
     if (intact && !is_rotten(what->view) && what->view.state != journal::state::waiting)
         co_return vault::errc::wrong_state;
-    auto job = [file = bundle::path_of(opts_.folder, label_of(what->view))] {
-        return bundle::read_sealed(file);
-    };
-    auto copy = co_await run_on(disk_, std::move(job));
+    auto act = [label = label_of(what->view)](const disk& on) { return on.files().read(label); };
+    auto copy = co_await on_disk(std::move(act));
     if (!copy)
         co_return copy.error();
     const auto repaired = co_await store_.repair(at, std::move(copy->envelope));
@@ -305,7 +420,7 @@ asio::awaitable<void> second_copy::repair(journal::place at)
     plan_.on_repaired(at);
     if (!failed) {
         log::warn("repaired place={} from=\"{}\"", static_cast<std::uint64_t>(at),
-                  opts_.folder.string());
+                  folder().string());
         co_return;
     }
     if (failed == vault::errc::wrong_state)
@@ -331,25 +446,24 @@ asio::awaitable<void> second_copy::note_rot(journal::place at)
 
 asio::awaitable<void> second_copy::check()
 {
-    auto job = [folder = opts_.folder, store = opts_.store,
-                newest = newest_file_]() -> result<void> {
-        if (auto mounted = check_mounted(folder, store); !mounted)
-            return mounted;
-        // Another disk in its place, or the same one after somebody tidied it up.
-        if (!newest.empty() && ::access(newest.c_str(), R_OK) != 0)
-            return error_code{errno, boost::system::system_category()};
-        return {};
-    };
-    const auto found = co_await run_on(disk_, std::move(job));
-    if (found)
-        plan_.on_checked(monotonic::now());
-    else
+    // A write wears a cheap disk, so it is not for every half minute of years.
+    constexpr milliseconds writes_every = 1h;
+    const bool writing = plan_.why() != trouble::none || monotonic::now() >= write_check_at_;
+    auto act = [writing](const disk& on) { return on.probe(writing); };
+    const auto found = co_await on_disk(std::move(act));
+    if (!found) {
         note_trouble(found.error());
+        co_return;
+    }
+    if (writing)
+        write_check_at_ = monotonic::now() + writes_every;
+    if (const auto given_up = plan_.on_checked(monotonic::now()))
+        log::error("second-copy-given-up place={}", static_cast<std::uint64_t>(*given_up));
 }
 
 asio::awaitable<void> second_copy::give_up_repairs()
 {
-    if (plan_.is_listed() || plan_.now().why == trouble::none)
+    if (plan_.is_listed() || plan_.why() == trouble::none)
         co_return;
     for (const auto at : plan_.take_repairs())
         co_await note_rot(at);

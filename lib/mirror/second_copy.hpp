@@ -2,21 +2,19 @@
 
 #include "base/bell.hpp"
 #include "base/pool.hpp"
-#include "bundle/folder.hpp"
 #include "journal/store.hpp"
+#include "mirror/disk.hpp"
 #include "mirror/plan.hpp"
 
 #include <filesystem>
+#include <optional>
+#include <string>
 
 namespace titip::mirror {
 
 /// Keeps a folder on a second disk such that it has a file (see bundle) of every record whose bytes
 /// the journal has, and repairs from it what rots in the journal. What is done when is the plan's to
-/// decide; this carries it out.
-///
-/// The folder counts as mounted if it is on another device than the store. Rationale: the folder
-/// of a disk that was pulled out is there still, empty, on the first disk; a copy there would be
-/// none, and would fill it.
+/// decide, and whether the folder is the second disk's is disk's; this carries it out.
 ///
 /// Accepting never waits for this: one record at a time is read through the store's pool, and all
 /// that touches the second disk, which may be slow or hang, is done on a thread of its own.
@@ -25,26 +23,33 @@ namespace titip::mirror {
 class second_copy {
 public:
     struct options {
-        std::filesystem::path folder; ///< normal, without a slash at its end
-        std::filesystem::path store;  ///< the journal's directory
+        disk::whereabouts where;
+        std::filesystem::path memory; ///< a file, of trouble: since when, and from which record on
         plan::options pace;
+        milliseconds hangs_after = 60s; ///< with an operation that does not come back
     };
 
-    second_copy(asio::any_io_executor on, options opts, journal::store& store);
+    /// `pool`, for files on the store's disk, must outlive this.
+    second_copy(asio::any_io_executor on, options opts, journal::store& store,
+                asio::thread_pool& pool);
 
     /// Until cancelled.
     asio::awaitable<void> run();
+    /// Beside run(), until cancelled: notices a disk that hangs, and gives up what waits for it.
+    asio::awaitable<void> watch();
 
     void on_change(const journal::change& what);
 
-    /// True: a repair is tried now, and if it fails the journal is told that the record is rotten:
-    /// who found it has nothing more to do. False: there is no copy to be had.
+    /// True: a repair is tried now, and if it fails, or does not come back, the journal is told that
+    /// the record is rotten: who found it has nothing more to do. False: there is no copy to be had.
     bool take_rotten(journal::place at);
 
-    const std::filesystem::path& folder() const noexcept { return opts_.folder; }
-    plan::report now() const { return plan_.now(); }
+    const std::filesystem::path& folder() const noexcept { return opts_.where.folder; }
+    plan::report now() const;
 
 private:
+    template <class Act>
+    asio::awaitable<std::invoke_result_t<Act, const disk&>> on_disk(Act act);
     asio::awaitable<void> carry_out(plan::step what);
     asio::awaitable<void> list();
     asio::awaitable<void> scan(journal::place after);
@@ -56,21 +61,24 @@ private:
     asio::awaitable<void> give_up_repairs();
     asio::awaitable<void> note_rot(journal::place at);
     asio::awaitable<result<bytes>> read_envelope(const journal::record_view& of);
-    void note_trouble(const error_code& why);
-    void tell_news();
+    asio::awaitable<void> remember();
+    asio::awaitable<void> recall();
+    void note_trouble(const error_code& why, journal::place concerned = {});
+    bool hangs() const;
 
     asio::any_io_executor on_;
     options opts_;
     journal::store& store_;
+    asio::thread_pool& pool_;
     plan plan_;
     bell changed_;
-    std::filesystem::path newest_file_; ///< the last one known to be there: whether it still is
-    journal::place noting_{};           ///< its change is our own
+    std::string disk_id_;               ///< as listed; empty: none is
+    std::optional<instant> busy_since_; ///< with the disk
+    bool told_hanging_ = false;
+    instant write_check_at_{}; ///< the next check that writes
+    std::string remembered_;   ///< what the file has
+    journal::place noting_{};  ///< its change is our own
     asio::thread_pool disk_{1};
 };
-
-/// Whether `folder` is there, and on another device than `store`; else errc::folder_missing, or
-/// what the system says.
-result<void> check_mounted(const std::filesystem::path& folder, const std::filesystem::path& store);
 
 } // namespace titip::mirror

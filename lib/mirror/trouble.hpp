@@ -10,12 +10,17 @@ namespace titip::mirror {
 /// Why the second copy cannot be written now.
 enum class trouble : std::uint8_t {
     none,
-    not_mounted, ///< no such folder, or it lies on the disk of the store itself
+    not_mounted,   ///< no disk is there, or only the store's own
+    not_marked,    ///< a disk is there that nobody said is for this
+    other_station, ///< a disk is there that is another station's
     full,
     read_only,
-    failed, ///< what the system says is beside it
+    forbidden, ///< the daemon may not write there: owner, mode, or the service's own confinement
+    hangs,     ///< an operation does not come back
+    failed,    ///< what the system says is beside it
 };
-/// "none", "not-mounted", "full", "read-only", "failed".
+/// "none", "not-mounted", "not-marked", "other-station", "full", "read-only", "forbidden", "hangs",
+/// "failed".
 std::string_view to_string(trouble) noexcept;
 
 /// What an error of writing or reading there means for all records, not for one.

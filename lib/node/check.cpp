@@ -3,7 +3,8 @@
 #include "base/file.hpp"
 #include "control/roles.hpp"
 #include "envelope/seal.hpp"
-#include "mirror/second_copy.hpp"
+#include "mirror/disk.hpp"
+#include "node/node.hpp"
 
 #include <fmt/format.h>
 
@@ -98,26 +99,25 @@ std::optional<config_error> look_at_recipients(const config& from, std::string_v
                     file, twice)};
 }
 
-/// A disk that is pulled out at any moment is no reason not to start.
-void look_at_mirror(const config& from, std::string_view file, std::vector<std::string>& out)
+/// Only when asked: a disk that is pulled out at any moment, or hangs, is no reason not to start, and
+/// the second copy says the same by itself.
+void look_at_mirror(const config& from, std::string_view file, occasion when,
+                    std::vector<std::string>& out)
 {
-    if (!from.mirror)
+    if (!from.mirror || when != occasion::check)
         return;
-    std::error_code ignored;
-    auto store = from.state.lexically_normal();
-    while (!std::filesystem::exists(store, ignored) && store.has_relative_path())
-        store = store.has_filename() || !store.has_parent_path()
-                    ? store.parent_path()
-                    : store.parent_path().parent_path();
-    if (const auto mounted = mirror::check_mounted(from.mirror->path, store); !mounted)
+    const auto& path = from.mirror->path;
+    if (const auto good = mirror::disk::look(second_disk_of(from)); !good) {
+        const bool is_disk = good.error() == mirror::errc::not_marked;
         out.push_back(fmt::format(
-            "{}: [mirror] path: \"{}\" is not there, or not on another disk than [node] state: "
-            "until it is, there is no second copy; mount the disk, or correct the path",
-            file, from.mirror->path.string()));
-    else if (::access(from.mirror->path.c_str(), W_OK | X_OK) != 0)
+            "{}: [mirror] path: \"{}\": {}: until that is put right there is no "
+            "second copy; {}",
+            file, path.string(), good.error().message(),
+            is_disk ? "titip mark-disk marks it" : "mount the disk, or correct the path"));
+    } else if (::access(path.c_str(), W_OK | X_OK) != 0)
         out.push_back(fmt::format("{}: [mirror] path: \"{}\" cannot be written by this user: mount "
                                   "it for the daemon's user, -o uid=titip,gid=titip on FAT",
-                                  file, from.mirror->path.string()));
+                                  file, path.string()));
 }
 
 void look_at_groups(const config& from, std::string_view file, std::vector<std::string>& out)
@@ -146,7 +146,7 @@ result<std::vector<std::string>, config_error> check_machine(const config& from,
         return *std::move(wrong);
     std::vector<std::string> out;
     look_at_key(from, file, out);
-    look_at_mirror(from, file, out);
+    look_at_mirror(from, file, when, out);
     look_at_groups(from, file, out);
     return out;
 }

@@ -37,6 +37,18 @@ std::string_view role_of(const config& from)
 
 } // namespace
 
+mirror::disk::whereabouts second_disk_of(const config& from)
+{
+    // Before the first start: where the store is going to be.
+    std::error_code ignored;
+    auto store = from.state.lexically_normal();
+    while (!std::filesystem::exists(store, ignored) && store.has_relative_path())
+        store = store.parent_path();
+    return {.folder = from.mirror->path,
+            .store = store.empty() ? std::filesystem::path{"."} : store,
+            .station = from.name};
+}
+
 result<materials, start_failure> load_materials(const config& from)
 {
     const auto certificate = read(from.identity.certificate, "[identity] certificate");
@@ -139,9 +151,9 @@ result<void, start_failure> node::open_store()
         if (config_.mirror)
             second_copy_ = std::make_unique<mirror::second_copy>(
                 on_,
-                mirror::second_copy::options{.folder = config_.mirror->path,
-                                             .store = config_.state},
-                *store_);
+                mirror::second_copy::options{.where = second_disk_of(config_),
+                                             .memory = config_.state / "second-copy"},
+                *store_, pool_);
         scrubber_ = std::make_unique<journal::scrubber>(
             *store_, pool_,
             journal::scrubber::options{
@@ -276,8 +288,10 @@ asio::awaitable<void> node::run()
         start_part(scrubber_->run());
         if (replayer_)
             start_part(replay());
-        if (second_copy_)
+        if (second_copy_) {
             start_part(second_copy_->run());
+            start_part(second_copy_->watch());
+        }
     }
     start_part(local_door_->run(
         [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));

@@ -34,6 +34,9 @@ result<materials, start_failure> load_materials(const config& from);
 
 /// A whole node, wired from its configuration: journal, doors, replay, sockets.
 /// Threads: the socket thread; the journal has a writer thread, sealing and reading a pool of two.
+/// [mirror], which must be there.
+mirror::disk::whereabouts second_disk_of(const config& from);
+
 class node {
 public:
     /// Checks everything before the store is opened. A store that cannot be trusted is not a

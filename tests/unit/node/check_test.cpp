@@ -185,12 +185,12 @@ TEST_CASE("a second copy on a disk that is not there, or is the store's own, is 
     };
     CHECK_THAT(said(), Contains("mount the disk")); // also before the store was ever made
     std::filesystem::create_directory(here.folder / "backup");
-    CHECK_THAT(said(), Contains("mount the disk"));
+    CHECK_THAT(said(), Contains("on the disk of the store itself"));
     std::filesystem::create_directory(here.said.state);
-    CHECK_THAT(said(), Contains("mount the disk"));
+    CHECK_THAT(said(), Contains("on the disk of the store itself"));
     std::ofstream{here.folder / "file-backup"} << "no folder";
     here.said.mirror->path = here.folder / "file-backup";
     CHECK_THAT(said(), Contains("mount the disk"));
-    here.said.mirror->path = "/dev/shm"; // another device, and everybody may write there
+    here.when = occasion::start; // where a disk that hangs would keep the daemon from starting
     CHECK(here.warnings().empty());
 }
