@@ -5,6 +5,9 @@ namespace titip::journal {
 
 namespace {
 
+/// Of one record: where it rots again and again, the disk under it is failing.
+constexpr std::uint32_t most_repairs = 3;
+
 /// Where a record stood before it was set aside: what its receipts say.
 v1::State state_before_rot(const v1::Row& row, bool has_upstream)
 {
@@ -17,15 +20,30 @@ v1::State state_before_rot(const v1::Row& row, bool has_upstream)
 
 } // namespace
 
-result<void> writing::repair(place at, const digest& of, bytes_view envelope)
+/// A commit of its own: pages that are bad can end the process that writes to them, and one record
+/// must not end every one that follows.
+result<void> writing::begin_repair(place at, const digest& of, std::uint64_t size_bytes)
 {
     const auto before = row_at(at);
     if (before.state() == v1::ERASED)
         return vault::errc::erased;
     if (before.state() == v1::ARRIVING)
         return vault::errc::wrong_state;
-    if (before.digest() != as_text(of) || before.size_bytes() != envelope.size())
+    if (before.digest() != as_text(of) || before.size_bytes() != size_bytes)
         return vault::errc::conflict;
+    if (before.repairs() >= most_repairs)
+        return vault::errc::rotten;
+    auto after = before;
+    after.set_repairs(before.repairs() + 1);
+    store_row(at, after);
+    return {};
+}
+
+result<void> writing::repair(place at, bytes_view envelope)
+{
+    const auto before = row_at(at);
+    if (before.state() == v1::ERASED) // meanwhile
+        return vault::errc::erased;
     // Over those that are there: no chunk is left that is not written anew.
     append_chunks(txn_, t_, at, 0, envelope);
     auto after = before;

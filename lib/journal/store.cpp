@@ -194,9 +194,11 @@ asio::awaitable<result<void>> store::repair(place at, bytes envelope)
     auto hash = [&envelope] { return sha256(envelope); };
     const auto of = co_await run_on(parts_->pool, std::move(hash));
     const auto weight = envelope.size();
-    auto act = [at, of, envelope = std::move(envelope)](writing& w) {
-        return w.repair(at, of, envelope);
-    };
+    auto begin = [at, of, weight](writing& w) { return w.begin_repair(at, of, weight); };
+    const auto begun = co_await commit<void>(std::move(begin), 0, false);
+    if (!begun)
+        co_return begun.error();
+    auto act = [at, envelope = std::move(envelope)](writing& w) { return w.repair(at, envelope); };
     co_return co_await commit<void>(std::move(act), weight, false);
 }
 

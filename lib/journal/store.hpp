@@ -117,6 +117,7 @@ public:
     asio::awaitable<result<void>> quarantine(place at, reason why, std::string note);
     /// Puts the bytes of a second copy in place of those here; errc::conflict unless they have the
     /// digest of the record. One that was set aside because it was rotten goes back to where it was.
+    /// errc::rotten if it was repaired three times already.
     asio::awaitable<result<void>> repair(place at, bytes envelope);
     /// For a store that is made anew from second copies: a record with the manifest as it was
     /// signed, under its old number; the caller has verified it. It waits; at the end of the road

@@ -119,6 +119,21 @@ TEST_CASE("a record that was set aside as rotten goes back to where it was", "[j
     f.check_is_good();
 }
 
+TEST_CASE("a record that rots again and again is repaired three times, also across starts",
+          "[journal]")
+{
+    rotten_fixture f;
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(finish(f.store->repair(f.rotten, f.all[1])).has_value());
+        auto other = f.all[1];
+        other[7] ^= std::byte{1};
+        CHECK(finish(f.store->repair(f.rotten, other)).error() == errc::conflict); // does not count
+        f.reopen();
+    }
+    CHECK(finish(f.store->repair(f.rotten, f.all[1])).error() == errc::rotten);
+    f.check_is_good();
+}
+
 TEST_CASE("a record that was set aside for another reason stays there when it is repaired",
           "[journal]")
 {
