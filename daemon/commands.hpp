@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/client.hpp"
+#include "node/restore.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -57,6 +58,7 @@ int verdict(session& with, const std::string& id, const std::string& kind);
 int verify(const std::string& file, const std::string& authorities, bool json);
 
 /// A new store from a second copy, without a daemon; `config` is the daemon's.
-int restore(const std::string& config, const std::string& from, bool json);
+int restore(const std::string& config, const node::restore_options& opts, bool json);
+int mark_disk(const std::string& config, bool json);
 
 } // namespace titip::cli

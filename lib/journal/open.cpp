@@ -274,6 +274,19 @@ store::parts::parts(options o, asio::thread_pool& p)
 {
 }
 
+result<std::shared_ptr<void>, open_failure> store::reserve(const std::filesystem::path& directory)
+{
+    try {
+        auto out = std::make_shared<directory_lock>(directory);
+        std::error_code absent;
+        if (!std::filesystem::exists(directory / "data.mdb", absent))
+            out->note_commit(0); // what is noted is of a store that is no longer there
+        return std::shared_ptr<void>{std::move(out)};
+    } catch (open_failure& failure) {
+        return std::move(failure);
+    }
+}
+
 result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thread_pool& pool,
                                                          std::function<void(std::string)> failed)
 {
@@ -286,6 +299,12 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
         std::error_code absent;
         const bool is_new = std::filesystem::file_size(data_file, absent) == 0 || absent;
+        if (is_new && std::filesystem::exists(p->opts.directory / unfinished, absent))
+            refuse(
+                kind::unreadable,
+                fmt::format("{0}: a restore was not finished: run titip restore again; or remove "
+                            "{0}/{1}, and begin with an empty store",
+                            p->opts.directory.string(), unfinished));
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
         if (is_new)
             sync_birth(p->opts.directory, data_file);

@@ -77,6 +77,13 @@ public:
     open(options opts, boost::asio::thread_pool& pool, std::function<void(std::string)> failed);
     ~store() override;
 
+    /// What is beside a store that is being made anew, and is not one: while it is there and no store
+    /// is, open() refuses to begin an empty one.
+    static constexpr auto unfinished = "restoring";
+    /// Keeps every daemon from a directory as long as what is returned lives.
+    static result<std::shared_ptr<void>, open_failure>
+    reserve(const std::filesystem::path& directory);
+
     // What nodes below need: see vault.
     asio::awaitable<result<std::optional<::titip::vault::standing>>>
     find(::titip::vault::key which) override;
