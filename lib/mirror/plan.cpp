@@ -228,7 +228,7 @@ void plan::on_trouble(trouble why, std::string detail, instant now, wall_time cl
     suspect_ = concerned;
 }
 
-void plan::on_other_disk()
+void plan::look_again()
 {
     forget_listing();
     retry_at_ = {};

@@ -115,7 +115,8 @@ public:
     /// `concerned`: what was being written or erased.
     void on_trouble(trouble why, std::string detail, instant now, wall_time clock,
                     journal::place concerned = {});
-    void on_other_disk();
+    /// Another disk is there, or the same one after it did not answer: it is listed at once.
+    void look_again();
     /// Repairs that will not be made now; whoever asked for them has to hear of it.
     std::vector<journal::place> take_repairs();
 

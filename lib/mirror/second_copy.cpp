@@ -163,6 +163,7 @@ asio::awaitable<std::invoke_result_t<Act, const disk&>> second_copy::on_disk(Act
     };
     busy_since_ = monotonic::now();
     auto out = co_await run_on(disk_, std::move(job));
+    has_hung_ = has_hung_ || hangs();
     busy_since_.reset();
     co_return out;
 }
@@ -173,6 +174,8 @@ asio::awaitable<void> second_copy::run()
     for (;;) {
         const auto next = plan_.next(monotonic::now());
         co_await carry_out(next);
+        if (std::exchange(has_hung_, false))
+            plan_.look_again(); // and repairs that were given up are found again
         co_await remember();
     }
 }
@@ -229,7 +232,7 @@ void second_copy::note_trouble(const error_code& why, journal::place concerned)
     if (why == errc::other_disk) {
         log::info("second-copy-disk path=\"{}\": another one", folder().string());
         disk_id_.clear();
-        plan_.on_other_disk();
+        plan_.look_again();
         return;
     }
     plan_.on_trouble(trouble_of(why), why.message(), monotonic::now(), wall_now(), concerned);

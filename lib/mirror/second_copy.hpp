@@ -74,6 +74,7 @@ private:
     bell changed_;
     std::string disk_id_;               ///< as listed; empty: none is
     std::optional<instant> busy_since_; ///< with the disk
+    bool has_hung_ = false;
     bool told_hanging_ = false;
     instant write_check_at_{}; ///< the next check that writes
     std::string remembered_;   ///< what the file has

@@ -369,7 +369,7 @@ TEST_CASE("whatever happens to disk and journal, in the end the copy is what the
             continue;
         }
         if (next.what != kind::scan && next.what != kind::list && mounted->number != listed) {
-            it.on_other_disk();
+            it.look_again();
             continue;
         }
         const bool writes =
@@ -588,7 +588,7 @@ TEST_CASE("another disk in the same place is looked through at once", "[mirror]"
     plan it;
     list(it, {1, 2}, {row_of(1), row_of(2)}, start);
     CHECK(it.now().missing == 0);
-    it.on_other_disk();
+    it.look_again();
     list(it, {}, {row_of(1), row_of(2)}, start);
     CHECK(it.now().missing == 2);
     CHECK(it.now().why == trouble::none);
