@@ -177,9 +177,10 @@ public:
             co_return leave(file, "another record of this id was restored");
         if (!at)
             co_return failure(config_.state, at.error().message());
-        ++out_.records;
-        out_.bytes += size_bytes;
-        numbers_[epoch].insert(number);
+        if (numbers_[epoch].insert(number).second) { // people copy files
+            ++out_.records;
+            out_.bytes += size_bytes;
+        }
         co_await settle(*at, std::move(found->sealed.receipt_cms));
         co_return result<void, start_failure>{};
     }

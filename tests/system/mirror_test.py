@@ -426,6 +426,8 @@ def test_a_restore_is_the_whole_or_nothing():
         (state / "restoring").mkdir(parents=True)
         (state / "restoring/data.mdb").write_bytes(bytes(9999))
         (state / "lost+found").mkdir()
+        # Somebody copied a file: it is one record.
+        shutil.copy(next(part.iterdir()), folder)
         done = run(harness.BIN / "titipd", "--config", station.config, timeout=20)
         assert done.returncode == 1 and b"a restore was not finished" in done.stderr, done
         assert not (state / "data.mdb").exists()
