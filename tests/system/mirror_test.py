@@ -546,6 +546,19 @@ def test_whatever_the_disk_has_when_it_is_pulled_out_is_made_whole_again():
         assert all(is_whole(file) for file in disk.files())
 
 
+def test_a_disk_that_is_gone_under_its_mount_is_noticed_while_nothing_is_written():
+    with World() as world, disk_of(world, kinds=("ext4",)) as disk:
+        station = world.station(mirror=disk.path).start()
+        (_, file), = world.records(1)
+        station.submit(file)
+        until(lambda: is_complete(station), "it is on the disk")
+        os.sync()
+        os.truncate(disk.image, 0)
+        assert os.stat(disk.path) and os.access(disk.path / "titip-copy", os.R_OK), "the kernel knows names still"
+        until(lambda: copy_of(station)["trouble"] == "failed", "it is noticed", 90)
+        assert "unplug it and plug it in again" in words(station), words(station)
+
+
 def test_another_disk_in_the_same_place_is_noticed_and_another_stations_is_refused():
     with World() as world, disk_of(world) as disk, disk_of(world, name="second") as second:
         second.pull_out()
