@@ -94,6 +94,7 @@ TEST_CASE("a marked disk is its station's, and known by its number", "[mirror]")
 TEST_CASE("a folder on the store's own device is no second disk, marked or not", "[mirror]")
 {
     two_devices here;
+    std::filesystem::remove(here.where.folder);
     here.where.folder = here.where.store / "copy";
     std::filesystem::create_directory(here.where.folder);
     std::ofstream{here.where.folder / "titip-copy"} << "titip-copy 1\nstation office-1\ndisk 0\n";
