@@ -1,6 +1,7 @@
 #pragma once
 
 #include "control/client.hpp"
+#include "node/restore.hpp"
 
 #include <boost/json/object.hpp>
 
@@ -67,5 +68,9 @@ int verify(const std::string& file, const std::string& authorities, bool json);
 
 /// Shrinks the store in `state`, which no daemon has open.
 int compact(const std::string& state, bool json);
+
+/// A new store from a second copy, without a daemon; `config` is the daemon's.
+int restore(const std::string& config, const node::restore_options& opts, bool json);
+int mark_disk(const std::string& config, bool json);
 
 } // namespace titip::cli

@@ -25,7 +25,10 @@ using boost::json::object;
 
 class salvager {
 public:
-    salvager(fs::path folder, bool json) : folder_(std::move(folder)), json_(json) {}
+    salvager(fs::path path, bundle::folder folder, bool json)
+        : path_(std::move(path)), folder_(std::move(folder)), json_(json)
+    {
+    }
 
     journal::salvage_hands hands()
     {
@@ -44,7 +47,7 @@ public:
     void conclude(const journal::salvage_count& found) const
     {
         object said;
-        said["folder"] = folder_.string();
+        said["folder"] = path_.string();
         said["saved"] = found.saved;
         said["bare"] = found.bare;
         said["lost"] = found.lost;
@@ -64,19 +67,18 @@ public:
 private:
     result<void> save(const journal::salvaged& what) const
     {
-        return bundle::write_record(folder_,
-                                    {.epoch = what.epoch,
-                                     .at = envelope::sequence{what.sequence},
-                                     .record = what.key.record},
-                                    {.manifest_cms = what.manifest_cms,
-                                     .receipt_cms = what.receipt_cms,
-                                     .receipt_given_cms = what.receipt_given_cms,
-                                     .envelope = what.envelope});
+        return folder_.write({.epoch = what.epoch,
+                              .at = envelope::sequence{what.sequence},
+                              .record = what.key.record},
+                             {.manifest_cms = what.manifest_cms,
+                              .receipt_cms = what.receipt_cms,
+                              .receipt_given_cms = what.receipt_given_cms,
+                              .envelope = what.envelope});
     }
 
     result<void> save(const journal::bare_envelope& what) const
     {
-        const auto bare = folder_ / "without-manifest";
+        const auto bare = path_ / "without-manifest";
         std::error_code failed;
         fs::create_directory(bare, failed);
         // Two stores have the same places.
@@ -101,7 +103,8 @@ private:
             fmt::print("{}\n", words::not_salvaged(said));
     }
 
-    fs::path folder_;
+    fs::path path_;
+    bundle::folder folder_;
     bool json_;
 };
 
@@ -114,7 +117,12 @@ int salvage(const std::string& state, const std::string& out, bool json)
         fmt::print(stderr, "titip: {}: {}\n", out, std::strerror(errno));
         return refused;
     }
-    salvager into{out, json};
+    auto folder = bundle::folder::open(out);
+    if (!folder) {
+        fmt::print(stderr, "titip: {}: {}\n", out, folder.error().message());
+        return refused;
+    }
+    salvager into{out, std::move(*folder), json};
     const auto found = journal::salvage(state, into.hands());
     if (!found) {
         fmt::print(stderr, "titip: {}\n", found.error().sentence);

@@ -171,6 +171,20 @@ int main(int argc, char** argv)
         ->check(CLI::IsMember(
             {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
 
+    std::string config = "/etc/titip/titip.toml";
+    titip::node::restore_options restoring;
+    std::string folder;
+    auto* restore = app.add_subcommand(
+        "restore", "make a new store from a second copy, on a new machine; the daemon is stopped");
+    restore->add_option("--from", folder, "the folder of the second copy")->required();
+    restore->add_flag("--without-damaged", restoring.without_damaged,
+                      "leave out files that cannot be used; they are named");
+    auto* mark = app.add_subcommand(
+        "mark-disk", "say that the disk at [mirror] path is this node's second disk");
+    for (auto* command : {restore, mark})
+        command->add_option("--config", config, "the daemon's configuration")
+            ->capture_default_str();
+
     std::string topic;
     auto* help = app.add_subcommand("help", "what titip can do, or one of its commands");
     help->add_option("command", topic, "the command");
@@ -213,6 +227,11 @@ int main(int argc, char** argv)
 
     if (*salvage)
         return cli::salvage(state, out, json);
+    restoring.from = folder;
+    if (*restore)
+        return cli::restore(config, restoring, json);
+    if (*mark)
+        return cli::mark_disk(config, json);
 
     cli::session with{socket};
     with.json = json;

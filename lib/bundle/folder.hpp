@@ -1,10 +1,10 @@
 #pragma once
 
+#include "base/descriptor.hpp"
 #include "base/record_id.hpp"
 #include "bundle/record_file.hpp"
 
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,7 +16,7 @@
 ///
 /// Rationale: a name of this length takes 6 of the 65,536 entries that FAT has for a folder, so
 /// that one folder would be full with 10,900 records. A name is for finding; what a record is, its
-/// file says. Files that lie elsewhere in the folder, as people copy them, are found as well.
+/// file says.
 ///
 /// Threads: any, but one writer a folder. Everything here waits for the disk.
 namespace titip::bundle {
@@ -31,24 +31,57 @@ label label_of(const envelope::manifest& m);
 
 /// Legal on FAT and exFAT. Only the first eight digits of the epoch stand in it.
 std::string file_name(const label& of);
-/// Where write_record() puts it.
-std::filesystem::path path_of(const std::filesystem::path& folder, const label& of);
+/// Below the folder: where folder::write() puts it.
+std::string path_of(const label& of);
 /// Whether this is a name of ours; nothing else in a folder is looked at.
 bool is_file_name(std::string_view name) noexcept;
 
-/// Puts a record into the folder, which must be there: the folder of a disk that is not mounted is
-/// never made. A file of this name is read: if it holds the same envelope, nothing is written; if
-/// it is damaged, it is replaced; if it holds another record, errc::name_taken. Other errors:
-/// errc::folder_missing and the system's.
-result<void> write_record(const std::filesystem::path& folder, const label& of,
-                          const sealed_record& what);
+/// The folder, opened once: what is done there is done in this one, whatever its path has become
+/// meanwhile. A disk that is taken away leaves a mount point on the first disk, which would be
+/// written to in its place; and no link leads elsewhere, because none is followed.
+class folder {
+public:
+    /// errc::folder_missing: no such folder, or a link.
+    static result<folder> open(const std::filesystem::path& at);
 
-/// Nothing to do if it is not there. A folder of a thousand that became empty goes with it.
-result<void> erase_record(const std::filesystem::path& folder, const label& of);
+    /// Puts a record there. A file of this name is read: if it holds the same envelope, nothing is
+    /// written; if it is damaged, it is written over; if it holds another record,
+    /// errc::name_taken. Other errors: the system's; then what was written is removed again.
+    ///
+    /// Written under its own name and not renamed: on FAT a rename is two writes, between which two
+    /// names have the same bytes, and who removes one has removed both. A reader believes only the
+    /// digest at a file's end.
+    result<void> write(const label& of, const sealed_record& what) const;
 
-/// Every file whose name is one of ours, in no order, until `told` says false. Memory: one name.
+    /// Nothing to do if it is not there. A folder of a thousand that became empty goes with it.
+    result<void> erase(const label& of) const;
+
+    /// See read_sealed().
+    result<sealed_record> read(const label& of) const { return read(path_of(of)); }
+    result<sealed_record> read(const std::string& path) const;
+
+    struct file {
+        std::string path; ///< below the folder
+        std::uint64_t size_bytes = 0;
+        wall_time written_at{}; ///< as the disk has it: a hint, the clock may have been wrong
+    };
+    /// Every file of ours in the folders of ours, in no order. What else lies on the disk (ext4 has a
+    /// lost+found that only root may look into) is not touched. Memory: one name.
+    result<void> list(const std::function<void(file)>& told) const;
+
+    int descriptor() const noexcept { return at_.get(); }
+
+private:
+    explicit folder(titip::descriptor at) noexcept : at_(std::move(at)) {}
+
+    titip::descriptor at_;
+};
+
+/// Every file with a name of ours, also where people copied them to, three folders deep; in no
+/// order. `skipped` hears of the folders that this user may not look into. Errors:
 /// errc::folder_missing, or what the system says; then not all were told.
-result<void> list(const std::filesystem::path& folder,
-                  const std::function<bool(const std::filesystem::path& file)>& told);
+result<void> find_files(const std::filesystem::path& in,
+                        const std::function<void(const std::filesystem::path&)>& told,
+                        const std::function<void(const std::filesystem::path&)>& skipped);
 
 } // namespace titip::bundle

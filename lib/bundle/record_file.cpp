@@ -1,6 +1,6 @@
 #include "bundle/record_file.hpp"
 
-#include "base/file.hpp"
+#include "base/descriptor.hpp"
 #include "envelope/seal.hpp"
 
 #include <titip/v1/bundle.pb.h>
@@ -28,41 +28,6 @@ constexpr std::size_t digest_bytes = std::tuple_size_v<digest>;
 constexpr std::size_t header_limit_bytes = 64u << 10;
 constexpr std::size_t file_limit_bytes =
     magic.size() + length_bytes + header_limit_bytes + envelope::limit_bytes + digest_bytes;
-
-error_code last_error()
-{
-    return {errno, boost::system::system_category()};
-}
-
-class descriptor {
-public:
-    explicit descriptor(int fd) noexcept : fd_(fd) {}
-    descriptor(const descriptor&) = delete;
-    ~descriptor() { close(); }
-    int get() const noexcept { return fd_; }
-    /// Some file systems say only here that bytes were not written.
-    bool close() noexcept
-    {
-        const int fd = std::exchange(fd_, -1);
-        return fd < 0 || ::close(fd) == 0;
-    }
-
-private:
-    int fd_;
-};
-
-result<void> write_all(int file, bytes_view data)
-{
-    while (!data.empty()) {
-        const auto put = ::write(file, data.data(), data.size());
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return last_error();
-        data = data.subspan(static_cast<std::size_t>(put));
-    }
-    return {};
-}
 
 std::array<std::byte, length_bytes> to_length(std::size_t value)
 {
@@ -101,49 +66,25 @@ result<void> write_parts(int file, const sealed_record& what)
     return write_all(file, sum.value());
 }
 
-/// What cannot be synced (EINVAL, on FAT through some drivers; EBADF, over FUSE) is as good as that
-/// file system has it: the digest at the end of the file is what is believed.
-result<void> sync_folder(const std::filesystem::path& folder)
+} // namespace
+
+result<void> write_sealed(int file, const sealed_record& what)
 {
-    const descriptor open{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (open.get() < 0)
-        return last_error();
-    if (::fsync(open.get()) != 0 && errno != EINVAL && errno != EBADF && errno != ENOTSUP)
+    if (auto written = write_parts(file, what); !written)
+        return written;
+    if (::fsync(file) != 0)
         return last_error();
     return {};
 }
 
-} // namespace
-
-result<void> write_file_of(const std::filesystem::path& file, const sealed_record& what)
+result<sealed_record> read_sealed(int file)
 {
-    const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path{"."};
-    auto temporary = file;
-    temporary.replace_extension(".part");
-    // What a process that was killed left there is no record, and written over.
-    descriptor out{
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600)};
-    if (out.get() < 0)
+    struct ::stat found {};
+    if (::fstat(file, &found) != 0)
         return last_error();
-    auto done = write_parts(out.get(), what);
-    if (done && ::fsync(out.get()) != 0)
-        done = last_error();
-    if (!out.close() && done)
-        done = last_error();
-    if (done && ::access(file.c_str(), F_OK) == 0)
-        done = make_error_code(errc::name_taken);
-    if (done && ::rename(temporary.c_str(), file.c_str()) != 0)
-        done = last_error();
-    if (!done) {
-        ::unlink(temporary.c_str());
-        return done;
-    }
-    return sync_folder(folder);
-}
-
-result<sealed_record> read_sealed(const std::filesystem::path& file)
-{
-    auto data = read_file(file, file_limit_bytes);
+    if (!S_ISREG(found.st_mode))
+        return errc::not_a_record;
+    auto data = read_all(file, file_limit_bytes);
     if (!data)
         return data.error() == boost::system::errc::file_too_large
                    ? make_error_code(errc::not_a_record)
@@ -193,12 +134,19 @@ result<sealed_record> read_sealed(const std::filesystem::path& file)
 }
 
 result<verified_record> read_record(const std::filesystem::path& file,
-                                    const trust::authorities& believed)
+                                    const trust::authorities& believed, wall_time judged_at)
 {
-    auto sealed = read_sealed(file);
+    // Neither a pipe nor a link that somebody put there keeps us waiting, or leads elsewhere.
+    const descriptor opened{::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    if (!opened)
+        return errno == ELOOP ? make_error_code(errc::not_a_record) : last_error();
+    auto sealed = read_sealed(opened.get());
     if (!sealed)
         return sealed.error();
-    auto said = believed.verify_as_taken(sealed->manifest_cms);
+    auto said = believed.verify(sealed->manifest_cms, judged_at);
+    if (!said &&
+        (said.error() == trust::errc::expired || said.error() == trust::errc::not_yet_valid))
+        said = believed.verify_as_taken(sealed->manifest_cms);
     if (!said)
         return said.error();
     auto* manifest = std::get_if<envelope::manifest>(&said->statement);

@@ -25,25 +25,21 @@ struct verified_record {
     digest manifest_hash{}; ///< of the Statement, as in receipts
 };
 
-/// Makes a file that was not there, of a record (proto/titip/v1/bundle.proto has the format):
-/// written under a name that nobody takes for a record's, synced, then renamed. Nothing under that
-/// name is ever a part of a record, unless the disk lies; and a reader believes only the digest at
-/// its end. Renaming over a file is not relied upon: what is there is removed first by the caller.
-/// `file` is to be in a folder that is there. On failure, what was written is removed again.
-///
-/// Rationale: FAT, exFAT and what is pulled out at any moment promise nothing about a rename over
-/// another file, nor that a folder can be synced; where it can be, it is.
-result<void> write_file_of(const std::filesystem::path& file, const sealed_record& what);
+/// A record's file (proto/titip/v1/bundle.proto has the format), into an empty one; synced.
+result<void> write_sealed(int file, const sealed_record& what);
 
-/// Errors: errc::not_a_record (also for a file that is larger than any of ours), newer_format,
+/// Errors: errc::not_a_record (also for one that is larger than any of ours, or no file), newer_format,
 /// cut_short, damaged, or the system's. Does not look at signatures: who has the record's digest
 /// from elsewhere compares that. Memory: the file, once.
-result<sealed_record> read_sealed(const std::filesystem::path& file);
+result<sealed_record> read_sealed(int file);
 
-/// And checks that the manifest was signed by the station that it names, at the time when it says
-/// that its record was taken, and that the envelope is the one that it names. Errors beside those
-/// of read_sealed(): errc::no_manifest, errc::wrong_envelope, those of trust::authorities.
+/// And checks that the manifest was signed by the station that it names, and that the envelope is
+/// the one that it names. The signer's certificate has to hold at `judged_at`, or when the record was
+/// taken: it may have been renewed since, and an office's clock may have been wrong then. Errors
+/// beside those of read_sealed(): errc::no_manifest, errc::wrong_envelope, those of
+/// trust::authorities.
 result<verified_record> read_record(const std::filesystem::path& file,
-                                    const trust::authorities& believed);
+                                    const trust::authorities& believed,
+                                    wall_time judged_at = wall_now());
 
 } // namespace titip::bundle

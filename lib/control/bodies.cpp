@@ -58,6 +58,25 @@ boost::json::object to_json(const replay::report& link)
     return out;
 }
 
+boost::json::object to_json(const mirror::second_copy& copy)
+{
+    const auto now = copy.now();
+    boost::json::object out;
+    out["path"] = copy.folder().string();
+    out["trouble"] = mirror::to_string(now.why);
+    if (!now.detail.empty())
+        out["detail"] = now.detail;
+    add_time(out, "trouble_since_ms", now.trouble_since);
+    out["is_counted"] = now.is_counted;
+    out["missing"] = now.missing;
+    out["only_here"] = now.only_here;
+    add_time(out, "missing_since_ms", now.missing_since);
+    if (now.newest_missing)
+        out["newest_missing"] = now.newest_missing->to_string();
+    out["skipped"] = now.skipped;
+    return out;
+}
+
 } // namespace
 
 boost::json::object to_json(const journal::record_view& record)
@@ -196,6 +215,8 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     out["epoch"] = parts.store->epoch().to_string();
     if (parts.replayer)
         out["link"] = to_json(parts.replayer->now());
+    if (parts.second_copy)
+        out["second_copy"] = to_json(*parts.second_copy);
     boost::json::object disk;
     disk["quota_bytes"] = parts.store->quota_bytes();
     disk["live_bytes"] = now.live_bytes;

@@ -79,6 +79,22 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
                              "Delivered bytes a second, last minute.",
                              static_cast<double>(link.goodput_bytes_per_s)));
     }
+    if (parts.second_copy) {
+        const auto copy = parts.second_copy->now();
+        all.push_back(single("titip_second_copy_up", "1 while the second copy can be written.",
+                             copy.why == mirror::trouble::none ? 1 : 0));
+        all.push_back(single("titip_second_copy_missing_records",
+                             "Records that are not on the second copy, as far as is known.",
+                             static_cast<double>(copy.missing)));
+        all.push_back(single("titip_second_copy_only_here_records",
+                             "Of these, records that no custodian further up holds.",
+                             static_cast<double>(copy.only_here)));
+        const auto behind =
+            copy.missing_since == wall_time{} ? 0ms : wall_now() - copy.missing_since;
+        all.push_back(single("titip_second_copy_behind_seconds",
+                             "Age of the oldest record that is not on the second copy.",
+                             static_cast<double>(behind.count()) / 1000));
+    }
     http::response out;
     out.fields.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     out.body = to_bytes(as_bytes(prometheus::TextSerializer{}.Serialize(all)));

@@ -6,6 +6,7 @@
 #include "control/verification.hpp"
 #include "http/server.hpp"
 #include "journal/scrubber.hpp"
+#include "mirror/second_copy.hpp"
 #include "replay/replayer.hpp"
 
 #include <functional>
@@ -21,6 +22,7 @@ struct services {
     journal::store* store = nullptr;
     accept::acceptor* acceptor = nullptr;
     replay::replayer* replayer = nullptr;
+    const mirror::second_copy* second_copy = nullptr;
     const journal::scrubber* scrubber = nullptr;
     std::string safe_mode; ///< why the store is not open; empty if it is
     wall_time safe_mode_since{};

@@ -239,6 +239,66 @@ void add_alarms(lines& out, const object& status, wall_time now)
     }
 }
 
+std::string_view second_copy_trouble(std::string_view why)
+{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 6> known{
+        {{"not-mounted",
+          "the disk is not there: plug it in. If it is plugged in, call the administrator"},
+         {"not-marked",
+          "the disk that is there is not this node's second disk: plug that one in, or "
+          "call the administrator (titip mark-disk)"},
+         {"other-station", "the disk that is there is another station's: plug this one's in"},
+         {"full", "the disk is full: use a larger one, or remove what else is on it"},
+         {"read-only", "the disk can only be read: look for a lock switch on it; if there is none, "
+                       "call the administrator"},
+         {"forbidden", "the service may not write there: call the administrator"}}};
+    const auto found =
+        std::ranges::find(known, why, &std::pair<std::string_view, std::string_view>::first);
+    return found != known.end() ? found->second
+                                : "the disk does not answer as it should: unplug it and plug it in "
+                                  "again; if that does not help, try another one";
+}
+
+/// What is not on the second copy, and what to do about it.
+void add_second_copy(lines& out, const object& status, wall_time now)
+{
+    const auto& copy = sub(status, "second_copy");
+    if (copy.empty())
+        return;
+    const auto path = text(copy, "path");
+    const auto missing = number(copy, "missing");
+    const auto only_here = number(copy, "only_here");
+    const auto how_many =
+        missing == 0
+            ? std::string{}
+            : fmt::format("{} {} not on it yet ({}); the oldest is of {}, the newest is {}.",
+                          count(missing, "record"), missing == 1 ? "is" : "are",
+                          only_here == 0 ? "held further up as well"
+                                         : fmt::format("{} nowhere else", only_here),
+                          to_rfc3339(time_of(copy, "missing_since_ms")),
+                          text(copy, "newest_missing"));
+    if (const auto why = text(copy, "trouble"); why != "none") {
+        const auto since = time_of(copy, "trouble_since_ms");
+        out.push_back(fmt::format(
+            "Warning: the second copy on {} is not being kept{}: {}.", path,
+            since == wall_time{} ? "" : fmt::format(", for {}", show_duration(now - since)),
+            second_copy_trouble(why)));
+        if (!how_many.empty())
+            out.push_back(how_many);
+        else if (truth(copy, "is_counted"))
+            out.emplace_back("It had every record when it was last there.");
+        else
+            out.emplace_back("What it holds is not known yet.");
+    } else if (!truth(copy, "is_counted"))
+        out.push_back(fmt::format("The second copy on {} is being compared with the store.", path));
+    else if (missing > 0)
+        out.push_back(fmt::format("The second copy on {} is catching up. {}", path, how_many));
+    if (const auto skipped = number(copy, "skipped"); skipped > 0)
+        out.push_back(
+            fmt::format("Warning: {} cannot be put on the second copy: call the administrator.",
+                        count(skipped, "record")));
+}
+
 void add_figures(lines& out, const object& status, wall_time now)
 {
     out.emplace_back();
@@ -275,6 +335,10 @@ void add_figures(lines& out, const object& status, wall_time now)
     const auto& scrub = sub(status, "scrub");
     if (const auto oldest = time_of(scrub, "oldest_check_ms"); oldest != wall_time{})
         out.push_back(fmt::format("  re-read      all within {}", show_duration(now - oldest)));
+    if (const auto& copy = sub(status, "second_copy"); !copy.empty())
+        out.push_back(fmt::format("  second copy  {}, {} missing{}", text(copy, "path"),
+                                  number(copy, "missing"),
+                                  truth(copy, "is_counted") ? "" : " as far as is known"));
 }
 
 std::string where(const object& shown)
@@ -309,8 +373,9 @@ std::string_view what_then(std::string_view reason)
 {
     constexpr std::array<std::pair<std::string_view, std::string_view>, 8> known{
         {{"rotten",
-          "Next: titip retry ID, once. If it comes back here the disk is failing: replace it "
-          "and call the centre."},
+          "Next: if there is a second disk, plug it in: the record is repaired from it. Else titip "
+          "retry ID, once. If it comes back here the disk is failing: replace it and call the "
+          "centre."},
          {"refused", "Next: call the centre with this reason, then titip retry ID."},
          {"too-large", "Next: call the centre; titip retry ID when it takes records of this size."},
          {"conflict",
@@ -374,6 +439,7 @@ lines status(const object& status)
     add_safety(out, status);
     add_next(out, status, now);
     add_alarms(out, status, now);
+    add_second_copy(out, status, now);
     add_figures(out, status, now);
     return out;
 }
@@ -573,6 +639,55 @@ object no_upstream()
     out["status"] = 409;
     out["detail"] = "it is the end of the road, and never online";
     return out;
+}
+
+lines restored(const object& done)
+{
+    lines out;
+    const auto records = number(done, "records");
+    out.push_back(fmt::format("{} ({}) restored.", count(records, "record"),
+                              show_size(number(done, "bytes"))));
+    const auto* left = done.if_contains("left");
+    if (left && left->is_array() && !left->get_array().empty()) {
+        const auto files = left->get_array().size();
+        out.push_back(fmt::format("{} could not be used; nothing was done to {}:",
+                                  count(files, "file"), files == 1 ? "it" : "them"));
+        for (const auto& each : left->get_array())
+            if (each.is_object())
+                out.push_back(fmt::format("  {}: {}", text(each.get_object(), "file"),
+                                          text(each.get_object(), "why")));
+    }
+    if (const auto* gaps = done.if_contains("gaps");
+        gaps && gaps->is_array() && !gaps->get_array().empty()) {
+        constexpr std::size_t most = 20;
+        const auto& all = gaps->get_array();
+        out.push_back(
+            "Numbers that no file has: records that were erased after the centre had opened "
+            "them, or that are lost:");
+        for (std::size_t i = 0; i < std::min(most, all.size()); ++i)
+            if (all[i].is_object()) {
+                const auto& each = all[i].get_object();
+                const auto first = number(each, "first");
+                const auto last = number(each, "last");
+                out.push_back(fmt::format(
+                    "  {} {}: {}", text(each, "station"), text(each, "epoch").substr(0, 8),
+                    first == last ? fmt::format("{}", first) : fmt::format("{}..{}", first, last)));
+            }
+        if (all.size() > most)
+            out.push_back(fmt::format("  and {} more (--json has all)", all.size() - most));
+    }
+    out.push_back("Next: start titipd. It asks the centre which of them it has.");
+    if (truth(done, "paused"))
+        out.push_back(
+            "It begins paused, because what was held back is not known any more: titip hold "
+            "ID for each that is not to be sent, then titip resume.");
+    return out;
+}
+
+lines marked(const object& done)
+{
+    return {fmt::format("The disk at {} is now the second disk of {}. titipd takes it by itself.",
+                        text(done, "path"), text(done, "station"))};
 }
 
 std::string not_reachable(std::string_view socket, std::string_view why)

@@ -51,6 +51,12 @@ std::vector<std::string> salvaged(const boost::json::object& count);
 /// A problem of our own making: the node was asked about its upstream and has none.
 boost::json::object no_upstream();
 
+/// What `titip restore` did: {"records", "bytes", "delivered", "left": [{"file", "why"}], "gaps":
+/// [{"station", "epoch", "first", "last"}], "paused"}.
+std::vector<std::string> restored(const boost::json::object& done);
+/// What `titip mark-disk` did: {"path", "station", "disk"}.
+std::vector<std::string> marked(const boost::json::object& done);
+
 std::string not_reachable(std::string_view socket, std::string_view why);
 
 } // namespace titip::control::words

@@ -376,6 +376,24 @@ store::parts::parts(options o, asio::thread_pool& p)
 {
 }
 
+result<std::shared_ptr<void>, open_failure> store::reserve(const std::filesystem::path& directory)
+{
+    try {
+        auto out = std::make_shared<directory_lock>(directory);
+        std::error_code absent;
+        if (!std::filesystem::exists(directory / "data.mdb", absent))
+            out->note_commit(0); // what is noted is of a store that is no longer there
+        return std::shared_ptr<void>{std::move(out)};
+    } catch (open_failure& failure) {
+        return std::move(failure);
+    }
+}
+
+void store::take_note(const std::shared_ptr<void>& reserved, const std::filesystem::path& from)
+{
+    static_cast<directory_lock*>(reserved.get())->note_start(noted_commit_in(from));
+}
+
 result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thread_pool& pool,
                                                          std::function<void(std::string)> failed)
 {
@@ -396,6 +414,12 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                    fmt::format("{} says that a store was put back, but there is none: put data.mdb "
                                "beside it, or remove it to begin with an empty store",
                                (p->opts.directory / declared_copy).string()));
+        if (is_new && std::filesystem::exists(p->opts.directory / unfinished, absent))
+            refuse(
+                kind::unreadable,
+                fmt::format("{0}: a restore was not finished: run titip restore again; or remove "
+                            "{0}/{1}, and begin with an empty store",
+                            p->opts.directory.string(), unfinished));
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
         if (is_new)
             sync_birth(p->opts.directory, data_file);

@@ -22,7 +22,9 @@ outgoing to_outgoing(place at, const v1::Row& row)
 {
     return {.view = to_view(at, row),
             .manifest_cms = to_bytes(as_bytes(row.manifest())),
-            .manifest_hash = to_digest(as_bytes(row.manifest_hash())).value_or(digest{})};
+            .manifest_hash = to_digest(as_bytes(row.manifest_hash())).value_or(digest{}),
+            .receipt_cms = to_bytes(as_bytes(row.receipt())),
+            .receipt_given_cms = to_bytes(as_bytes(row.receipt_given()))};
 }
 
 ledger_entry to_entry(const v1::Entry& stored)

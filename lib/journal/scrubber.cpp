@@ -59,11 +59,13 @@ asio::awaitable<void> scrubber::look_at(const record_view& record)
     const auto good = co_await store_.check_intact(record.place);
     if (!good && good.error() == ::titip::vault::errc::rotten) {
         ++view_.rotten_records;
+        const bool is_taken = opts_.repair && opts_.repair(record.place);
         // Who watches for errors is to hear of what nobody else holds.
-        log::write(record.receipt_by.empty() ? log::level::error : log::level::warn,
+        log::write(record.receipt_by.empty() && !is_taken ? log::level::error : log::level::warn,
                    fmt::format("rotten record={} place={}", record.key.record.to_string(),
                                static_cast<std::uint64_t>(record.place)));
-        co_await store_.note_rot(record.place);
+        if (!is_taken)
+            co_await store_.note_rot(record.place);
     }
     after_ = record.place;
     ++view_.checked_records;

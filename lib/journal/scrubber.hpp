@@ -20,6 +20,8 @@ public:
             1u << 20; ///< 64 GiB take 18 hours; an office disk does 100 times that
         milliseconds between_passes = 24h; ///< from the start of one to the start of the next
         milliseconds when_busy = 1s;       ///< after anything was committed
+        /// Whether someone repairs this record, or notes that it is rotten; null: nobody.
+        std::function<bool(place)> repair{};
     };
     struct view {
         /// When the bytes that were not looked at for longest were looked at, or came; zero: none are here.

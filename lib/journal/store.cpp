@@ -174,6 +174,30 @@ asio::awaitable<result<void>> store::note_rot(place at)
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<void>> store::repair(place at, bytes envelope)
+{
+    auto hash = [&envelope] { return sha256(envelope); };
+    const auto of = co_await run_on(parts_->pool, std::move(hash));
+    const auto weight = envelope.size();
+    auto begin = [at, of, weight](writing& w) { return w.begin_repair(at, of, weight); };
+    const auto begun = co_await commit<void>(std::move(begin), 0, false);
+    if (!begun)
+        co_return begun.error();
+    auto act = [at, envelope = std::move(envelope)](writing& w) { return w.repair(at, envelope); };
+    co_return co_await commit<void>(std::move(act), weight, false);
+}
+
+asio::awaitable<result<place>> store::restore(::titip::vault::offer what, bytes envelope,
+                                              bytes receipt_given)
+{
+    const auto weight = envelope.size();
+    auto act = [what = std::move(what), envelope = std::move(envelope),
+                receipt_given = std::move(receipt_given)](writing& w) {
+        return w.restore(what, envelope, receipt_given);
+    };
+    co_return co_await commit<place>(std::move(act), weight, false);
+}
+
 asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict> said,
                                                    epoch_id store_epoch, std::uint64_t cursor,
                                                    std::vector<std::uint64_t> not_believed)

@@ -33,6 +33,8 @@ struct outgoing {
     record_view view;
     bytes manifest_cms;
     digest manifest_hash{};
+    bytes receipt_cms;       ///< from upstream; empty if none came
+    bytes receipt_given_cms; ///< what we gave to the node below
 };
 
 struct list_filter {
@@ -82,6 +84,16 @@ public:
     open(options opts, boost::asio::thread_pool& pool, std::function<void(std::string)> failed);
     ~store() override;
 
+    /// What is beside a store that is being made anew, and is not one: while it is there and no store
+    /// is, open() refuses to begin an empty one.
+    static constexpr auto unfinished = "restoring";
+    /// Keeps every daemon from a directory as long as what is returned lives.
+    static result<std::shared_ptr<void>, open_failure>
+    reserve(const std::filesystem::path& directory);
+    /// What is noted beside a store made elsewhere is noted where it is put, by who reserved that:
+    /// else the next start would take it for a copy.
+    static void take_note(const std::shared_ptr<void>& reserved, const std::filesystem::path& from);
+
     // What nodes below need: see vault.
     asio::awaitable<result<std::optional<::titip::vault::standing>>>
     find(::titip::vault::key which) override;
@@ -120,6 +132,16 @@ public:
                                          trust::peer by);
     asio::awaitable<result<std::uint32_t>> count_failure(place at);
     asio::awaitable<result<void>> quarantine(place at, reason why, std::string note);
+    /// Puts the bytes of a second copy in place of those here; errc::conflict unless they have the
+    /// digest of the record. One that was set aside because it was rotten goes back to where it was.
+    /// errc::rotten if it was repaired three times already.
+    asio::awaitable<result<void>> repair(place at, bytes envelope);
+    /// For a store that is made anew from second copies: a record with the manifest as it was
+    /// signed, under its old number; the caller has verified it. It waits; at the end of the road
+    /// it is delivered, with the receipt that was given for it. Here already: nothing changes;
+    /// errc::conflict if with other bytes, or under another number.
+    asio::awaitable<result<place>> restore(::titip::vault::offer what, bytes envelope,
+                                           bytes receipt_given);
     asio::awaitable<result<upstream_view>> upstream();
     /// `not_believed`: the numbers of those that could not be verified; each is a line of the
     /// ledger.

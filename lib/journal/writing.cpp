@@ -95,6 +95,8 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "epoch-began";
     case v1::Entry::BACKUP:
         return "backup";
+    case v1::Entry::REPAIRED:
+        return "repaired";
     case v1::Entry::ROTTEN:
         return "rotten";
     default:

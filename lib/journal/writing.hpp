@@ -40,6 +40,10 @@ public:
     result<void> note_rot(place at);
     /// The same for a waiting record whose row is rotten: the row stays, the queue is rid of it.
     result<void> quarantine_unreadable(place at);
+    /// See store::repair and store::restore. `of`: the digest of `envelope`.
+    result<void> begin_repair(place at, const digest& of, std::uint64_t size_bytes);
+    result<void> repair(place at, bytes_view envelope);
+    result<place> restore(const vault::offer& what, bytes_view envelope, bytes_view receipt_given);
     result<void> set_held(const vault::key& which, bool held);
     result<void> retry(const vault::key& which);
     /// Handed on once, and no longer held by whom it was handed to: it waits again. Its receipt stays

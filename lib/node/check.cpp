@@ -3,12 +3,15 @@
 #include "base/file.hpp"
 #include "control/roles.hpp"
 #include "envelope/seal.hpp"
+#include "mirror/disk.hpp"
+#include "node/node.hpp"
 
 #include <fmt/format.h>
 
 #include <map>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace titip::node {
 
@@ -96,6 +99,27 @@ std::optional<config_error> look_at_recipients(const config& from, std::string_v
                     file, twice)};
 }
 
+/// Only when asked: a disk that is pulled out at any moment, or hangs, is no reason not to start, and
+/// the second copy says the same by itself.
+void look_at_mirror(const config& from, std::string_view file, occasion when,
+                    std::vector<std::string>& out)
+{
+    if (!from.mirror || when != occasion::check)
+        return;
+    const auto& path = from.mirror->path;
+    if (const auto good = mirror::disk::look(second_disk_of(from)); !good) {
+        const bool is_disk = good.error() == mirror::errc::not_marked;
+        out.push_back(fmt::format(
+            "{}: [mirror] path: \"{}\": {}: until that is put right there is no "
+            "second copy; {}",
+            file, path.string(), good.error().message(),
+            is_disk ? "titip mark-disk marks it" : "mount the disk, or correct the path"));
+    } else if (::access(path.c_str(), W_OK | X_OK) != 0)
+        out.push_back(fmt::format("{}: [mirror] path: \"{}\" cannot be written by this user: mount "
+                                  "it for the daemon's user, -o uid=titip,gid=titip on FAT",
+                                  file, path.string()));
+}
+
 void look_at_groups(const config& from, std::string_view file, std::vector<std::string>& out)
 {
     const auto& groups = from.control;
@@ -122,6 +146,7 @@ result<std::vector<std::string>, config_error> check_machine(const config& from,
         return *std::move(wrong);
     std::vector<std::string> out;
     look_at_key(from, file, out);
+    look_at_mirror(from, file, when, out);
     look_at_groups(from, file, out);
     return out;
 }

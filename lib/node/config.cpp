@@ -161,8 +161,8 @@ bool is_port(std::string_view text)
     return failed == std::errc{} && rest == text.data() + text.size();
 }
 
-constexpr std::array<std::string_view, 7> sections{"node",   "identity", "control",  "seal",
-                                                   "listen", "upstream", "retention"};
+constexpr std::array<std::string_view, 8> sections{"node",   "identity", "control",   "seal",
+                                                   "listen", "upstream", "retention", "mirror"};
 
 config::upstream_options to_upstream(section& from)
 {
@@ -183,6 +183,20 @@ config::upstream_options to_upstream(section& from)
         out.connections = static_cast<unsigned>(*count);
     }
     return out;
+}
+
+config::mirror_options to_mirror(section& from, const std::filesystem::path& state)
+{
+    const std::filesystem::path path{from.required("path", "/media/backup")};
+    if (!path.is_absolute())
+        from.wrong("path", fmt::format("\"{}\" must begin with /", path.string()));
+    auto folder = path.lexically_normal();
+    if (!folder.has_filename()) // "/media/backup/"
+        folder = folder.parent_path();
+    const auto within = folder.lexically_relative(state.lexically_normal());
+    if (!within.empty() && *within.begin() != "..")
+        from.wrong("path", "must not lie in [node] state: it is for a second disk");
+    return {.path = folder};
 }
 
 void read_node(section& from, config& out)
@@ -261,7 +275,11 @@ config convert(const toml::table& root, std::string_view file)
                 "can only be \"opened\": nothing is erased before the centre has opened it");
         out.retention.emplace().keep = *keep;
     }
-    for (const auto* each : {&node, &identity, &control, &seal, &listen, &upstream, &retention})
+    section mirror{root, "mirror", file};
+    if (mirror.exists())
+        out.mirror = to_mirror(mirror, out.state);
+    for (const auto* each :
+         {&node, &identity, &control, &seal, &listen, &upstream, &retention, &mirror})
         each->refuse_unknown();
 
     if (out.seal && !out.upstream)

@@ -55,6 +55,11 @@ struct config {
         milliseconds keep{};
     };
     std::optional<retention_options> retention;
+
+    struct mirror_options {
+        std::filesystem::path path; ///< normal, without a slash at its end
+    };
+    std::optional<mirror_options> mirror;
 };
 
 /// One line: file, key, what is wrong and what to do.

@@ -38,6 +38,18 @@ std::string_view role_of(const config& from)
 
 } // namespace
 
+mirror::disk::whereabouts second_disk_of(const config& from)
+{
+    // Before the first start: where the store is going to be.
+    std::error_code ignored;
+    auto store = from.state.lexically_normal();
+    while (!std::filesystem::exists(store, ignored) && store.has_relative_path())
+        store = store.parent_path();
+    return {.folder = from.mirror->path,
+            .store = store.empty() ? std::filesystem::path{"."} : store,
+            .station = from.name};
+}
+
 result<materials, start_failure> load_materials(const config& from)
 {
     const auto certificate = read(from.identity.certificate, "[identity] certificate");
@@ -167,10 +179,17 @@ result<void, start_failure> node::open_store()
     if (opened) {
         store_ = std::move(*opened);
         judge_->on_signed_time(store_->now().newest_signed);
+        if (config_.mirror)
+            second_copy_ = std::make_unique<mirror::second_copy>(
+                on_,
+                mirror::second_copy::options{.where = second_disk_of(config_),
+                                             .memory = config_.state / "second-copy"},
+                *store_, pool_);
         scrubber_ = std::make_unique<journal::scrubber>(
             *store_, pool_,
-            journal::scrubber::options{.progress =
-                                           config_.state / journal::scrubber::progress_name});
+            journal::scrubber::options{
+                .progress = config_.state / journal::scrubber::progress_name,
+                .repair = [this](journal::place at) { return repairs(at); }});
         return {};
     }
     guard_.reset();
@@ -224,6 +243,7 @@ control::services node::services()
                           .store = store_.get(),
                           .acceptor = acceptor_.get(),
                           .replayer = replayer_.get(),
+                          .second_copy = second_copy_.get(),
                           .scrubber = scrubber_.get(),
                           .safe_mode = safe_mode_,
                           .safe_mode_since = safe_mode_since_,
@@ -266,7 +286,8 @@ result<void, start_failure> node::open_doors()
         replayer_ = std::make_unique<replay::replayer>(
             on_, std::move(opts),
             replay::replayer::surroundings{*store_, *dialer_,
-                                           [this] { return materials_.authorities; }, judge_});
+                                           [this] { return materials_.authorities; }, judge_,
+                                           [this](journal::place at) { return repairs(at); }});
     }
     if (store_ && config_.listen) {
         auto context = http::tls_context::server(tls_options_of(false));
@@ -300,6 +321,8 @@ result<void, start_failure> node::open_doors()
                 replayer_->on_change(what);
             if (intake_ && what.event == "verdict")
                 intake_->ring();
+            if (second_copy_)
+                second_copy_->on_change(what);
             alarms_.on_change(what, *store_, on_);
             control_->ring();
         });
@@ -330,6 +353,10 @@ asio::awaitable<void> node::run()
         marker_->end_opening();
         if (replayer_)
             start_part(replay());
+        if (second_copy_) {
+            start_part(second_copy_->run());
+            start_part(second_copy_->watch());
+        }
     }
     start_part(local_door_->run(
         [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));

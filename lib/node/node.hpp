@@ -5,6 +5,7 @@
 #include "intake/server.hpp"
 #include "journal/guard.hpp"
 #include "link/prober.hpp"
+#include "mirror/second_copy.hpp"
 #include "node/alarms.hpp"
 #include "node/config.hpp"
 #include "replay/replayer.hpp"
@@ -34,6 +35,9 @@ result<materials, start_failure> load_materials(const config& from);
 
 /// A whole node, wired from its configuration: journal, doors, replay, sockets.
 /// Threads: the socket thread; the journal has a writer thread, sealing and reading a pool of two.
+/// [mirror], which must be there.
+mirror::disk::whereabouts second_disk_of(const config& from);
+
 class node {
 public:
     /// Checks everything before the store is opened. A store that cannot be trusted is not a
@@ -71,6 +75,7 @@ private:
     result<void, start_failure> open_store();
     void enter_safe_mode(std::string why, wall_time since);
     result<void, start_failure> open_doors();
+    bool repairs(journal::place at) { return second_copy_ && second_copy_->take_rotten(at); }
     http::tls_options tls_options_of(bool is_client) const;
     void start_part(asio::awaitable<void> work);
     asio::awaitable<void> replay();
@@ -89,6 +94,7 @@ private:
     std::string store_failure_;
     std::shared_ptr<http::tls_context> client_tls_;
     std::unique_ptr<journal::store> store_;
+    std::unique_ptr<mirror::second_copy> second_copy_; ///< [mirror]
     std::unique_ptr<journal::scrubber> scrubber_;
     std::unique_ptr<accept::acceptor> acceptor_;
     std::unique_ptr<accept::gate> gate_;

@@ -548,6 +548,8 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
         scheduler_.on_failed(pick->place, false);
         log::error("unreadable place={} why=\"{}\"", static_cast<std::uint64_t>(pick->place),
                    body.error().message());
+        if (body.error() == vault::errc::rotten && around_.repair && around_.repair(pick->place))
+            co_return true;
         if (body.error() == vault::errc::rotten)
             co_await around_.store.quarantine(pick->place, journal::reason::rotten,
                                               body.error().message());

@@ -54,6 +54,8 @@ public:
         link::dialer& upstream;
         std::function<std::shared_ptr<const trust::authorities>()> authorities;
         std::shared_ptr<trust::judge> judge;
+        /// Whether someone repairs this record, or sets it aside; null: nobody.
+        std::function<bool(journal::place)> repair{};
     };
 
     replayer(asio::any_io_executor on, options opts, surroundings around);

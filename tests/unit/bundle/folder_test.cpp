@@ -11,6 +11,10 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 using namespace titip;
 using namespace titip::bundle;
 
@@ -76,13 +80,62 @@ bytes some_bytes(std::size_t size)
     return out;
 }
 
-std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder)
+std::filesystem::path path_of(const std::filesystem::path& in, const label& of)
+{
+    return in / bundle::path_of(of);
+}
+
+result<void> write_record(const std::filesystem::path& in, const label& of,
+                          const sealed_record& what)
+{
+    const auto opened = folder::open(in);
+    if (!opened)
+        return opened.error();
+    return opened->write(of, what);
+}
+
+result<void> erase_record(const std::filesystem::path& in, const label& of)
+{
+    const auto opened = folder::open(in);
+    if (!opened)
+        return opened.error();
+    return opened->erase(of);
+}
+
+result<void> write_file_of(const std::filesystem::path& file, const sealed_record& what)
+{
+    const descriptor opened{::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    REQUIRE(opened);
+    return write_sealed(opened.get(), what);
+}
+
+result<sealed_record> read_sealed(const std::filesystem::path& file)
+{
+    const descriptor opened{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+    REQUIRE(opened);
+    return bundle::read_sealed(opened.get());
+}
+
+/// As a mirror sees them.
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& in)
 {
     std::vector<std::filesystem::path> out;
-    REQUIRE(list(folder, [&out](const auto& file) {
-        out.push_back(file);
-        return true;
+    const auto opened = folder::open(in);
+    REQUIRE(opened.has_value());
+    REQUIRE(opened->list([&](const folder::file& each) {
+        CHECK(each.size_bytes == std::filesystem::file_size(in / each.path));
+        out.push_back(in / each.path);
     }));
+    std::ranges::sort(out);
+    return out;
+}
+
+/// As a restore does.
+std::vector<std::filesystem::path> found_in(const std::filesystem::path& in)
+{
+    std::vector<std::filesystem::path> out;
+    REQUIRE(find_files(
+        in, [&out](const auto& each) { out.push_back(each); }, [](const auto&) {}));
     std::ranges::sort(out);
     return out;
 }
@@ -122,9 +175,8 @@ TEST_CASE("a file is named after epoch, sequence and record, in letters that FAT
                    .at = envelope::sequence{4'711},
                    .record = record_id::parse("3b3f7032-25c7-4403-b3ab-e3aeb11cf493").value()};
     CHECK(file_name(of) == "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip");
-    CHECK(path_of("/media/backup", of) ==
-          "/media/backup/abababab-0000004/"
-          "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip");
+    CHECK(bundle::path_of(of) == "abababab-0000004/"
+                                 "abababab-0000004711-3b3f7032-25c7-4403-b3ab-e3aeb11cf493.titip");
     CHECK(is_file_name(file_name(of)));
     auto far = of;
     far.at = envelope::sequence{~0ull};
@@ -195,8 +247,9 @@ TEST_CASE("why a file is not believed is said exactly", "[bundle]")
     other = good;
     other[std::string_view{"titip-record "}.size()] = std::byte{'2'};
     CHECK(why(other) == errc::newer_format);
-    CHECK(read_sealed(at.path() / "none").error() ==
+    CHECK(read_record(at.path() / "none", from.believed).error() ==
           boost::system::errc::no_such_file_or_directory);
+    CHECK(read_record(at.path(), from.believed).error() == errc::not_a_record);
 }
 
 TEST_CASE("a whole file is believed only if its station signed for just this envelope", "[bundle]")
@@ -231,6 +284,26 @@ TEST_CASE("a whole file is believed only if its station signed for just this env
                                      .decided_at = wall_now()};
     withdrawn.manifest_cms = from.identity.sign(envelope::encode(never));
     CHECK(read(withdrawn).error() == errc::no_manifest);
+}
+
+TEST_CASE("a record is believed by its station's certificate now, or when it was taken", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(300);
+    auto manifest = from.manifest_of(sealed);
+    const auto now = wall_now();
+    const auto renewed_since = now + 10 * 365 * 24h;
+    const auto read = [&](wall_time taken_at, wall_time judged_at) {
+        manifest.taken_at = taken_at;
+        const auto file = at.path() / "file";
+        std::filesystem::remove(file);
+        REQUIRE(write_file_of(file, from.record_of(manifest, sealed)));
+        return read_record(file, from.believed, judged_at);
+    };
+    CHECK(read(now, renewed_since).has_value());
+    CHECK(read(from_ms(1'000), now).has_value()); // a clock without a battery
+    CHECK(read(from_ms(1'000), renewed_since).error() == trust::errc::not_yet_valid);
 }
 
 TEST_CASE("a record that is in the folder is not written again, and one that is damaged there is",
@@ -274,8 +347,10 @@ TEST_CASE("the folder of a disk that is not there is not made", "[bundle]")
     const auto missing = at.path() / "media";
     CHECK(write_record(missing, label_of(manifest), from.record_of(manifest, sealed)).error() ==
           errc::folder_missing);
-    CHECK(list(missing, [](const auto&) { return true; }).error() == errc::folder_missing);
-    CHECK(erase_record(missing, label_of(manifest)));
+    CHECK(find_files(
+              missing, [](const auto&) {}, [](const auto&) {})
+              .error() == errc::folder_missing);
+    CHECK(erase_record(missing, label_of(manifest)).error() == errc::folder_missing);
     CHECK_FALSE(std::filesystem::exists(missing));
 }
 
@@ -289,25 +364,7 @@ TEST_CASE("what failed to be written leaves nothing behind", "[bundle]")
     std::filesystem::create_directories(file); // a folder where the file should be
     CHECK_FALSE(
         write_record(at.path(), label_of(manifest), from.record_of(manifest, sealed)).has_value());
-    CHECK_FALSE(write_file_of(file, from.record_of(manifest, sealed)).has_value());
     CHECK(std::distance(std::filesystem::directory_iterator{file.parent_path()}, {}) == 1);
-}
-
-TEST_CASE("a file of a process that was killed is no record, and is written over", "[bundle]")
-{
-    const temporary_folder at;
-    const auto& from = shared_office();
-    const auto sealed = some_bytes(10);
-    const auto manifest = from.manifest_of(sealed);
-    const auto file = path_of(at.path(), label_of(manifest));
-    std::filesystem::create_directories(file.parent_path());
-    auto part = file;
-    part.replace_extension(".part");
-    put(part, some_bytes(1'000));
-    CHECK(files_in(at.path()).empty());
-    REQUIRE(write_record(at.path(), label_of(manifest), from.record_of(manifest, sealed)));
-    CHECK(files_in(at.path()).size() == 1);
-    CHECK_FALSE(std::filesystem::exists(part));
 }
 
 TEST_CASE("records are found wherever in the folder people put them, and erased one by one",
@@ -327,14 +384,92 @@ TEST_CASE("records are found wherever in the folder people put them, and erased 
     put(at.path() / "notes.txt", as_bytes("do not lend this disk"));
     const auto moved = at.path() / file_name(labels[0]);
     std::filesystem::rename(path_of(at.path(), labels[0]), moved);
-    CHECK(std::ranges::count(files_in(at.path()), moved) == 1);
+    CHECK(std::ranges::count(found_in(at.path()), moved) == 1);
+    CHECK(std::ranges::count(files_in(at.path()), moved) == 0); // its place is empty
 
     CHECK(erase_record(at.path(), labels[0]));
     for (std::size_t i = 1; i < labels.size(); ++i)
         CHECK(erase_record(at.path(), labels[i]));
-    CHECK(files_in(at.path()) == std::vector{moved});
+    CHECK(found_in(at.path()) == std::vector{moved});
     std::size_t left = 0; // the two folders are gone
     for (const auto& each : std::filesystem::directory_iterator{at.path()})
         left += each.is_directory() ? 1 : 0;
     CHECK(left == 0);
+}
+
+TEST_CASE("a folder of somebody else's on the disk, as ext4's lost+found, is not looked into",
+          "[bundle]")
+{
+    if (::geteuid() != 0)
+        return; // the folder of another user is made by root only
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(100);
+    const auto manifest = from.manifest_of(sealed);
+    REQUIRE(::chmod(at.path().c_str(), 0777) == 0);
+    REQUIRE(::mkdir((at.path() / "lost+found").c_str(), 0700) == 0);
+    constexpr uid_t nobody = 65'534;
+    REQUIRE(::seteuid(nobody) == 0);
+    const auto written =
+        write_record(at.path(), label_of(manifest), from.record_of(manifest, sealed));
+    const auto opened = folder::open(at.path());
+    std::size_t listed = 0;
+    const auto done = opened ? opened->list([&listed](const auto&) { ++listed; }) : opened.error();
+    std::size_t found = 0;
+    std::vector<std::filesystem::path> skipped;
+    const auto looked = find_files(
+        at.path(), [&found](const auto&) { ++found; },
+        [&skipped](const auto& each) { skipped.push_back(each); });
+    REQUIRE(::seteuid(0) == 0);
+    CHECK(written.has_value());
+    CHECK(done.has_value());
+    CHECK(listed == 1);
+    CHECK(looked.has_value());
+    CHECK(found == 1);
+    CHECK(skipped == std::vector{at.path() / "lost+found"}); // and that is said
+}
+
+TEST_CASE("neither a link nor a pipe in the folder leads elsewhere, or keeps anybody waiting",
+          "[bundle]")
+{
+    const temporary_folder at;
+    const temporary_folder other;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(100);
+    const auto manifest = from.manifest_of(sealed);
+    const auto label = label_of(manifest);
+    const auto record = from.record_of(manifest, sealed);
+    const auto file = path_of(at.path(), label);
+    std::filesystem::create_directory_symlink(other.path(), file.parent_path());
+    CHECK_FALSE(write_record(at.path(), label, record).has_value());
+    put(other.path() / file_name(label), as_bytes("precious"));
+    CHECK_FALSE(erase_record(at.path(), label).has_value());
+    CHECK(files_in(at.path()).empty());
+    CHECK(read_file(other.path() / file_name(label)).has_value());
+    const auto link = at.path() / "link";
+    std::filesystem::create_directory_symlink(other.path(), link);
+    CHECK(folder::open(link).error() == errc::folder_missing);
+
+    std::filesystem::remove(file.parent_path());
+    std::filesystem::create_directory(file.parent_path());
+    REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+    CHECK_FALSE(write_record(at.path(), label, record).has_value());
+    CHECK(files_in(at.path()).empty());
+    CHECK(read_record(file, from.believed).error() == errc::not_a_record);
+}
+
+TEST_CASE("what was opened is written to, whatever its path has become", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(100);
+    const auto manifest = from.manifest_of(sealed);
+    const auto path = at.path() / "backup";
+    std::filesystem::create_directory(path);
+    const auto opened = folder::open(path).value();
+    std::filesystem::rename(path, at.path() / "away");
+    std::filesystem::create_directory(path); // the mount point of a disk that is gone
+    REQUIRE(opened.write(label_of(manifest), from.record_of(manifest, sealed)));
+    CHECK(files_in(path).empty());
+    CHECK(files_in(at.path() / "away").size() == 1);
 }

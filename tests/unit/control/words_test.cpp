@@ -409,3 +409,69 @@ TEST_CASE("the forecast counts what came less what went, over a day at least", "
             days_to_full(100'000, 20'000, {{.begins = began(ago), .accepted_bytes = 10'000}}, now)
                 .has_value());
 }
+
+TEST_CASE("the status says what the second copy has not, and what to do with the second disk",
+          "[control]")
+{
+    const auto with = [](std::string_view copy) {
+        return joined(words::status(station("{'second_copy': " + std::string{copy} + "}")));
+    };
+    const auto good = with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, "
+                           "'missing': 0, 'skipped': 0}");
+    CHECK_THAT(good, Contains("second copy  /media/backup, 0 missing") && !Contains("Warning"));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': false, 'missing': 0}"),
+        Contains("is being compared with the store"));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 20000, "
+             "'only_here': 10, 'missing_since_ms': 1795496400000, 'newest_missing': 'abc'}"),
+        Contains("catching up. 20000 records are not on it yet (10 nowhere else); the oldest "
+                 "is of 2026-11-24T") &&
+            Contains("the newest is abc."));
+    const auto gone =
+        with("{'path': '/media/backup', 'trouble': 'not-mounted', 'is_counted': true, "
+             "'detail': 'no disk is mounted there', 'trouble_since_ms': 1795496400000, "
+             "'missing': 1, 'only_here': 0, 'missing_since_ms': 1795496400000, "
+             "'newest_missing': 'abc'}");
+    CHECK_THAT(gone,
+               Contains("Warning: the second copy on /media/backup is not being kept, for 1 h "
+                        "0 min: the disk is not there: plug it in") &&
+                   Contains("1 record is not on it yet (held further up as well)"));
+    for (const auto& [why, what] :
+         {std::pair{"full", "use a larger one"}, std::pair{"read-only", "lock switch"},
+          std::pair{"failed", "unplug it and plug it in again"},
+          std::pair{"hangs", "unplug it and plug it in again"},
+          std::pair{"not-marked", "titip mark-disk"},
+          std::pair{"other-station", "another station's"},
+          std::pair{"forbidden", "may not write there: call the administrator"}})
+        CHECK_THAT(with("{'path': '/media/backup', 'is_counted': true, 'missing': 0, 'trouble': '" +
+                        std::string{why} + "'}"),
+                   Contains("is not being kept: ") && Contains(what) &&
+                       Contains("It had every record when it was last there."));
+    CHECK_THAT(with("{'path': '/media/backup', 'trouble': 'not-mounted', 'is_counted': false, "
+                    "'missing': 0}"),
+               Contains("What it holds is not known yet."));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 0, "
+             "'skipped': 1}"),
+        Contains("Warning: 1 record cannot be put on the second copy: call the administrator."));
+}
+
+TEST_CASE("what was restored is said with every file that could not be used, and every gap",
+          "[control]")
+{
+    const auto all = joined(
+        words::restored(json("{'records': 2, 'bytes': 1500000, 'delivered': 1, 'left': [], 'gaps': "
+                             "[], 'paused': true}")));
+    CHECK_THAT(all, StartsWith("2 records (1.50 MB) restored.") && Contains("Next: start titipd") &&
+                        Contains("begins paused") && Contains("titip resume") &&
+                        !Contains("could not") && !Contains("Numbers"));
+    const auto some = joined(words::restored(
+        json("{'records': 1, 'bytes': 1, 'left': [{'file': '/media/a.titip', 'why': 'not whole'}], "
+             "'gaps': [{'station': 'office-1', 'epoch': '0198f2c1aaaa', 'first': 12, 'last': 12}, "
+             "{'station': 'office-1', 'epoch': '0198f2c1aaaa', 'first': 20, 'last': 4711}]}")));
+    CHECK_THAT(some, Contains("1 file could not be used") &&
+                         Contains("/media/a.titip: not whole") &&
+                         Contains("  office-1 0198f2c1: 12\n") &&
+                         Contains("  office-1 0198f2c1: 20..4711") && !Contains("paused"));
+}

@@ -171,3 +171,26 @@ TEST_CASE("a recipient's file that cannot be read is left to those who read it",
     here.said.seal->recipients.push_back(here.folder / "none.pem");
     CHECK(here.warnings().empty());
 }
+
+TEST_CASE("a second copy on a disk that is not there, or is the store's own, is a warning",
+          "[node]")
+{
+    machine here;
+    here.said.mirror.emplace().path = here.folder / "backup";
+    const auto said = [&here] {
+        const auto all = here.warnings();
+        REQUIRE(all.size() == 1);
+        CHECK_THAT(all[0], StartsWith("titip.toml: [mirror] path: ") && Contains("backup"));
+        return all[0];
+    };
+    CHECK_THAT(said(), Contains("mount the disk")); // also before the store was ever made
+    std::filesystem::create_directory(here.folder / "backup");
+    CHECK_THAT(said(), Contains("on the disk of the store itself"));
+    std::filesystem::create_directory(here.said.state);
+    CHECK_THAT(said(), Contains("on the disk of the store itself"));
+    std::ofstream{here.folder / "file-backup"} << "no folder";
+    here.said.mirror->path = here.folder / "file-backup";
+    CHECK_THAT(said(), Contains("mount the disk"));
+    here.when = occasion::start; // where a disk that hangs would keep the daemon from starting
+    CHECK(here.warnings().empty());
+}

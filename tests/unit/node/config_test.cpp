@@ -163,6 +163,10 @@ TEST_CASE("every error names the table, the key and what to do", "[node]")
         {all + "connections = -1\n", {"[upstream] connections", "1 to 16"}},
         {all + "connections = \"2\"\n", {"[upstream] connections", "whole number"}},
         {all + "[retention]\n", {"[retention] keep", "add keep ="}},
+        {all + "[mirror]\n", {"[mirror] path", "add path ="}},
+        {all + "[mirror]\npath = \"backup\"\n", {"[mirror] path", "must begin with /"}},
+        {all + "[mirror]\npath = \"/var/lib/titip/\"\n", {"[mirror] path", "second disk"}},
+        {all + "[mirror]\npath = \"/var/lib/titip/x/../copy\"\n", {"[mirror] path", "second disk"}},
         {all + "[retention]\nkeep = \"a while\"\n", {"[retention] keep", "30 days"}},
         {all + "[retention]\nkeep = \"0 s\"\n", {"[retention] keep", "30 days"}},
         {all + "[retention]\nkeep = \"1 h\"\nafter = \"delivered\"\n",
@@ -237,4 +241,15 @@ TEST_CASE("a file that cannot be read is named", "[node]")
     REQUIRE_FALSE(got.has_value());
     CHECK_THAT(got.error().sentence,
                StartsWith("/nowhere/titip.toml: ") && Contains("--config") && !Contains("\n"));
+}
+
+TEST_CASE("the folder of the second copy is named without what does not matter in a path", "[node]")
+{
+    for (const std::string_view path : {"/media/backup", "/media/backup/", "/media/./backup//"}) {
+        CAPTURE(path);
+        const auto text = least + upstream + "[mirror]\npath = \"" + std::string{path} + "\"\n";
+        CHECK(good(text).mirror->path == "/media/backup");
+    }
+    CHECK(good(least + upstream + "[mirror]\npath = \"/var/lib/titip-copy\"\n").mirror.has_value());
+    CHECK_FALSE(good(least + upstream).mirror.has_value());
 }

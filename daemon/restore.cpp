@@ -1,0 +1,113 @@
+#include "commands.hpp"
+
+#include "control/words.hpp"
+#include "mirror/disk.hpp"
+#include "node/check.hpp"
+#include "node/restore.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+namespace titip::cli {
+
+namespace {
+
+/// Only for who watches: a log has no use for it.
+void show_progress(std::size_t done, std::size_t all)
+{
+    if (::isatty(STDERR_FILENO) == 1)
+        fmt::print(stderr, "\r{} of {}{}", done, all, done == all ? "\n" : "");
+}
+
+boost::json::object to_json(const node::restored& what, bool is_paused)
+{
+    boost::json::object out;
+    out["records"] = what.records;
+    out["bytes"] = what.bytes;
+    out["delivered"] = what.delivered;
+    boost::json::array left;
+    for (const auto& each : what.left) {
+        boost::json::object one;
+        one["file"] = each.file.string();
+        one["why"] = each.why;
+        left.push_back(std::move(one));
+    }
+    out["left"] = std::move(left);
+    boost::json::array gaps;
+    for (const auto& each : what.gaps) {
+        boost::json::object one;
+        one["station"] = each.station;
+        one["epoch"] = each.epoch;
+        one["first"] = each.first;
+        one["last"] = each.last;
+        gaps.push_back(std::move(one));
+    }
+    out["gaps"] = std::move(gaps);
+    out["paused"] = is_paused;
+    return out;
+}
+
+int refuse(std::string_view title, const std::string& why, bool json)
+{
+    if (json) {
+        boost::json::object out;
+        out["title"] = title;
+        out["detail"] = why;
+        fmt::print("{}\n", boost::json::serialize(out));
+    } else
+        fmt::print(stderr, "titip: {}: {}\n", title, why);
+    return refused;
+}
+
+} // namespace
+
+int mark_disk(const std::string& config, bool json)
+{
+    const auto said = node::load_config(config);
+    if (!said)
+        return refuse("nothing was marked", said.error().sentence, json);
+    if (!said->mirror)
+        return refuse("nothing was marked", fmt::format("{}: there is no [mirror] path", config),
+                      json);
+    const auto marked = mirror::mark(node::second_disk_of(*said));
+    if (!marked)
+        return refuse("nothing was marked",
+                      fmt::format("{}: {}", said->mirror->path.string(), marked.error().message()),
+                      json);
+    boost::json::object shown;
+    shown["path"] = said->mirror->path.string();
+    shown["station"] = said->name;
+    shown["disk"] = *marked;
+    if (json)
+        fmt::print("{}\n", boost::json::serialize(shown));
+    else
+        for (const auto& each : control::words::marked(shown))
+            fmt::print("{}\n", each);
+    return cli::done;
+}
+
+int restore(const std::string& config, const node::restore_options& opts, bool json)
+{
+    constexpr auto title = "nothing was restored";
+    const auto said = node::load_config(config);
+    if (!said)
+        return refuse(title, said.error().sentence, json);
+    const auto machine = node::check_machine(*said, config, node::occasion::check);
+    if (!machine)
+        return refuse(title, machine.error().sentence, json);
+    const auto done = node::restore(*said, opts, show_progress);
+    if (!done)
+        return refuse(title, done.error().sentence, json);
+    const auto shown = to_json(*done, said->upstream.has_value());
+    if (json)
+        fmt::print("{}\n", boost::json::serialize(shown));
+    else
+        for (const auto& each : control::words::restored(shown))
+            fmt::print("{}\n", each);
+    return done->left.empty() ? cli::done : no;
+}
+
+} // namespace titip::cli

@@ -1,0 +1,611 @@
+#include "mirror/plan.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <random>
+#include <set>
+
+using namespace titip;
+using namespace titip::mirror;
+using journal::place;
+using kind = plan::step::kind;
+
+namespace {
+
+name_hash name_of(std::uint64_t at)
+{
+    return name_hash{at * 1'000'003};
+}
+
+constexpr std::uint64_t whole = 1'000;
+
+row row_of(std::uint64_t at, row::kind what = row::kind::kept)
+{
+    return {.place = place{at},
+            .record = record_id::random(),
+            .accepted_at = from_ms(static_cast<std::int64_t>(1'000 * at)),
+            .name = name_of(at),
+            .least_bytes = whole,
+            .what = what};
+}
+
+/// A plan whose folder was listed as having `names`, and whose journal has `rows`.
+void list(plan& of, const std::vector<std::uint64_t>& names, const std::vector<row>& rows,
+          instant now)
+{
+    REQUIRE(of.next(now).what == kind::list);
+    std::vector<listed_file> found;
+    for (const auto each : names)
+        found.push_back({name_of(each), whole});
+    of.on_listed(found, now);
+    for (const auto& each : rows) {
+        REQUIRE(of.next(now).what == kind::scan);
+        of.on_row(each);
+        REQUIRE(of.next(now).place == each.place);
+    }
+    of.on_scanned(now);
+}
+
+const instant start{};
+const wall_time clock_{from_ms(1'764'000'000'000)};
+
+} // namespace
+
+TEST_CASE("what is missing is written in order of place, and nothing else", "[mirror]")
+{
+    plan it;
+    list(it, {2, 99}, {row_of(1), row_of(2), row_of(3), row_of(5)}, start);
+    for (const std::uint64_t each : {1, 3, 5}) {
+        const auto next = it.next(start);
+        REQUIRE(next.what == kind::write);
+        CHECK(next.place == place{each});
+        it.on_written(next.place, start);
+    }
+    CHECK(it.now().missing == 0);
+    const auto then = it.next(start);
+    CHECK(then.what == kind::wait);
+    CHECK(it.next(then.until).what == kind::check);
+}
+
+TEST_CASE("a record that is completed late is not passed over", "[mirror]")
+{
+    plan it;
+    list(it, {1, 3}, {row_of(1), row_of(3)}, start);
+    it.on_accepted(place{4}, record_id::random(), clock_);
+    it.on_accepted(place{2}, record_id::random(), clock_);
+    CHECK(it.next(start).place == place{2});
+    it.on_written(place{2}, start);
+    CHECK(it.next(start).place == place{4});
+}
+
+TEST_CASE("what is accepted while the folder is compared is written once", "[mirror]")
+{
+    plan it;
+    it.on_listed({}, start);
+    it.on_row(row_of(1));
+    it.on_accepted(place{2}, record_id::random(), clock_); // the scan comes by it
+    it.on_accepted(place{3}, record_id::random(), clock_); // and not by this one
+    it.on_row(row_of(2));
+    it.on_scanned(start);
+    for (const std::uint64_t each : {1, 2, 3}) {
+        REQUIRE(it.next(start).place == place{each});
+        it.on_written(place{each}, start);
+    }
+    CHECK(it.next(start).what == kind::wait);
+}
+
+TEST_CASE("after trouble it looks again, later and later, and begins with a listing", "[mirror]")
+{
+    plan it;
+    list(it, {}, {row_of(1)}, start);
+    auto now = start;
+    std::vector<milliseconds> pauses;
+    for (int i = 0; i < 8; ++i) {
+        it.on_trouble(trouble::not_mounted, "gone", now, clock_);
+        const auto next = it.next(now);
+        REQUIRE(next.what == kind::wait);
+        pauses.push_back(std::chrono::duration_cast<milliseconds>(next.until - now));
+        now = next.until;
+        REQUIRE(it.next(now).what == kind::list);
+    }
+    CHECK(pauses == std::vector<milliseconds>{1s, 2s, 4s, 8s, 16s, 30s, 30s, 30s});
+    CHECK(it.now().trouble_since == clock_);
+    list(it, {}, {row_of(1), row_of(2)}, now);
+    CHECK(it.now().why == trouble::not_mounted); // a listing proves nothing
+    REQUIRE(it.next(now).what == kind::check);
+    CHECK_FALSE(it.on_checked(now).has_value());
+    CHECK(it.now().why == trouble::none);
+    CHECK(it.next(now).what == kind::write);
+    it.on_written(place{1}, now);
+    it.on_trouble(trouble::full, "", now, clock_);
+    CHECK(it.next(now).until == now + 1s);
+}
+
+TEST_CASE("for four weeks without the disk it is looked for every half minute", "[mirror]")
+{
+    plan it;
+    auto now = start;
+    for (int looks = 0; now < start + 28 * 24h; ++looks) {
+        REQUIRE(it.next(now).what == kind::list);
+        it.on_trouble(trouble::not_mounted, "", now, clock_);
+        REQUIRE(it.next(now).until - now <= 30s);
+        REQUIRE(looks < 81'000);
+        now = it.next(now).until;
+    }
+}
+
+TEST_CASE("trouble and its end are told once each", "[mirror]")
+{
+    plan it;
+    using news = plan::news;
+    CHECK(it.take_news() == news::none);
+    for (int i = 0; i < 3; ++i) {
+        it.on_trouble(trouble::not_mounted, "", start, clock_);
+        CHECK(it.take_news() == (i == 0 ? news::trouble : news::none));
+    }
+    auto now = start + 1min;
+    list(it, {}, {row_of(1), row_of(2)}, now);
+    CHECK(it.take_news() == news::none);
+    it.on_checked(now);
+    it.on_written(place{1}, now);
+    CHECK(it.take_news() == news::none); // the second may find the disk full
+    it.on_trouble(trouble::full, "", now, clock_);
+    CHECK(it.take_news() == news::trouble);
+    now += 1min;
+    REQUIRE(it.next(now).what == kind::write);
+    it.on_written(place{2}, now);
+    CHECK(it.take_news() == news::good_again);
+    CHECK(it.take_news() == news::none);
+}
+
+TEST_CASE("what the journal erased is erased here, at a bounded rate, behind what is to be written",
+          "[mirror]")
+{
+    plan it;
+    auto now = start + 1h;
+    list(it, {1, 2, 3}, {row_of(1, row::kind::erased), row_of(2, row::kind::erased), row_of(3)},
+         now);
+    REQUIRE(it.next(now).what == kind::erase);
+    CHECK(it.next(now).place == place{1});
+    it.on_erased(place{1}, now);
+    const auto next = it.next(now);
+    REQUIRE(next.what == kind::wait);
+    CHECK(next.until == now + 100ms);
+    it.on_accepted(place{4}, record_id::random(), clock_);
+    CHECK(it.next(now).what == kind::write);
+    now = next.until;
+    CHECK(it.next(now).what == kind::erase); // not for ever behind what is to be written
+    it.on_erased(place{2}, now);
+    CHECK(it.next(now).what == kind::write);
+    it.on_written(place{4}, now);
+    it.on_erased_in_journal(place{3});
+    now += 1s;
+    CHECK(it.next(now).what == kind::erase);
+    it.on_erased(place{3}, now);
+    CHECK(it.next(now).what == kind::wait);
+}
+
+TEST_CASE("on a full disk what can be erased goes first", "[mirror]")
+{
+    plan it;
+    auto now = start + 1h;
+    list(it, {1, 2}, {row_of(1, row::kind::erased), row_of(2, row::kind::erased), row_of(3)}, now);
+    it.on_trouble(trouble::full, "", now, clock_);
+    for (const std::uint64_t each : {1, 2}) {
+        REQUIRE(it.next(now).what == kind::erase);
+        it.on_erased(place{each}, now);
+        if (each == 1)
+            REQUIRE(it.next(now).what == kind::wait);
+        now += 100ms;
+    }
+    CHECK(it.next(now).what == kind::wait);
+    now += 1s;
+    CHECK(it.next(now).what == kind::write); // on a full disk only a record that fits says more
+    CHECK(it.now().why == trouble::full);
+    it.on_written(place{3}, now);
+    CHECK(it.now().why == trouble::none);
+}
+
+TEST_CASE("a record that is erased before it was copied is not missed", "[mirror]")
+{
+    plan it;
+    list(it, {}, {row_of(1), row_of(2)}, start);
+    it.on_erased_in_journal(place{1});
+    CHECK(it.now().missing == 1);
+    it.on_skipped(place{2});
+    CHECK(it.now().missing == 0);
+    CHECK(it.now().skipped == 1);
+}
+
+TEST_CASE("a rotten record is repaired first, if the copy has it", "[mirror]")
+{
+    plan it;
+    list(it, {2}, {row_of(1, row::kind::rotten), row_of(2, row::kind::rotten), row_of(3)}, start);
+    REQUIRE(it.next(start).what == kind::repair);
+    CHECK(it.next(start).place == place{2});
+    it.on_rotten(place{2});
+    it.on_rotten(place{3});
+    it.on_repaired(place{2});
+    CHECK(it.next(start).place == place{3});
+    it.on_trouble(trouble::failed, "I/O error", start, clock_);
+    CHECK(it.take_repairs() == std::vector{place{3}});
+    CHECK(it.take_repairs().empty());
+}
+
+TEST_CASE("the report says how many are missing, since when, and which is the newest", "[mirror]")
+{
+    plan it;
+    CHECK_FALSE(it.now().is_counted);
+    const auto newest = record_id::random();
+    it.on_accepted(place{7}, newest, clock_);
+    CHECK(it.now().missing == 1); // as far as is known
+    list(it, {1}, {row_of(1), row_of(2), row_of(3), row_of(7)}, start);
+    const auto now = it.now();
+    CHECK(now.is_counted);
+    CHECK(now.missing == 3);
+    CHECK(now.missing_since == from_ms(2'000));
+    it.on_accepted(place{8}, newest, clock_);
+    CHECK(it.now().newest_missing == newest);
+    it.on_trouble(trouble::full, "no space left", start, clock_);
+    CHECK(it.now().missing == 4);
+    CHECK(it.now().why == trouble::full);
+    CHECK(it.now().detail == "no space left");
+}
+
+TEST_CASE("more that is missing than is remembered is found by another look", "[mirror]")
+{
+    plan::options few;
+    few.most_missing = 3;
+    few.most_erasures = 1;
+    plan it{few};
+    auto now = start;
+    std::set<std::uint64_t> there{90, 91};
+    std::set<std::uint64_t> wanted;
+    for (std::uint64_t n = 1; n <= 10; ++n)
+        wanted.insert(n);
+    for (int rounds = 0;; ++rounds) {
+        REQUIRE(rounds < 100);
+        const auto next = it.next(now);
+        if (next.what == kind::wait && there == wanted && it.now().missing == 0)
+            break;
+        if (next.what == kind::wait)
+            now = next.until;
+        if (next.what == kind::list) {
+            std::vector<row> rows;
+            for (const auto n : wanted)
+                rows.push_back(row_of(n));
+            rows.push_back(row_of(90, row::kind::erased));
+            rows.push_back(row_of(91, row::kind::erased));
+            list(it, {there.begin(), there.end()}, rows, now);
+            CHECK(it.now().missing == static_cast<std::size_t>(std::ranges::count_if(
+                                          wanted, [&](auto n) { return !there.contains(n); })));
+        }
+        if (next.what == kind::write) {
+            there.insert(static_cast<std::uint64_t>(next.place));
+            it.on_written(next.place, now);
+        }
+        if (next.what == kind::erase) {
+            there.erase(static_cast<std::uint64_t>(next.place));
+            it.on_erased(next.place, now);
+        }
+    }
+}
+
+TEST_CASE("whatever happens to disk and journal, in the end the copy is what the journal has",
+          "[mirror]")
+{
+    const auto seed = GENERATE(range(1u, 129u));
+    CAPTURE(seed);
+    std::mt19937 random{seed};
+    plan::options few;
+    // More than there are of those that can never be written, or erased: else these are all it sees.
+    constexpr std::size_t most_poisoned = 3;
+    few.most_missing = most_poisoned + 1 + random() % 20;
+    few.most_erasures = most_poisoned + 1 + random() % 5;
+    plan it{few};
+    std::map<std::uint64_t, row::kind> journal;
+    // Two disks that take turns, and the folder that is there without one.
+    struct medium {
+        int number = 0;
+        std::map<std::uint64_t, std::uint64_t> files; // place -> size
+    };
+    std::array<medium, 2> disks{medium{1, {}}, medium{2, {}}};
+    int numbers = 2;
+    medium* mounted = &disks[0];
+    int listed = 0;
+    std::set<std::uint64_t> poisoned; // cannot be written, or not be erased
+    trouble weather = trouble::none;
+    instant now = start;
+    for (int i = 0;; ++i) {
+        REQUIRE(i < 1'000'000);
+        const bool is_wild = i < 2'000;
+        if (is_wild && random() % 4 == 0) {
+            const auto at = journal.size() + 1;
+            journal[at] = row::kind::kept;
+            if (poisoned.size() < most_poisoned && random() % 40 == 0)
+                poisoned.insert(at);
+            it.on_accepted(place{at}, record_id::random(), clock_);
+            if (random() % 20 == 0)
+                it.on_accepted(place{at}, record_id::random(), clock_);
+        }
+        if (is_wild && !journal.empty()) {
+            const auto at = 1 + random() % journal.size();
+            if (random() % 8 == 0 && journal[at] == row::kind::kept) {
+                journal[at] = row::kind::erased;
+                it.on_erased_in_journal(place{at});
+            } else if (random() % 8 == 0)
+                it.on_held_elsewhere(place{at});
+            else if (random() % 30 == 0 && journal[at] == row::kind::kept) {
+                journal[at] = row::kind::rotten;
+                it.on_rotten(place{at});
+            }
+            if (random() % 300 == 0)
+                disks[random() % 2] = medium{++numbers, {}}; // a new one
+        }
+        if (random() % 50 == 0)
+            mounted = random() % 3 == 0 ? nullptr : &disks[random() % 2];
+        if (random() % 20 == 0)
+            weather = std::array{trouble::none, trouble::full, trouble::read_only,
+                                 trouble::failed}[random() % 4];
+        if (!is_wild) {
+            weather = trouble::none;
+            mounted = &disks[0];
+        }
+        it.take_news();
+        const auto next = it.next(now);
+        if (!is_wild && next.what == kind::check && it.now().why == trouble::none &&
+            listed == mounted->number)
+            break; // nothing else is left to do
+        if (next.what == kind::wait) {
+            now = next.until;
+            continue;
+        }
+        const auto at = static_cast<std::uint64_t>(next.place);
+        if (next.what != kind::scan && mounted == nullptr) {
+            it.on_trouble(trouble::not_mounted, "", now, clock_);
+            continue;
+        }
+        if (next.what != kind::scan && next.what != kind::list && mounted->number != listed) {
+            it.look_again();
+            continue;
+        }
+        const bool writes =
+            next.what == kind::write || next.what == kind::erase || next.what == kind::check;
+        if (writes && weather != trouble::none) {
+            it.on_trouble(weather, "", now, clock_,
+                          next.what == kind::check ? place{} : next.place);
+            continue;
+        }
+        switch (next.what) {
+        case kind::wait:
+            break;
+        case kind::repair:
+            journal[at] = journal[at] == row::kind::rotten ? row::kind::kept : journal[at];
+            it.on_repaired(next.place);
+            break;
+        case kind::list: {
+            listed = mounted->number;
+            std::vector<listed_file> files;
+            for (const auto& [each, size] : mounted->files)
+                files.push_back({name_of(each), size});
+            it.on_listed(files, now);
+            break;
+        }
+        case kind::scan: {
+            const auto from = journal.upper_bound(at);
+            if (from == journal.end())
+                it.on_scanned(now);
+            else
+                it.on_row(row_of(from->first, from->second));
+            break;
+        }
+        case kind::write:
+            if (journal[at] == row::kind::erased)
+                it.on_skipped(next.place);
+            else if (poisoned.contains(at))
+                it.on_trouble(trouble::failed, "", now, clock_, next.place);
+            else {
+                // What was pulled out in the middle of writing may have the name, and not the bytes.
+                const bool is_torn = is_wild && random() % 10 == 0;
+                mounted->files[at] = is_torn ? whole - 1 : whole;
+                if (is_torn) {
+                    it.on_trouble(trouble::not_mounted, "", now, clock_, next.place);
+                    mounted = nullptr;
+                } else
+                    it.on_written(next.place, now);
+            }
+            break;
+        case kind::erase:
+            REQUIRE(journal[at] == row::kind::erased);
+            if (poisoned.contains(at) && mounted->files.contains(at))
+                it.on_trouble(trouble::failed, "", now, clock_, next.place);
+            else {
+                mounted->files.erase(at);
+                it.on_erased(next.place, now);
+            }
+            break;
+        case kind::check:
+            it.on_checked(now);
+            break;
+        }
+    }
+    std::set<std::uint64_t> wanted;
+    std::set<std::uint64_t> there;
+    for (const auto& [at, what] : journal)
+        if (what != row::kind::erased && !poisoned.contains(at))
+            wanted.insert(at);
+    for (const auto& [at, size] : disks[0].files)
+        if (size == whole && !poisoned.contains(at))
+            there.insert(at);
+    // One that was found rotten without a copy is in neither; the journal has set it aside.
+    for (const auto& [at, what] : journal)
+        if (what == row::kind::rotten && !there.contains(at))
+            wanted.erase(at);
+    CHECK(there == wanted);
+    CHECK(it.now().missing == 0);
+}
+
+TEST_CASE("one file that cannot be erased brings no listing after the other, and two lines in all",
+          "[mirror]")
+{
+    plan it;
+    auto now = start + 1h;
+    const std::vector rows{row_of(1), row_of(2, row::kind::erased)};
+    list(it, {1, 2}, rows, now);
+    int listings = 0;
+    int told = 0;
+    const auto end = now + 10min;
+    while (now < end) {
+        const auto next = it.next(now);
+        if (next.what == kind::wait)
+            now = next.until;
+        else if (next.what == kind::list) {
+            ++listings;
+            list(it, {1, 2}, rows, now);
+        } else // erasing, and what else writes: the disk can only be read
+            it.on_trouble(trouble::read_only, "", now, clock_);
+        told += it.take_news() == plan::news::none ? 0 : 1;
+    }
+    CHECK(listings == 0);
+    CHECK(told == 1);
+}
+
+TEST_CASE("a disk that is full or fails is not looked through again and again", "[mirror]")
+{
+    const auto why = GENERATE(trouble::full, trouble::failed, trouble::read_only);
+    plan it;
+    auto now = start;
+    list(it, {}, {row_of(1), row_of(2)}, now);
+    int listings = 0;
+    int tries = 0;
+    while (now < start + 24h) {
+        const auto next = it.next(now);
+        if (next.what == kind::wait)
+            now = next.until;
+        else if (next.what == kind::list) {
+            ++listings;
+            list(it, {}, {row_of(1), row_of(2)}, now);
+        } else {
+            ++tries;
+            it.on_trouble(why, "", now, clock_, next.place);
+        }
+    }
+    CHECK(listings == 0);
+    CHECK(tries > 2'000); // and still every half minute
+    CHECK(it.now().missing == 2);
+    // It is well again: what it may have lost is looked for, once.
+    const auto well = now;
+    while (now < well + 5h) {
+        const auto next = it.next(now);
+        if (next.what == kind::wait)
+            now = next.until;
+        else if (next.what == kind::list) {
+            ++listings;
+            list(it, {1, 2}, {row_of(1), row_of(2)}, now);
+        } else if (next.what == kind::write)
+            it.on_written(next.place, now);
+        else
+            it.on_checked(now);
+    }
+    CHECK(listings == (why == trouble::full ? 0 : 1));
+}
+
+TEST_CASE("what is nowhere else is copied first", "[mirror]")
+{
+    plan it;
+    std::vector<row> rows;
+    for (std::uint64_t n = 1; n <= 20; ++n) {
+        rows.push_back(row_of(n));
+        rows.back().is_only_here = n % 10 == 0;
+    }
+    list(it, {}, rows, start);
+    CHECK(it.now().missing == 20);
+    CHECK(it.now().only_here == 2);
+    it.on_accepted(place{21}, record_id::random(), clock_);
+    for (const std::uint64_t each : {10, 20, 21, 1, 2}) {
+        REQUIRE(it.next(start).what == kind::write);
+        CHECK(it.next(start).place == place{each});
+        if (each == 20)
+            it.on_held_elsewhere(place{21}); // and so it waits its turn
+        it.on_written(it.next(start).place, start);
+        if (each == 20)
+            break;
+    }
+    CHECK(it.now().only_here == 0);
+    CHECK(it.next(start).place == place{1});
+    CHECK(it.first_missing() == place{1});
+}
+
+TEST_CASE("a file that is too short is none", "[mirror]")
+{
+    plan it;
+    REQUIRE(it.next(start).what == kind::list);
+    it.on_listed({{name_of(1), whole - 1}, {name_of(2), whole + 700}}, start);
+    it.on_row(row_of(1));
+    it.on_row(row_of(2));
+    it.on_scanned(start);
+    CHECK(it.now().missing == 1);
+    CHECK(it.next(start).place == place{1});
+}
+
+TEST_CASE("one record that cannot be written keeps no other from being written", "[mirror]")
+{
+    plan it;
+    auto now = start;
+    const std::vector rows{row_of(1), row_of(2), row_of(3, row::kind::erased)};
+    list(it, {3}, rows, now);
+    std::vector<std::uint64_t> written;
+    std::optional<place> given_up;
+    int tries = 0;
+    while (now < start + 50min) {
+        const auto next = it.next(now);
+        if (next.what == kind::wait)
+            now = next.until;
+        else if (next.what == kind::write && next.place == place{2}) {
+            written.push_back(2);
+            it.on_written(next.place, now);
+        } else if (next.what == kind::write || next.what == kind::erase) {
+            ++tries;
+            it.on_trouble(trouble::failed, "is a directory", now, clock_, next.place);
+        } else if (next.what == kind::check) {
+            if (const auto at = it.on_checked(now))
+                given_up = at;
+        } else
+            REQUIRE(next.what == kind::check);
+    }
+    CHECK(written == std::vector<std::uint64_t>{2});
+    CHECK(tries <= 6);
+    CHECK(given_up == place{1});
+    CHECK(it.now().skipped == 1);
+    CHECK(it.now().why == trouble::none);
+}
+
+TEST_CASE("another disk in the same place is looked through at once", "[mirror]")
+{
+    plan it;
+    list(it, {1, 2}, {row_of(1), row_of(2)}, start);
+    CHECK(it.now().missing == 0);
+    it.look_again();
+    list(it, {}, {row_of(1), row_of(2)}, start);
+    CHECK(it.now().missing == 2);
+    CHECK(it.now().why == trouble::none);
+}
+
+TEST_CASE("trouble of an earlier process goes on, with what was missing then", "[mirror]")
+{
+    plan it;
+    it.go_on_missing(clock_, {row_of(7), row_of(8, row::kind::erased), row_of(9)});
+    CHECK(it.now().missing == 2);
+    CHECK(it.now().trouble_since == clock_);
+    CHECK_FALSE(it.now().is_counted);
+    CHECK(it.take_news() == plan::news::none); // that process has told it
+    it.on_trouble(trouble::not_mounted, "", start, clock_ + 1h);
+    CHECK(it.now().trouble_since == clock_);
+    list(it, {7, 9}, {row_of(7), row_of(9)}, start + 1min);
+    CHECK(it.now().missing == 0);
+    it.on_checked(start + 1min);
+    CHECK(it.take_news() == plan::news::good_again);
+}
