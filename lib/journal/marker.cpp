@@ -79,7 +79,7 @@ private:
     std::atomic_flag& taken_;
 };
 
-marker::marker(const std::filesystem::path& directory) : path_(directory / "untrusted")
+marker::marker(const std::filesystem::path& directory) : path_(directory / file_name)
 {
     using kind = open_failure::kind;
     std::error_code failed;
@@ -137,7 +137,7 @@ std::optional<marker::doubt> marker::standing() const
 
 std::optional<marker::doubt> marker::standing_in(const std::filesystem::path& directory)
 {
-    const auto path = directory / "untrusted";
+    const auto path = directory / file_name;
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (file < 0 && errno == ENOENT)
         return std::nullopt;

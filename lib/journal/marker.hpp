@@ -23,6 +23,9 @@ public:
     /// SIGKILL and power cuts, while a store is opened, say nothing against it.
     static constexpr unsigned most_openings = 8;
 
+    /// In the store's directory.
+    static constexpr auto file_name = "untrusted";
+
     struct doubt {
         wall_time since{};
         std::string why;

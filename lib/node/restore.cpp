@@ -2,6 +2,7 @@
 
 #include "base/descriptor.hpp"
 #include "bundle/folder.hpp"
+#include "journal/marker.hpp"
 #include "trust/judge.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -72,11 +73,14 @@ result<std::shared_ptr<void>, start_failure> prepare(const fs::path& state)
     std::error_code failed;
     for (const auto& each : fs::directory_iterator{state, failed}) {
         const auto name = each.path().filename();
-        if (name != "titipd.lock" && name != "lost+found" && name != unfinished)
+        if (name != "titipd.lock" && name != "lost+found" && name != unfinished &&
+            name != journal::marker::file_name)
             return failure(state,
                            "is not empty ([node] state): a store that is there is never replaced; "
                            "move the directory aside, or name another one");
     }
+    if (!failed)
+        fs::remove(state / journal::marker::file_name, failed); // of a store that is not there
     if (!failed)
         fs::remove_all(state / unfinished, failed);
     if (failed)
