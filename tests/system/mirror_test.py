@@ -438,6 +438,32 @@ def test_a_restore_is_the_whole_or_nothing():
         assert len(station.list()) == 3
 
 
+def test_what_was_salvaged_from_a_store_is_taken_in_by_a_new_one():
+    with World() as world:
+        centre, station = world.centre(), world.station().start()
+        records = world.records(4)
+        for _, file in records:
+            station.submit(file)
+        station.stop()
+        state, out = world.path / "station", world.path / "salvaged"
+        # The first pages are gone: no tree leads to the records any more.
+        with (state / "data.mdb").open("r+b") as data:
+            data.write(bytes(2 * 4096))
+        done = station.titip("salvage", out, "--state", state)
+        assert b"4 records saved" in done.stdout, done
+        state.rename(world.path / "old")
+        done = restore(station, out)
+        assert done.returncode == 0 and b"4 records" in done.stdout, done
+        station.start()
+        assert {r["id"] for r in station.list()} == {record for record, _ in records}
+        centre.start()
+        assert station.titip("resume").returncode == 0
+        station.http("POST", "/v1/link/probe")
+        station.wait_drained()
+        assert {r["id"] for r in centre.list()} == {record for record, _ in records}
+        assert station.status()["findings"] == centre.status()["findings"] == []
+
+
 def test_a_restore_reads_as_the_daemons_user_and_stops_where_the_disk_does():
     if os.geteuid() != 0:
         raise harness.Skipped("needs root, to be somebody else")
