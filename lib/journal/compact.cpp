@@ -1,5 +1,6 @@
 #include "journal/compact.hpp"
 
+#include "base/descriptor.hpp"
 #include "journal/marker.hpp"
 #include "journal/parts.hpp"
 #include "journal/rows.hpp"
@@ -23,25 +24,18 @@ using kind = open_failure::kind;
 
 constexpr std::size_t page_bytes = 4096;
 
-class open_file {
-public:
-    open_file(const fs::path& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600))
-    {
-        require(fd_ >= 0);
-    }
-    open_file(const open_file&) = delete;
-    ~open_file() { ::close(fd_); }
-    int get() const noexcept { return fd_; }
+void require(bool good)
+{
+    if (!good)
+        throw boost::system::system_error(last_error());
+}
 
-    static void require(bool good)
-    {
-        if (!good)
-            throw boost::system::system_error(errno, boost::system::system_category());
-    }
-
-private:
-    int fd_ = -1;
-};
+descriptor open_file(const fs::path& path, int flags)
+{
+    descriptor out{::open(path.c_str(), flags | O_CLOEXEC, 0600)};
+    require(static_cast<bool>(out));
+    return out;
+}
 
 std::uint64_t used_bytes(MDB_env* environment)
 {
@@ -77,8 +71,7 @@ void renumber(int copy, std::uint64_t commit)
     // mdb.c of 0.9: MDB_page begins with its number; MDB_meta, 16 bytes on, ends with the id.
     constexpr std::size_t id_at = 16 + 24 + 96 + 8;
     std::array<std::byte, 2 * page_bytes> pages{};
-    open_file::require(::pread(copy, pages.data(), pages.size(), 0) ==
-                       static_cast<ssize_t>(pages.size()));
+    require(::pread(copy, pages.data(), pages.size(), 0) == static_cast<ssize_t>(pages.size()));
     auto newest = std::span{pages}.last<page_bytes>();
     auto empty = std::span{pages}.first<page_bytes>();
     if (commit % 2 == 0)
@@ -88,8 +81,7 @@ void renumber(int copy, std::uint64_t commit)
         std::memcpy(pages.data() + page * page_bytes, &page, sizeof page);
         std::memcpy(pages.data() + page * page_bytes + id_at, &id, sizeof id);
     }
-    open_file::require(::pwrite(copy, pages.data(), pages.size(), 0) ==
-                       static_cast<ssize_t>(pages.size()));
+    require(::pwrite(copy, pages.data(), pages.size(), 0) == static_cast<ssize_t>(pages.size()));
 }
 
 void compare(const transaction& one, const transaction& other, table in_one, table in_other)
@@ -132,8 +124,8 @@ void compare_all(const transaction& one, const transaction& other)
 
 void sync(const fs::path& path)
 {
-    const open_file file{path, O_RDONLY};
-    open_file::require(::fsync(file.get()) == 0);
+    const auto file = open_file(path, O_RDONLY);
+    require(::fsync(file.get()) == 0);
 }
 
 /// Where the copy is made; gone afterwards, whatever happens.
@@ -173,16 +165,16 @@ compacted replace_by_copy(const fs::path& directory)
                                fmt::format("the newest commit here is {}, but {} was made", commit,
                                            lock.noted_commit())};
         {
-            const open_file copy{beside.path / "data.mdb", O_RDWR | O_CREAT | O_EXCL};
+            const auto copy = open_file(beside.path / "data.mdb", O_RDWR | O_CREAT | O_EXCL);
             check(mdb_env_copyfd2(store.get(), copy.get(), MDB_CP_COMPACT));
             renumber(copy.get(), commit);
             struct stat owner {}; // root may do this for the daemon's user
-            open_file::require(::stat(data_file.c_str(), &owner) == 0 &&
-                               ::fchown(copy.get(), owner.st_uid, owner.st_gid) == 0 &&
-                               ::fchmod(copy.get(), owner.st_mode & 07777) == 0);
-            open_file::require(::fsync(copy.get()) == 0);
+            require(::stat(data_file.c_str(), &owner) == 0 &&
+                    ::fchown(copy.get(), owner.st_uid, owner.st_gid) == 0 &&
+                    ::fchmod(copy.get(), owner.st_mode & 07777) == 0);
+            require(::fsync(copy.get()) == 0);
             // The comparison is to read what the disk has.
-            open_file::require(::posix_fadvise(copy.get(), 0, 0, POSIX_FADV_DONTNEED) == 0);
+            require(::posix_fadvise(copy.get(), 0, 0, POSIX_FADV_DONTNEED) == 0);
         }
         const environment made{beside.path, out.bytes_before};
         const transaction copied{made.get(), transaction::mode::read};
