@@ -53,6 +53,12 @@ void verification::on_remark(const journal::remark& said)
             records_ = said.done;
         return add("progress", std::move(line));
     }
+    if (said.what == kind::known) {
+        line["sentence"] = said.text;
+        if (lines_.size() < most)
+            add("known", std::move(line));
+        return;
+    }
     ++differences_;
     is_unopened_ = is_unopened_ || said.what == kind::unopened;
     line["sentence"] = said.text;

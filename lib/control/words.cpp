@@ -525,6 +525,8 @@ std::string verification(const object& line)
     const auto what = text(line, "what");
     if (what == "difference")
         return fmt::format("Difference: {}", text(line, "sentence"));
+    if (what == "known")
+        return fmt::format("Known, and set aside: {}", text(line, "sentence"));
     if (what == "progress")
         return number(line, "total") == 0
                    ? fmt::format("Looking at {} ...", text(line, "phase"))

@@ -83,6 +83,7 @@ result<acceptance> writing::accept(const submission& offered)
     store_row(at, row);
     count(row, 1);
     enter(v1::Entry::ACCEPTED, at, row);
+    count_day(meta_, now_, stored_size(row.size_bytes()), 0);
     return acceptance_of(at, row, true);
 }
 
@@ -193,6 +194,7 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
         count(row, 1);
     }
     enter(v1::Entry::ACCEPTED, at, row);
+    count_day(meta_, now_, stored_size(row.size_bytes()), 0);
     return cms;
 }
 

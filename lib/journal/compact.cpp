@@ -55,6 +55,9 @@ std::uint64_t newest_commit(const transaction& txn)
         throw open_failure{kind::untrusted, "the store has no meta row"};
     v1::Meta meta;
     open_row(seed::meta, key, *stored, meta);
+    if (txn.id() == 1 && meta.transaction() > 1)
+        throw open_failure{kind::unreadable,
+                           "it is a backup that was not opened yet: start titipd first"};
     if (meta.transaction() != txn.id())
         throw open_failure{kind::untrusted,
                            fmt::format("the newest commit is {}, but the store was last written by "

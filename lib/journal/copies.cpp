@@ -13,7 +13,7 @@ v1::State state_before_rot(const v1::Row& row, bool has_upstream)
 {
     if (!has_upstream)
         return v1::DELIVERED;
-    if (row.receipt().empty())
+    if (row.receipt().empty() || row.delivered_at_ms() == 0) // 0: whoever had it has lost it
         return v1::WAITING;
     return row.receipt_by() == "centre" ? v1::DELIVERED : v1::RELAYED;
 }

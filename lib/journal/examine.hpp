@@ -11,6 +11,7 @@ struct remark {
     enum class kind {
         progress,   ///< `text` names what is looked at
         difference, ///< `text` is a sentence
+        known,      ///< what the store itself says is wrong, and lives with: no difference
         unopened,   ///< a difference without which LMDB would open it: records cannot be listed
     };
     kind what{};

@@ -215,10 +215,23 @@ result<void> marker::trust()
 
 bool marker::is_of_another_store(const doubt& standing) const
 {
-    std::error_code absent;
-    const auto said_at =
-        std::filesystem::last_write_time(path_.parent_path() / declared_copy, absent);
-    return !absent && std::chrono::file_clock::to_sys(said_at) > standing.since;
+    // What open() would refuse is no word of anybody.
+    const auto said = path_.parent_path() / declared_copy;
+    std::error_code failed;
+    if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(said, failed)) ||
+        std::filesystem::file_size(said, failed) != 0 || failed)
+        return false;
+    const auto said_at = std::filesystem::last_write_time(said, failed);
+    return !failed && std::chrono::file_clock::to_sys(said_at) > standing.since;
+}
+
+void marker::put_back(const doubt& standing) noexcept
+{
+    is_opening_ = false;
+    line_builder line;
+    line.text("yes since_ms=").number(to_ms(standing.since)).text(" why=").text(standing.why);
+    put(line.get());
+    ::fdatasync(file_);
 }
 
 } // namespace titip::journal

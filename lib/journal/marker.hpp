@@ -57,6 +57,8 @@ public:
     /// Whether the doubt is of a store in whose place another one was put since: the file `restored`
     /// (see store::open()) is younger than it.
     bool is_of_another_store(const doubt& standing) const;
+    /// The other one was not there after all: what was said of the first stands again, as of then.
+    void put_back(const doubt& standing) noexcept;
 
 private:
     class turn;

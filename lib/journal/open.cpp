@@ -379,11 +379,17 @@ store::parts::parts(options o, asio::thread_pool& p)
 result<std::shared_ptr<void>, open_failure> store::reserve(const std::filesystem::path& directory)
 {
     try {
-        auto out = std::make_shared<directory_lock>(directory);
-        std::error_code absent;
-        if (!std::filesystem::exists(directory / "data.mdb", absent))
-            out->note_commit(0); // what is noted is of a store that is no longer there
-        return std::shared_ptr<void>{std::move(out)};
+        return std::shared_ptr<void>{std::make_shared<directory_lock>(directory)};
+    } catch (open_failure& failure) {
+        return std::move(failure);
+    }
+}
+
+result<void, open_failure> store::forget_note(const std::shared_ptr<void>& reserved)
+{
+    try {
+        static_cast<directory_lock*>(reserved.get())->forget_commits();
+        return {};
     } catch (open_failure& failure) {
         return std::move(failure);
     }

@@ -61,7 +61,8 @@ asio::awaitable<void> scrubber::look_at(const record_view& record)
         ++view_.rotten_records;
         const bool is_taken = opts_.repair && opts_.repair(record.place);
         // Who watches for errors is to hear of what nobody else holds.
-        log::write(record.receipt_by.empty() && !is_taken ? log::level::error : log::level::warn,
+        const bool is_only_here = record.receipt_by.empty() || record.delivered_at == wall_time{};
+        log::write(is_only_here && !is_taken ? log::level::error : log::level::warn,
                    fmt::format("rotten record={} place={}", record.key.record.to_string(),
                                static_cast<std::uint64_t>(record.place)));
         if (!is_taken)

@@ -397,6 +397,16 @@ asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envel
     co_return result<void>{};
 }
 
+asio::awaitable<result<void>> store::continue_from(epoch_id earlier, envelope::sequence at,
+                                                   digest manifest_hash)
+{
+    auto act = [earlier, at, manifest_hash](writing& w) -> result<void> {
+        w.continue_from(earlier, at, manifest_hash);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
 asio::awaitable<result<void>> store::begin_epoch(epoch_id present, std::string why)
 {
     auto act = [present, why = std::move(why)](writing& w) -> result<void> {

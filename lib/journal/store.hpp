@@ -90,6 +90,8 @@ public:
     /// Keeps every daemon from a directory as long as what is returned lives.
     static result<std::shared_ptr<void>, open_failure>
     reserve(const std::filesystem::path& directory);
+    /// What is noted there is of a store that is no longer there; only after `unfinished` is.
+    static result<void, open_failure> forget_note(const std::shared_ptr<void>& reserved);
     /// What is noted beside a store made elsewhere is noted where it is put, by who reserved that:
     /// else the next start would take it for a copy.
     static void take_note(const std::shared_ptr<void>& reserved, const std::filesystem::path& from);
@@ -161,6 +163,9 @@ public:
     /// Numbers from now on, and the verdict numbers given to nodes below, belong to a new epoch. Does
     /// nothing if `present` is not the epoch any more. `why` goes to the ledger.
     asio::awaitable<result<void>> begin_epoch(epoch_id present, std::string why);
+    /// The first record of the present epoch names this one of an earlier as the last that is known.
+    asio::awaitable<result<void>> continue_from(epoch_id earlier, envelope::sequence at,
+                                                digest manifest_hash);
     /// Erases up to 16 records opened longer than `keep` ago, both by the upstream's signed time and
     /// by the clock here where that is plausible; of our own only those that the newest custody
     /// statement of this process covers.

@@ -257,8 +257,6 @@ void writing::enter(v1::Entry::Event event, place at, const v1::Row& row, std::s
     const auto key = key_builder{}.u64(meta_.next_entry());
     txn_.put(t_.ledger, key, seal_row(seed::entry, key, entry));
     meta_.set_next_entry(meta_.next_entry() + 1);
-    if (event == v1::Entry::ACCEPTED)
-        count_day(meta_, now_, stored_size(row.size_bytes()), 0);
     if (event == v1::Entry::ERASE)
         count_day(meta_, now_, 0, stored_size(row.size_bytes()));
     changes_.push_back({.place = at,
@@ -358,6 +356,14 @@ void writing::add_number(const v1::Row& row, place at, const digest& previous)
         numbering.set_head_hash(text(hash));
     }
     txn_.put(t_.numbering, key, seal_row(seed::numbering, key, numbering));
+}
+
+void writing::continue_from(const epoch_id& earlier, envelope::sequence at,
+                            const digest& manifest_hash)
+{
+    meta_.set_previous_epoch(text(earlier.data()));
+    meta_.set_previous_sequence(envelope::number(at));
+    meta_.set_previous_head(text(manifest_hash));
 }
 
 void writing::begin_epoch(const epoch_id& present, std::string_view why)

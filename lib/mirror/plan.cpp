@@ -251,13 +251,23 @@ void plan::on_accepted(journal::place at, const record_id& record, wall_time clo
 
 void plan::on_held_elsewhere(journal::place at)
 {
+    set_only_here(at, false);
+}
+
+void plan::on_lost_elsewhere(journal::place at)
+{
+    set_only_here(at, true);
+}
+
+void plan::set_only_here(journal::place at, bool is)
+{
     for (auto* each : {&missing_, &found_, &came_}) {
         const auto found = std::ranges::find(*each, at, &missing::place);
-        if (found == each->end() || !found->is_only_here)
+        if (found == each->end() || found->is_only_here == is)
             continue;
         auto record = *found;
         each->erase(found);
-        record.is_only_here = false;
+        record.is_only_here = is;
         add_missing(*each, record);
     }
 }

@@ -123,6 +123,7 @@ public:
     // What the journal did.
     void on_accepted(journal::place at, const record_id& record, wall_time clock);
     void on_held_elsewhere(journal::place at);
+    void on_lost_elsewhere(journal::place at);
     void on_erased_in_journal(journal::place at);
     void on_rotten(journal::place at);
 
@@ -142,6 +143,7 @@ public:
     news take_news();
 
 private:
+    void set_only_here(journal::place at, bool is);
     enum class phase { unlisted, scanning, listed };
     struct missing {
         journal::place place{};

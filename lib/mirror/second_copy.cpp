@@ -40,7 +40,8 @@ row row_of(const journal::record_view& each)
             .accepted_at = each.accepted_at,
             .name = hash_of(bundle::path_of(label_of(each))),
             .least_bytes = each.size_bytes,
-            .is_only_here = each.receipt_by.empty()};
+            // What the next custodian has lost waits again, with its receipt and no time of it.
+            .is_only_here = each.receipt_by.empty() || each.delivered_at == wall_time{}};
     // What arrives comes again when it is complete; of a row that cannot be read nothing is known.
     if (each.state == journal::state::arriving || each.state == journal::state::erased ||
         each.key.station.empty())
@@ -113,6 +114,8 @@ void second_copy::on_change(const journal::change& what)
         plan_.on_erased_in_journal(what.place);
     else if (what.event == "relayed" || what.event == "delivered")
         plan_.on_held_elsewhere(what.place);
+    else if (what.event == "retry" && what.state == journal::state::waiting)
+        plan_.on_lost_elsewhere(what.place);
     else if ((what.event == "quarantine" || what.event == "rotten") && what.place != noting_)
         plan_.on_rotten(what.place); // or set aside for another reason: repair() looks
     changed_.ring();

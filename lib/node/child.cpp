@@ -36,7 +36,7 @@ constexpr auto quiet = asio::as_tuple(asio::use_awaitable);
 constexpr std::string_view last_line = "end";
 
 using kind = journal::remark::kind;
-constexpr std::array<std::string_view, 3> kinds{"progress", "difference", "unopened"};
+constexpr std::array<std::string_view, 4> kinds{"progress", "difference", "known", "unopened"};
 
 std::string to_line(const journal::remark& said)
 {

@@ -194,7 +194,10 @@ result<void, start_failure> node::open_store()
     }
     guard_.reset();
     if (opened.error().what != kind::untrusted) {
-        marker_->end_opening();
+        if (is_over)
+            marker_->put_back(*doubt);
+        else
+            marker_->end_opening();
         return start_failure{opened.error().sentence};
     }
     if (!marker_->distrust(opened.error().sentence))

@@ -13,7 +13,9 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
+#include <tuple>
 
 #include <fcntl.h>
 #include <pwd.h>
@@ -89,6 +91,8 @@ result<std::shared_ptr<void>, start_failure> prepare(const fs::path& state)
         return failure(state / unfinished, std::strerror(errno));
     if (auto synced = sync(state); !synced)
         return synced.error();
+    if (auto forgotten = journal::store::forget_note(*reserved); !forgotten)
+        return start_failure{forgotten.error().sentence};
     return *reserved;
 }
 
@@ -104,13 +108,13 @@ void give_up(const fs::path& state)
 result<void, start_failure> put_in_place(const fs::path& state,
                                          const std::shared_ptr<void>& reserved)
 {
-    journal::store::take_note(reserved, state / unfinished);
     const auto made = state / unfinished / "data.mdb";
     const auto wanted = state / "data.mdb";
     if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, wanted.c_str(), RENAME_NOREPLACE) != 0)
         return failure(wanted, std::strerror(errno));
     if (auto synced = sync(state); !synced)
         return synced;
+    journal::store::take_note(reserved, state / unfinished);
     std::error_code ignored;
     fs::remove_all(state / unfinished, ignored);
     return {};
@@ -173,6 +177,12 @@ public:
                                   "came from cannot let it go");
         const numbering::key_type epoch{found->manifest.station, found->manifest.epoch.to_string()};
         const auto number = envelope::number(found->manifest.at);
+        const newest_record seen{found->manifest.taken_at, found->manifest.at,
+                                 found->manifest.epoch, found->manifest_hash};
+        if (found->manifest.station == config_.name &&
+            (!newest_ ||
+             std::tie(newest_->taken_at, newest_->at) < std::tie(seen.taken_at, seen.at)))
+            newest_ = seen;
         ::titip::vault::offer offer{.cms = std::move(found->sealed.manifest_cms),
                                     .manifest = std::move(found->manifest),
                                     .hash = found->manifest_hash};
@@ -198,6 +208,11 @@ public:
                  last = next++)
                 if (*next != *last + 1)
                     out_.gaps.push_back({epoch.first, epoch.second, *last + 1, *next - 1});
+        if (newest_)
+            if (const auto named =
+                    co_await store_.continue_from(newest_->epoch, newest_->at, newest_->hash);
+                !named)
+                co_return failure(config_.state, named.error().message());
         if (config_.upstream)
             if (const auto paused = co_await store_.set_paused(true); !paused)
                 co_return failure(config_.state, paused.error().message());
@@ -241,11 +256,20 @@ private:
         out_.delivered += settled && by.role == trust::role::centre ? 1 : 0;
     }
 
+    /// Of our own, as far as can be told: which of two epochs is the later no file says.
+    struct newest_record {
+        wall_time taken_at;
+        envelope::sequence at;
+        epoch_id epoch;
+        digest hash;
+    };
+
     const config& config_;
     const materials& with_;
     journal::store& store_;
     restored& out_;
     numbering numbers_;
+    std::optional<newest_record> newest_;
     wall_time judged_at_ = trust::judge{trust::judge::build_time()}.judged(wall_now());
 };
 

@@ -422,6 +422,15 @@ def test_a_restore_is_the_whole_or_nothing():
         refused(restore(station, folder), "there is no directory")
         assert not (world.path / "not").exists()
         station.config.write_text(text)
+        # A store of which only data.mdb is gone is not forgotten by a restore that was refused.
+        station.start()
+        station.stop()
+        (state / "data.mdb").rename(world.path / "data.mdb")
+        refused(restore(station, folder), "is not empty")
+        station.start()
+        assert "SAFE MODE" in station.titip("status").stdout.decode() and station.titip("status").returncode == 7
+        station.stop()
+        state.rename(world.path / "older")
         # Power failed in the middle: no empty store takes the place, and it can be run again.
         (state / "restoring").mkdir(parents=True)
         (state / "restoring/data.mdb").write_bytes(bytes(9999))

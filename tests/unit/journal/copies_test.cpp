@@ -119,6 +119,21 @@ TEST_CASE("a record that was set aside as rotten goes back to where it was", "[j
     f.check_is_good();
 }
 
+TEST_CASE("a record that its custodian lost, and that rots, waits when it is repaired", "[journal]")
+{
+    rotten_fixture f;
+    const auto what = finish(f.store->outgoing_of(f.rotten)).value();
+    REQUIRE(finish(f.store->settle(f.rotten, receipt_for(what, wall_now() - 1h), bytes(1),
+                                   everyone().centre->self())));
+    const envelope::custody none{.station = "office-1", .at = wall_now(), .epochs = {}};
+    REQUIRE(finish(f.store->take_custody(none, trust::role::centre, bytes(1), {}, {})).has_value());
+    REQUIRE(f.view().state == state::waiting);
+    REQUIRE(finish(f.store->quarantine(f.rotten, journal::reason::rotten, "why")));
+    REQUIRE(finish(f.store->repair(f.rotten, f.all[1])).has_value());
+    CHECK(f.view().state == state::waiting);
+    f.check_is_good();
+}
+
 TEST_CASE("a record that rots again and again is repaired three times, also across starts",
           "[journal]")
 {
@@ -211,6 +226,9 @@ TEST_CASE("a new store takes records under their old numbers, and new ones in an
     for (const auto& each : copies)
         REQUIRE(restore(fresh, each).has_value());
     REQUIRE(fresh.store->epoch() != was);
+    CHECK(fresh.store->now().days.empty()); // none of it came today
+    const auto& last = copies.back().offer;
+    REQUIRE(finish(fresh.store->continue_from(was, last.manifest.at, last.hash)).has_value());
     const auto views = finish(fresh.store->list({}, std::nullopt, 100)).value();
     REQUIRE(views.size() == 3);
     for (std::size_t i = 0; i < views.size(); ++i) {
@@ -226,6 +244,11 @@ TEST_CASE("a new store takes records under their old numbers, and new ones in an
     const auto next = finish(fresh.store->accept(submission_of(noise(100, old.random)))).value();
     CHECK(next.epoch == fresh.store->epoch());
     CHECK(next.sequence == 1);
+    const auto first = finish(fresh.store->outgoing_of(next.place)).value();
+    const auto named = said_in<envelope::manifest>(first.manifest_cms).previous_epoch.value();
+    CHECK(named.epoch == was);
+    CHECK(named.at == last.manifest.at);
+    CHECK(named.hash == last.hash);
     CHECK(finish(fresh.store->audit()).value().empty());
     fresh.reopen();
     CHECK(finish(fresh.store->audit()).value().empty());

@@ -60,6 +60,35 @@ TEST_CASE("the first reason against a store stands until an operator's word", "[
     CHECK_FALSE(marker{at.path()}.standing());
 }
 
+TEST_CASE("a doubt ends where another store was put in place, and stands if it was not",
+          "[journal]")
+{
+    const temporary_folder at;
+    const auto said = at.path() / "restored";
+    marker m{at.path()};
+    REQUIRE(m.distrust("a sync failed"));
+    const auto doubt = m.standing().value();
+    CHECK_FALSE(m.is_of_another_store(doubt));
+    std::filesystem::create_directory(said);
+    CHECK_FALSE(m.is_of_another_store(doubt));
+    std::filesystem::remove(said);
+    REQUIRE(write_file(said, as_bytes("what is this")).has_value());
+    CHECK_FALSE(m.is_of_another_store(doubt));
+    REQUIRE(write_file(said, {}).has_value());
+    std::filesystem::last_write_time(said, std::chrono::file_clock::from_sys(doubt.since + 1s));
+    CHECK(m.is_of_another_store(doubt));
+    std::filesystem::last_write_time(said, std::chrono::file_clock::from_sys(doubt.since - 1s));
+    CHECK_FALSE(m.is_of_another_store(doubt));
+
+    REQUIRE(m.trust().has_value());
+    m.begin_opening();
+    m.put_back(doubt);
+    m.end_opening();
+    REQUIRE(m.standing().has_value());
+    CHECK(m.standing()->why == "a sync failed");
+    CHECK(m.standing()->since == doubt.since);
+}
+
 TEST_CASE("a reason of any length is one line of one sector", "[journal]")
 {
     const temporary_folder at;

@@ -524,6 +524,10 @@ TEST_CASE("what is nowhere else is copied first", "[mirror]")
     list(it, {}, rows, start);
     CHECK(it.now().missing == 20);
     CHECK(it.now().only_here == 2);
+    it.on_held_elsewhere(place{10});
+    CHECK(it.now().only_here == 1);
+    it.on_lost_elsewhere(place{10});
+    CHECK(it.now().only_here == 2);
     it.on_accepted(place{21}, record_id::random(), clock_);
     for (const std::uint64_t each : {10, 20, 21, 1, 2}) {
         REQUIRE(it.next(start).what == kind::write);
