@@ -1,4 +1,6 @@
 #include "base/file.hpp"
+#include "journal/compact.hpp"
+#include "journal/examine.hpp"
 #include "journal/support.hpp"
 
 #include <catch2/catch.hpp>
@@ -157,6 +159,36 @@ TEST_CASE("a daemon that stops waits for no disk", "[journal]")
     REQUIRE(stopped.has_error());
     CHECK(stopped.error().what == kind::stopped);
     it.close();
+}
+
+TEST_CASE(
+    "a backup that was put in place and not opened yet is clean, and is opened before it is made "
+    "smaller",
+    "[journal]")
+{
+    office it;
+    it.accept();
+    it.accept();
+    const auto copy = it.back_up();
+    REQUIRE(copy.has_value());
+    it.accept(); // so that more is noted beside the store than the copy has
+    it.close();
+    std::filesystem::remove(it.data_file());
+    std::filesystem::copy_file(copy->file, it.data_file());
+    std::vector<std::string> differences;
+    journal::examine(it.options.directory, it.options.node, [&](const journal::remark& each) {
+        if (each.what != journal::remark::kind::progress)
+            differences.push_back(each.text);
+    });
+    CHECK(differences.empty());
+    const auto refused = journal::compact(it.options.directory);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().sentence.find("a backup that was not opened yet") != std::string::npos);
+    it.open();
+    it.close();
+    CHECK(journal::compact(it.options.directory).has_value());
+    it.open();
+    CHECK(it.store->now().of(journal::state::waiting).records == 2);
 }
 
 TEST_CASE("what an earlier backup of this node left is removed by the next, and nothing else",

@@ -1,3 +1,4 @@
+#include "journal/examine.hpp"
 #include "journal/meddling.hpp"
 
 #include <catch2/catch.hpp>
@@ -132,6 +133,24 @@ TEST_CASE("a record that its custodian lost, and that rots, waits when it is rep
     REQUIRE(finish(f.store->repair(f.rotten, f.all[1])).has_value());
     CHECK(f.view().state == state::waiting);
     f.check_is_good();
+}
+
+TEST_CASE("that a record is rotten is no news where the store has set it aside", "[journal]")
+{
+    rotten_fixture f;
+    const bool is_set_aside = GENERATE(true, false);
+    if (is_set_aside)
+        REQUIRE(finish(f.store->quarantine(f.rotten, journal::reason::rotten, "why")));
+    f.close();
+    std::vector<journal::remark> said;
+    journal::examine(f.options.directory, f.options.node, [&said](const journal::remark& each) {
+        if (each.what != journal::remark::kind::progress)
+            said.push_back(each);
+    });
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].text.find("are not what was written") != std::string::npos);
+    CHECK(said[0].what ==
+          (is_set_aside ? journal::remark::kind::known : journal::remark::kind::difference));
 }
 
 TEST_CASE("a record that rots again and again is repaired three times, also across starts",
