@@ -1,5 +1,6 @@
 #include "journal/backup.hpp"
 
+#include "base/descriptor.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "journal/parts.hpp"
@@ -7,6 +8,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/scope_exit.hpp>
 #include <fmt/format.h>
 
@@ -29,22 +32,6 @@ namespace titip::journal {
 namespace {
 
 using kind = backup_failure::kind;
-
-class descriptor {
-public:
-    explicit descriptor(int fd = -1) : fd_(fd) {}
-    descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    ~descriptor() { close(); }
-    void close() noexcept
-    {
-        if (fd_ >= 0)
-            ::close(std::exchange(fd_, -1));
-    }
-    int get() const noexcept { return fd_; }
-
-private:
-    int fd_;
-};
 
 [[noreturn]] void give_up(kind what, std::string sentence)
 {
@@ -108,22 +95,13 @@ target target_in(const std::filesystem::path& folder, const std::string& node, w
             .part = folder / (name + ".part")};
 }
 
-constexpr std::uint64_t page_bytes = 4096;
-
 /// An upper bound: pages that are in use now. Those of the free list are not copied.
 std::uint64_t pages_in_use(MDB_env* environment)
 {
     MDB_envinfo info{};
     check(mdb_env_info(environment, &info));
-    std::uint64_t free_pages = 0;
-    const transaction reading{environment, transaction::mode::read};
-    cursor walk{reading, table{0}};
-    for (auto each = walk.first(); each; each = walk.next()) {
-        std::size_t count = 0;
-        std::memcpy(&count, each->value.data(), sizeof count);
-        free_pages += count;
-    }
-    return info.me_last_pgno + 1 - std::min<std::uint64_t>(free_pages, info.me_last_pgno);
+    return info.me_last_pgno + 1 -
+           std::min<std::uint64_t>(free_pages(environment), info.me_last_pgno);
 }
 
 bool is_within(const std::filesystem::path& folder, const std::filesystem::path& directory)
@@ -200,18 +178,6 @@ void check_room(int file, const target& into, const source& from, std::uint64_t 
                                       : ""));
 }
 
-void write_all(int file, bytes_view data, const std::filesystem::path& path)
-{
-    while (!data.empty()) {
-        const auto put = ::write(file, data.data(), data.size());
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            throw not_written(path, put < 0 ? errno : EIO);
-        data = data.subspan(static_cast<std::size_t>(put));
-    }
-}
-
 /// What the store holds, of the moment before the copy: that may hold a little more.
 void describe(const transaction& txn, const tables& t, backup& out)
 {
@@ -234,19 +200,19 @@ void describe(const transaction& txn, const tables& t, backup& out)
 
 std::string in_json(const backup& what)
 {
-    return fmt::format("{{\n"
-                       "  \"file\": \"{}\",\n"
-                       "  \"node\": \"{}\",\n"
-                       "  \"taken_at\": \"{}\",\n"
-                       "  \"epoch\": \"{}\",\n"
-                       "  \"head\": {{\"sequence\": {}, \"manifest_hash\": \"{}\"}},\n"
-                       "  \"records\": {},\n"
-                       "  \"size_bytes\": {},\n"
-                       "  \"sha256\": \"{}\"\n"
-                       "}}\n",
-                       what.file.filename().string(), what.node, to_rfc3339(what.taken_at),
-                       what.epoch.to_string(), what.head_sequence, to_hex(what.head_hash),
-                       what.records, what.size_bytes, to_hex(what.sha256));
+    boost::json::object head;
+    head["sequence"] = what.head_sequence;
+    head["manifest_hash"] = to_hex(what.head_hash);
+    boost::json::object out;
+    out["file"] = what.file.filename().string();
+    out["node"] = what.node;
+    out["taken_at"] = to_rfc3339(what.taken_at);
+    out["epoch"] = what.epoch.to_string();
+    out["head"] = std::move(head);
+    out["records"] = what.records;
+    out["size_bytes"] = what.size_bytes;
+    out["sha256"] = to_hex(what.sha256);
+    return boost::json::serialize(out) + "\n";
 }
 
 using outcome = result<backup, backup_failure>;
@@ -401,7 +367,8 @@ private:
             if (got == 0)
                 break;
             const auto filled = bytes_view{piece}.first(static_cast<std::size_t>(got));
-            write_all(file, filled, into_.part);
+            if (const auto put = write_all(file, filled); !put)
+                throw not_written(into_.part, put.error().value());
             sum.update(filled);
             const auto before = std::exchange(written, written + filled.size());
             if (before / window_bytes != written / window_bytes)
@@ -508,7 +475,7 @@ store::back_up(std::filesystem::path folder, std::shared_ptr<backup_progress> wa
                 .spared_bytes = parts_->room->reserve_bytes() + parts_->opts.quota_bytes -
                                 std::min(parts_->opts.quota_bytes, began.file_bytes)};
     auto describe_it = [this, &about, &from]() -> result<void> {
-        from.copy_bytes = pages_in_use(parts_->env->get()) * page_bytes;
+        from.copy_bytes = pages_in_use(parts_->env->get()) * lmdb_page_bytes;
         const transaction txn{parts_->env->get(), transaction::mode::read};
         describe(txn, parts_->t, about);
         return {};

@@ -8,14 +8,15 @@ namespace titip::journal {
 /// A chunk must never need two adjacent pages: a whole 1 MB value takes 30 ms a put once the free
 /// list is scattered, one-page chunks 0.3 ms, and all freed pages are used again
 /// (docs/architecture.md).
-inline constexpr std::size_t chunk_value_bytes = 4096 - 64;
+inline constexpr std::size_t chunk_value_bytes = lmdb_page_bytes - 64;
 inline constexpr std::size_t chunk_header_bytes = 16;
 inline constexpr std::size_t chunk_payload_bytes = chunk_value_bytes - chunk_header_bytes;
 
 /// Pages that an envelope takes, leaf entries included.
 constexpr std::uint64_t stored_size(std::uint64_t envelope_bytes) noexcept
 {
-    return (envelope_bytes + chunk_payload_bytes - 1) / chunk_payload_bytes * 4096 * 102 / 100;
+    return (envelope_bytes + chunk_payload_bytes - 1) / chunk_payload_bytes * lmdb_page_bytes *
+           102 / 100;
 }
 
 /// Appends `data` where a stored prefix of `offset` bytes ends. Throws rotten_row if the chunk that

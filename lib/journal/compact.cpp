@@ -22,8 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using kind = open_failure::kind;
 
-constexpr std::size_t page_bytes = 4096;
-
 void require(bool good)
 {
     if (!good)
@@ -41,7 +39,7 @@ std::uint64_t used_bytes(MDB_env* environment)
 {
     MDB_envinfo info{};
     check(mdb_env_info(environment, &info));
-    return (info.me_last_pgno + 1) * page_bytes;
+    return (info.me_last_pgno + 1) * lmdb_page_bytes;
 }
 
 /// The number of the newest commit, if the store says the same of itself.
@@ -73,16 +71,16 @@ void renumber(int copy, std::uint64_t commit)
 {
     // mdb.c of 0.9: MDB_page begins with its number; MDB_meta, 16 bytes on, ends with the id.
     constexpr std::size_t id_at = 16 + 24 + 96 + 8;
-    std::array<std::byte, 2 * page_bytes> pages{};
+    std::array<std::byte, 2 * lmdb_page_bytes> pages{};
     require(::pread(copy, pages.data(), pages.size(), 0) == static_cast<ssize_t>(pages.size()));
-    auto newest = std::span{pages}.last<page_bytes>();
-    auto empty = std::span{pages}.first<page_bytes>();
+    auto newest = std::span{pages}.last<lmdb_page_bytes>();
+    auto empty = std::span{pages}.first<lmdb_page_bytes>();
     if (commit % 2 == 0)
         std::swap_ranges(newest.begin(), newest.end(), empty.begin());
     for (std::uint64_t page = 0; page < 2; ++page) {
         const auto id = commit % 2 == page ? commit : commit - 1;
-        std::memcpy(pages.data() + page * page_bytes, &page, sizeof page);
-        std::memcpy(pages.data() + page * page_bytes + id_at, &id, sizeof id);
+        std::memcpy(pages.data() + page * lmdb_page_bytes, &page, sizeof page);
+        std::memcpy(pages.data() + page * lmdb_page_bytes + id_at, &id, sizeof id);
     }
     require(::pwrite(copy, pages.data(), pages.size(), 0) == static_cast<ssize_t>(pages.size()));
 }

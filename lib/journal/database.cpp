@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <utility>
 
 namespace titip::journal {
@@ -191,6 +192,20 @@ std::uint64_t read_u64(bytes_view data) noexcept
     std::uint64_t out = 0;
     for (std::size_t i = 0; i < 8; ++i)
         out = out << 8 | std::to_integer<std::uint64_t>(data[i]);
+    return out;
+}
+
+std::uint64_t free_pages(MDB_env* environment)
+{
+    // LMDB shows its list of them to readers only; each entry begins with its page count.
+    std::uint64_t out = 0;
+    const transaction reading{environment, transaction::mode::read};
+    cursor walk{reading, table{0}};
+    for (auto each = walk.first(); each; each = walk.next()) {
+        std::size_t count = 0;
+        std::memcpy(&count, each->value.data(), sizeof count);
+        out += count;
+    }
     return out;
 }
 

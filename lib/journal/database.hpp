@@ -34,6 +34,12 @@ inline bytes_view to_view(const MDB_val& v) noexcept
     return {static_cast<const std::byte*>(v.mv_data), v.mv_size};
 }
 
+/// Of the machines that this runs on; what is stored depends on it.
+inline constexpr std::size_t lmdb_page_bytes = 4096;
+
+/// Pages inside the file that hold nothing: what was erased, as readers see it.
+std::uint64_t free_pages(MDB_env* environment);
+
 /// One transaction; aborted unless committed.
 class transaction {
 public:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/bytes.hpp"
+#include "journal/database.hpp"
 
 #include <array>
 #include <cstdint>
@@ -16,7 +17,6 @@
 /// to this room.
 namespace titip::journal {
 
-inline constexpr std::size_t lmdb_page_bytes = 4096;
 using page_number = std::uint64_t;
 using page = std::array<std::byte, lmdb_page_bytes>;
 

@@ -147,17 +147,9 @@ bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta, std::ui
         return false;
     if (has_reserve)
         return true;
-    // The disk is full, but pages freed by erasing lie inside the file. LMDB shows its list of them
-    // to readers only; each entry begins with its page count.
-    std::uint64_t free_pages = 0;
-    const transaction reading{environment, transaction::mode::read};
-    cursor walk{reading, table{0}};
-    for (auto each = walk.first(); each; each = walk.next()) {
-        std::size_t count = 0;
-        std::memcpy(&count, each->value.data(), sizeof count);
-        free_pages += count;
-    }
-    return free_pages * 4096 > stored_size(weight_bytes) + room.reserve_bytes();
+    // The disk is full, but pages freed by erasing lie inside the file.
+    return free_pages(environment) * lmdb_page_bytes >
+           stored_size(weight_bytes) + room.reserve_bytes();
 }
 
 void count_day(v1::Meta& meta, wall_time now, std::uint64_t accepted_bytes,

@@ -34,8 +34,17 @@ public:
         char name[4096] = {};
         const auto size =
             ::readlink(fmt::format("/proc/self/fd/{}", file).c_str(), name, sizeof name - 1);
-        if (size > 0 && std::string_view{name}.ends_with(".part"))
-            changed().wait(lock, [] { return !hangs(); });
+        if (size <= 0 || !std::string_view{name}.ends_with(".part"))
+            return;
+        has_caught() = true;
+        changed().notify_all();
+        changed().wait(lock, [] { return !hangs(); });
+    }
+    /// Until a writer hangs.
+    static void await_writer()
+    {
+        std::unique_lock lock{mutex()};
+        changed().wait(lock, [] { return has_caught(); });
     }
 
 private:
@@ -54,10 +63,16 @@ private:
         static bool yes = false;
         return yes;
     }
+    static bool& has_caught()
+    {
+        static bool yes = false;
+        return yes;
+    }
     static void set(bool yes)
     {
         const std::lock_guard lock{mutex()};
         hangs() = yes;
+        has_caught() = false;
         changed().notify_all();
     }
 };
@@ -152,7 +167,7 @@ TEST_CASE("a daemon that stops waits for no disk", "[journal]")
     const hanging_disk hangs;
     const auto watched = std::make_shared<journal::backup_progress>();
     std::jthread stopper{[watched] {
-        std::this_thread::sleep_for(200ms);
+        hanging_disk::await_writer();
         watched->stop = true;
     }};
     const auto stopped = it.back_up(watched);
@@ -278,8 +293,7 @@ TEST_CASE("what has come to a backup's name meanwhile is not written over", "[jo
     auto hangs = std::make_unique<hanging_disk>();
     std::filesystem::path others;
     std::jthread somebody{[&it, &hangs, &others] {
-        while (std::filesystem::is_empty(it.to))
-            std::this_thread::sleep_for(10ms);
+        hanging_disk::await_writer();
         others = std::filesystem::directory_iterator
         {
             it.to
