@@ -194,6 +194,24 @@ asio::awaitable<result<bytes>> store::read_at(place at, std::uint64_t offset,
     co_return co_await look<bytes>(std::move(act));
 }
 
+asio::awaitable<result<bytes>> store::read_rest(place at, std::uint64_t offset,
+                                                std::uint64_t size_bytes)
+{
+    constexpr std::size_t slice_bytes = 256u << 10;
+    bytes out;
+    out.reserve(size_bytes - std::min(offset, size_bytes));
+    while (offset < size_bytes) {
+        const auto slice = co_await read_at(at, offset, slice_bytes);
+        if (!slice)
+            co_return slice.error();
+        if (slice->empty())
+            co_return ::titip::vault::errc::rotten;
+        out.insert(out.end(), slice->begin(), slice->end());
+        offset += slice->size();
+    }
+    co_return out;
+}
+
 asio::awaitable<result<void>> store::check_intact(place at)
 {
     auto act = [at](const transaction& txn, const tables& t) -> result<void> {

@@ -123,6 +123,10 @@ public:
     asio::awaitable<result<outgoing>> outgoing_of(place at);
     /// Checked against the chunks' checksums.
     asio::awaitable<result<bytes>> read_at(place at, std::uint64_t offset, std::size_t limit_bytes);
+    /// From there to the end, in slices of one short read transaction each; errc::rotten if it ends
+    /// before.
+    asio::awaitable<result<bytes>> read_rest(place at, std::uint64_t offset,
+                                             std::uint64_t size_bytes);
     /// errc::rotten unless the whole envelope still has its digest.
     asio::awaitable<result<void>> check_intact(place at);
     /// The first record after `after` whose bytes are here and not known to be rotten.

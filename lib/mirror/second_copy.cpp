@@ -15,7 +15,6 @@ namespace titip::mirror {
 namespace {
 
 constexpr std::size_t page_rows = 256;
-constexpr std::size_t slice_bytes = 256u << 10; // of one read transaction
 
 name_hash hash_of(const std::string& path)
 {
@@ -329,27 +328,12 @@ asio::awaitable<void> second_copy::scan(journal::place after)
         plan_.on_scanned(monotonic::now());
 }
 
-asio::awaitable<result<bytes>> second_copy::read_envelope(const journal::record_view& of)
-{
-    bytes out;
-    out.reserve(of.size_bytes);
-    while (out.size() < of.size_bytes) {
-        const auto slice = co_await store_.read_at(of.place, out.size(), slice_bytes);
-        if (!slice)
-            co_return slice.error();
-        if (slice->empty())
-            co_return vault::errc::rotten;
-        out.insert(out.end(), slice->begin(), slice->end());
-    }
-    co_return out;
-}
-
 asio::awaitable<void> second_copy::write(journal::place at)
 {
     auto what = co_await store_.outgoing_of(at);
     result<bytes> envelope{what ? error_code{} : what.error()};
     if (what)
-        envelope = co_await read_envelope(what->view);
+        envelope = co_await store_.read_rest(at, 0, what->view.size_bytes);
     if (!envelope) {
         // Erased meanwhile, or rotten: the scrub, or sending it, finds that out as well.
         if (envelope.error() != vault::errc::erased)

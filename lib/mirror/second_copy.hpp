@@ -60,7 +60,6 @@ private:
     asio::awaitable<void> check();
     asio::awaitable<void> give_up_repairs();
     asio::awaitable<void> note_rot(journal::place at);
-    asio::awaitable<result<bytes>> read_envelope(const journal::record_view& of);
     asio::awaitable<void> remember();
     asio::awaitable<void> recall();
     void note_trouble(const error_code& why, journal::place concerned = {});

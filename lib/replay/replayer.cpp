@@ -18,7 +18,6 @@ constexpr auto no_progress_limit = 60s;
 constexpr auto keep_open = 30s;      ///< an idle connection: the next record may come soon
 constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short retentions
 constexpr auto reconcile_every = 1h; ///< while connected
-constexpr std::size_t slice_bytes = 256u << 10;
 
 double draw_chance()
 {
@@ -29,24 +28,6 @@ double draw_chance()
 wall_time to_wall(instant t)
 {
     return wall_now() + std::chrono::duration_cast<milliseconds>(t - monotonic::now());
-}
-
-/// The whole envelope, in slices of one short read transaction each.
-asio::awaitable<result<bytes>> read_envelope(journal::store& store, journal::place at,
-                                             std::uint64_t offset, std::uint64_t size)
-{
-    bytes out;
-    out.reserve(size - offset);
-    while (offset < size) {
-        const auto slice = co_await store.read_at(at, offset, slice_bytes);
-        if (!slice)
-            co_return slice.error();
-        if (slice->empty())
-            co_return vault::errc::rotten;
-        out.insert(out.end(), slice->begin(), slice->end());
-        offset += slice->size();
-    }
-    co_return out;
 }
 
 link::verdict verdict_of(uplink::outcome::kind what)
@@ -542,7 +523,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     auto what = co_await around_.store.outgoing_of(pick->place);
     result<bytes> body{what ? error_code{} : what.error()};
     if (what)
-        body = co_await read_envelope(around_.store, pick->place, pick->offset, pick->size_bytes);
+        body = co_await around_.store.read_rest(pick->place, pick->offset, what->view.size_bytes);
     if (!body) {
         // Nothing of it was sent: this record is set aside, the connection is as good as before.
         scheduler_.on_failed(pick->place, false);
@@ -558,7 +539,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     by_record_.insert_or_assign(what->view.key.record, pick->place);
     state.sent.push_back(pick->place);
     state.changed.ring();
-    uplink::parcel parcel{what->view.key, std::move(what->manifest_cms), pick->size_bytes};
+    uplink::parcel parcel{what->view.key, std::move(what->manifest_cms), what->view.size_bytes};
     // If it fails, why is what the answers tell: a refusal closes the connection while we still
     // write.
     const auto handed = co_await over.send(std::move(parcel), pick->offset, *body);

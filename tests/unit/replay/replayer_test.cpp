@@ -396,6 +396,24 @@ TEST_CASE("what changes while the queue is read stays as it changed", "[replay]"
     CHECK(station.view(sent).state == state::delivered);
 }
 
+TEST_CASE("a queue that has the size of a record wrong does not harm the record", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    const auto record = station.accept();
+    const auto what = station.view(record);
+    const auto wrong = GENERATE(10u, 1'000'000u);
+    for (const bool held : {true, false})
+        station.replayer->on_change({.place = what.place,
+                                     .key = {},
+                                     .state = state::waiting,
+                                     .held = held,
+                                     .size_bytes = wrong});
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 1));
+    CHECK(station.entries("quarantine") == 0);
+}
+
 TEST_CASE("an upstream that always has more to say, and says nothing, does not stop the sending",
           "[replay]")
 {
