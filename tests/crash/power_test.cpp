@@ -216,7 +216,7 @@ std::size_t try_failing_calls(const course& steps, std::size_t calls, std::size_
 
 int main(int count, char** words)
 {
-    std::uint64_t runs = 1500;
+    std::uint64_t runs = 0; // a sample of a tenth misses one birth without a sync in six
     double seconds = 0;
     std::uint64_t seed = std::random_device{}();
     CLI::App app{"power failures and failing calls, over every point of a small workload"};
