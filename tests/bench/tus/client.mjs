@@ -1,0 +1,23 @@
+// Sends files, four at once, each with its creation, until all have come:
+//   node client.mjs URL ROOT.pem CERTIFICATE KEY FILE...
+import fs from 'node:fs';
+import * as tus from 'tus-js-client';
+
+const [endpoint, root, certificate, key, ...files] = process.argv.slice(2);
+const httpStack = new tus.DefaultHttpStack({ ca: fs.readFileSync(root), cert: fs.readFileSync(certificate),
+  key: fs.readFileSync(key), keepAlive: true, maxSockets: 4, timeout: 30000 });
+const retryDelays = Array(1000).fill(1000);
+
+function send(file) {
+  return new Promise((resolve, reject) => new tus.Upload(fs.readFileSync(file), {
+    endpoint, httpStack, retryDelays, uploadDataDuringCreation: true, onSuccess: resolve, onError: reject,
+  }).start());
+}
+
+async function worker() {
+  while (files.length > 0)
+    await send(files.shift());
+}
+
+await Promise.all([worker(), worker(), worker(), worker()]);
+process.exit(0); // connections are kept open
