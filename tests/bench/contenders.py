@@ -109,7 +109,7 @@ class Site:
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             raise Late from None
-        assert code == 0, f"exit code {code}: {self.said()[-2000:]}"
+        assert code == 0, f"exit code {code}: {self.said()[-250:]}"
 
     def loop(self, *command):
         """The command at the office again and again, until it succeeds."""
@@ -402,4 +402,5 @@ CONTENDERS = {"titip": Titip, "curl": Curl, "curl-8": CurlParallel, "curl-http2"
 
 
 def titip_with(connections):
-    return type("Titip", (Titip,), {"connections": connections})
+    """A number, or what else the configuration may one day take."""
+    return type("Titip", (Titip,), {"connections": connections if connections.isdigit() else f'"{connections}"'})

@@ -14,9 +14,16 @@ function send(file) {
   }).start());
 }
 
+// tus-js-client retries by itself, but for answers it takes for final: then the file is begun again.
 async function worker() {
-  while (files.length > 0)
-    await send(files.shift());
+  while (files.length > 0) {
+    const file = files.shift();
+    await send(file).catch(async (error) => {
+      console.log(error.message);
+      files.push(file);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    });
+  }
 }
 
 await Promise.all([worker(), worker(), worker(), worker()]);
