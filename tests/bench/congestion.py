@@ -98,7 +98,9 @@ class Algorithms(threading.Thread):
             # "ts sack bbr wscale:7,7 rto:..."
             self.seen |= set(re.findall(r"\b(cubic|bbr|reno) wscale", done.stdout))
 
-    def end(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.over.set()
         self.join()
-        return self.seen
