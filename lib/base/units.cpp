@@ -26,6 +26,8 @@ constexpr std::array sizes{unit{"B", 1},
                            unit{"GiB", 1u << 30},
                            unit{"TiB", 1ull << 40}};
 
+constexpr std::array rates{unit{"bit/s", 1}, unit{"kbit/s", 1'000}, unit{"Mbit/s", 1'000'000}};
+
 constexpr std::uint64_t second = 1'000, minute = 60 * second, hour = 60 * minute, day = 24 * hour;
 
 constexpr std::array durations{unit{"ms", 1},           unit{"s", second},   unit{"second", second},
@@ -65,6 +67,14 @@ std::optional<milliseconds> parse_duration(std::string_view text)
     if (!ms)
         return std::nullopt;
     return milliseconds{static_cast<std::int64_t>(*ms)};
+}
+
+std::optional<std::uint64_t> parse_rate_bytes_per_s(std::string_view text)
+{
+    const auto bits = parse(text, rates);
+    if (!bits)
+        return std::nullopt;
+    return *bits / 8;
 }
 
 std::string show_size(std::uint64_t size_bytes)

@@ -17,6 +17,9 @@ std::optional<std::uint64_t> parse_size_bytes(std::string_view text);
 /// "30 days", "5 min", "250 ms": ms, s, min, h, d and their English words.
 std::optional<milliseconds> parse_duration(std::string_view text);
 
+/// "256 kbit/s", "2 Mbit/s", as providers write it, in bytes per second; "0 kbit/s" is 0.
+std::optional<std::uint64_t> parse_rate_bytes_per_s(std::string_view text);
+
 /// "1.2 GB", three significant digits, powers of 1,000.
 std::string show_size(std::uint64_t size_bytes);
 

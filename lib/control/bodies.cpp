@@ -54,7 +54,7 @@ boost::json::object to_json(const replay::report& link)
     add_time(out, "next_check_ms", link.next_check);
     add_time(out, "last_delivery_ms", link.last_delivery);
     out["in_flight"] = link.in_flight;
-    out["goodput_bytes_per_s"] = link.goodput_bytes_per_s;
+    out["goodput_bytes_per_s"] = link.past.minute_bytes_per_s;
     return out;
 }
 

@@ -77,7 +77,7 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
             single("titip_link_up", "1 while the upstream can be reached.", link.is_up ? 1 : 0));
         all.push_back(single("titip_goodput_bytes_per_second",
                              "Delivered bytes a second, last minute.",
-                             static_cast<double>(link.goodput_bytes_per_s)));
+                             static_cast<double>(link.past.minute_bytes_per_s)));
     }
     if (parts.second_copy) {
         const auto copy = parts.second_copy->now();

@@ -22,7 +22,7 @@ struct self_description {
 
 struct options {
     std::size_t memory_bytes = 24u << 20; ///< of bodies, over all connections
-    std::size_t most_unanswered = 8;      ///< requests of one connection
+    std::size_t most_unanswered = 32;     ///< requests of one connection
     /// Connections of one peer. A station has at most 16 and its probe's; one more displaces the
     /// oldest, which may be dead without our knowing.
     std::size_t most_per_peer = 32;

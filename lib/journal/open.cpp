@@ -346,6 +346,8 @@ totals to_totals(const v1::Meta& meta)
     for (const auto& each : meta.findings())
         out.findings.push_back(to_finding(each));
     out.paused = meta.paused();
+    out.sent_day = meta.sent_day();
+    out.sent_bytes = meta.sent_bytes();
     for (const auto& each : meta.days())
         out.days.push_back({.begins = from_ms(each.day() * day_ms),
                             .accepted_bytes = each.accepted_bytes(),

@@ -295,6 +295,15 @@ asio::awaitable<result<void>> store::set_paused(bool paused)
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<void>> store::note_sent(std::int64_t day, std::uint64_t size_bytes)
+{
+    auto act = [day, size_bytes](writing& w) -> result<void> {
+        w.note_sent(day, size_bytes);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
 asio::awaitable<result<void>> store::note_started()
 {
     auto act = [](writing& w) -> result<void> {

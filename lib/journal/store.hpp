@@ -180,6 +180,9 @@ public:
     asio::awaitable<result<void>> release(::titip::vault::key which);
     asio::awaitable<result<void>> retry(::titip::vault::key which);
     asio::awaitable<result<void>> set_paused(bool paused);
+    /// Adds to what was sent on this day (of local time, since 1970) for records; another day than the
+    /// last one begins anew. now() tells it.
+    asio::awaitable<result<void>> note_sent(std::int64_t day, std::uint64_t size_bytes);
     asio::awaitable<result<void>> note_started();
     asio::awaitable<result<void>> note_outage(bool began, std::string layer, milliseconds duration);
     asio::awaitable<result<bytes>> judge(::titip::vault::key which, digest of,

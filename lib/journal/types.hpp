@@ -144,6 +144,8 @@ struct totals {
     wall_time newest_signed{};
     std::vector<vault::finding> findings;
     bool paused = false;
+    std::int64_t sent_day = 0;    ///< of local time, since 1970: the last one that was sent on
+    std::uint64_t sent_bytes = 0; ///< on it
     std::vector<day> days; ///< of the last `most_days` as of the newest commit, those with any
     std::uint64_t live_bytes = 0; ///< pages in use by envelopes
     std::uint64_t file_bytes = 0;

@@ -397,6 +397,12 @@ void writing::set_paused(bool paused)
     note(paused ? v1::Entry::PAUSED : v1::Entry::RESUMED, {});
 }
 
+void writing::note_sent(std::int64_t day, std::uint64_t size_bytes)
+{
+    meta_.set_sent_bytes(size_bytes + (meta_.sent_day() == day ? meta_.sent_bytes() : 0));
+    meta_.set_sent_day(day);
+}
+
 void writing::finish()
 {
     meta_.set_transaction(txn_.id());

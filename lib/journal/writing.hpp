@@ -62,6 +62,7 @@ public:
     /// Erases what the table of opened records names; false, and never again, if its row is rotten.
     bool erase_due(std::int64_t opened_ms, place at);
     void set_paused(bool paused);
+    void note_sent(std::int64_t day, std::uint64_t size_bytes);
     void continue_from(const epoch_id& earlier, envelope::sequence at, const digest& manifest_hash);
     /// Nothing if `present` is not the epoch any more.
     void begin_epoch(const epoch_id& present, std::string_view why);

@@ -42,6 +42,7 @@ monitor::decision monitor::on_probe_success(instant now)
 {
     advance(now);
     now_.checked_at = now;
+    now_.is_promising = true;
     asked_until_ = now;
     not_before_ = now + opts_.base;
     if (!now_.is_up && !is_new_ && ++good_ < enough_good) {
@@ -69,6 +70,7 @@ monitor::decision monitor::on_failure(instant now, verdict why, milliseconds ret
         turn_down(now);
     now_.verdict = why;
     now_.checked_at = now;
+    now_.is_promising = false;
     good_ = 0;
     if (retry_after > 0ms)
         asked_until_ = now + std::min(retry_after, opts_.retry_after_cap);
@@ -84,6 +86,11 @@ monitor::decision monitor::on_hint(instant now)
     advance(now);
     now_.probe_at = std::min(now_.probe_at, std::max(now, not_before_));
     return with(event::none);
+}
+
+bool monitor::is_nearly_up() const noexcept
+{
+    return !now_.is_up && (is_new_ || good_ + 1 >= enough_good);
 }
 
 void monitor::advance(instant now)

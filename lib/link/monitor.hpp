@@ -48,6 +48,7 @@ public:
 
     struct decision {
         bool is_up = false;
+        bool is_promising = true; ///< no failure since the last good answer, or since the start
         link::verdict verdict = verdict::unknown; ///< ok if up; if down, of the last failure
         instant since{};              ///< when it became up or down; while new, the start
         instant checked_at{};         ///< of the last outcome; before the first, the start
@@ -70,6 +71,9 @@ public:
     /// The operating system says that something changed (an address, a route, a carrier), or an
     /// operator wants to know. Only ever shortens the wait.
     decision on_hint(instant now);
+
+    /// Whether the next good answer makes it up: what is asked for then may be asked along with it.
+    bool is_nearly_up() const noexcept;
 
     /// The last decision again, without its event.
     const decision& current() const noexcept { return now_; }

@@ -139,11 +139,11 @@ void dialer::cancel()
 }
 
 asio::awaitable<result<std::optional<node_info>, probe_failure>>
-prober::ask(std::optional<std::uint64_t> after)
+prober::ask(std::optional<std::uint64_t> after, further also)
 {
     is_asking_ = true;
     is_interrupted_ = false;
-    auto out = co_await connect_and_exchange(after);
+    auto out = co_await connect_and_exchange(after, std::move(also));
     is_asking_ = false;
     if (out)
         co_return *std::move(out);
@@ -161,7 +161,7 @@ void prober::interrupt() noexcept
 }
 
 asio::awaitable<result<node_info, probe_failure>>
-prober::connect_and_exchange(std::optional<std::uint64_t> after)
+prober::connect_and_exchange(std::optional<std::uint64_t> after, further also)
 {
     if (!connection_) {
         auto transport = co_await dialer_.open();
@@ -172,11 +172,11 @@ prober::connect_and_exchange(std::optional<std::uint64_t> after)
         if (is_interrupted_) // while there was nothing to close yet
             connection_->transport().close();
     }
-    co_return co_await exchange(after);
+    co_return co_await exchange(after, std::move(also));
 }
 
 asio::awaitable<result<node_info, probe_failure>>
-prober::exchange(std::optional<std::uint64_t> after)
+prober::exchange(std::optional<std::uint64_t> after, further also)
 {
     auto& connection = *connection_;
     connection.transport().set_no_progress_limit(after ? milliseconds{long_poll_limit}
@@ -186,6 +186,8 @@ prober::exchange(std::optional<std::uint64_t> after)
     const auto sent = co_await connection.write_request("GET", target, none, 0);
     if (!sent)
         co_return explain_read(sent.error());
+    if (also)
+        co_await also(connection);
     const auto answer = co_await connection.read_response(false, most_answer_bytes);
     if (!answer)
         co_return explain_read(answer.error());

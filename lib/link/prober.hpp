@@ -72,18 +72,29 @@ public:
     /// `over` outlives it.
     explicit prober(dialer& over) : dialer_(over) {}
 
+    /// Writes a further request behind the question, so that both are on their way in one round trip;
+    /// its answer is the caller's to read, on connection().
+    using further = std::function<asio::awaitable<void>(http::client_connection&)>;
+
     /// Opens a connection if there is none. `after`: a long poll, answered when the upstream has
     /// verdicts beyond it, or after five minutes. Nothing: it was interrupted, which says nothing
-    /// of the link.
+    /// of the link. `also` may be null.
     asio::awaitable<result<std::optional<node_info>, probe_failure>>
-    ask(std::optional<std::uint64_t> after);
+    ask(std::optional<std::uint64_t> after, further also = nullptr);
     /// Ends a question under way, if there is one.
     void interrupt() noexcept;
 
+    /// What the last question was answered on, for further ones of the caller's; null if it was
+    /// closed since. Owned by the prober: nothing else may be asked meanwhile.
+    http::client_connection* connection() noexcept { return connection_.get(); }
+    /// It cannot be used any more.
+    void drop_connection() noexcept { connection_.reset(); }
+
 private:
     asio::awaitable<result<node_info, probe_failure>>
-    connect_and_exchange(std::optional<std::uint64_t> after);
-    asio::awaitable<result<node_info, probe_failure>> exchange(std::optional<std::uint64_t> after);
+    connect_and_exchange(std::optional<std::uint64_t> after, further also);
+    asio::awaitable<result<node_info, probe_failure>> exchange(std::optional<std::uint64_t> after,
+                                                               further also);
     dialer& dialer_;
     std::unique_ptr<http::client_connection> connection_;
     bool is_asking_ = false;

@@ -57,6 +57,15 @@ public:
 
     bool exists() const { return table_ != nullptr; }
 
+    /// The table `key` within this one; `name` is how it is written: "upstream.budget".
+    section within(std::string_view key, std::string_view name)
+    {
+        const auto* node = find(key);
+        if (node && !node->is_table())
+            wrong(key, fmt::format("must be a table: write [{}]", name));
+        return section{node ? node->as_table() : nullptr, name, file_};
+    }
+
     std::optional<std::string> text(std::string_view key)
     {
         const auto* node = find(key);
@@ -142,6 +151,11 @@ public:
     }
 
 private:
+    section(const toml::table* table, std::string_view name, std::string_view file)
+        : table_(table), name_(name), file_(file)
+    {
+    }
+
     const toml::node* find(std::string_view key)
     {
         asked_.push_back(key);
@@ -164,6 +178,65 @@ bool is_port(std::string_view text)
 constexpr std::array<std::string_view, 8> sections{"node",   "identity", "control",   "seal",
                                                    "listen", "upstream", "retention", "mirror"};
 
+/// "07:00": minutes since midnight; "24:00" is its end.
+std::optional<unsigned> to_minute(std::string_view text)
+{
+    unsigned hour = 0, minute = 0;
+    const auto* const end = text.data() + text.size();
+    const auto [colon, no_hour] = std::from_chars(text.data(), end, hour);
+    if (no_hour != std::errc{} || colon == end || *colon != ':')
+        return std::nullopt;
+    const auto [rest, no_minute] = std::from_chars(colon + 1, end, minute);
+    if (no_minute != std::errc{} || rest != end || minute > 59 || hour * 60 + minute > 24 * 60)
+        return std::nullopt;
+    return hour * 60 + minute;
+}
+
+/// "07:00-16:00 64 kbit/s"
+std::optional<replay::budget::hours> to_hours(std::string_view text)
+{
+    const auto dash = text.find('-');
+    const auto space = text.find(' ');
+    if (dash == text.npos || space == text.npos || space < dash)
+        return std::nullopt;
+    const auto from = to_minute(text.substr(0, dash));
+    const auto to = to_minute(text.substr(dash + 1, space - dash - 1));
+    const auto rate = parse_rate_bytes_per_s(text.substr(space + 1));
+    if (!from || !to || !rate || *from == *to)
+        return std::nullopt;
+    return replay::budget::hours{.from_minute = *from, .to_minute = *to, .most_bytes_per_s = *rate};
+}
+
+replay::budget::options to_budget(section& from)
+{
+    replay::budget::options out;
+    out.day_bytes = from.size("day");
+    if (out.day_bytes == std::uint64_t{0})
+        from.wrong("day", "must be more than 0: titip pause stops the sending");
+    if (const auto rate = from.text("rate")) {
+        out.most_bytes_per_s = parse_rate_bytes_per_s(*rate);
+        if (out.most_bytes_per_s.value_or(0) == 0)
+            from.wrong("rate", fmt::format("\"{}\" is not a rate: write a number and a unit, \"256 "
+                                           "kbit/s\"",
+                                           *rate));
+    }
+    for (const auto& each : from.texts("hours")) {
+        const auto hours = to_hours(each);
+        if (!hours)
+            from.wrong("hours", fmt::format("\"{}\" must be FROM-TO RATE, as in \"07:00-16:00 64 "
+                                            "kbit/s\"; 0 kbit/s sends nothing",
+                                            each));
+        out.by_hour.push_back(*hours);
+    }
+    if (const auto urgent = from.text("urgent")) {
+        if (*urgent != "exempt" && *urgent != "bound")
+            from.wrong("urgent", "must be \"bound\" or \"exempt\"");
+        out.binds_urgent = *urgent == "bound";
+    }
+    from.refuse_unknown();
+    return out;
+}
+
 config::upstream_options to_upstream(section& from)
 {
     config::upstream_options out;
@@ -182,6 +255,8 @@ config::upstream_options to_upstream(section& from)
             from.wrong("connections", "must be 1 to 16");
         out.connections = static_cast<unsigned>(*count);
     }
+    if (auto budget = from.within("budget", "upstream.budget"); budget.exists())
+        out.budget = to_budget(budget);
     return out;
 }
 

@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "replay/budget.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -47,7 +48,8 @@ struct config {
     struct upstream_options {
         std::string host;
         std::string port;
-        unsigned connections = 2;
+        unsigned connections = 16; ///< at most
+        replay::budget::options budget;
     };
     std::optional<upstream_options> upstream;
 

@@ -283,7 +283,8 @@ result<void, start_failure> node::open_doors()
             on_, http::endpoint{config_.upstream->host, config_.upstream->port},
             [this] { return client_tls_; });
         replay::replayer::options opts{.node = config_.name,
-                                       .connections = config_.upstream->connections};
+                                       .most_connections = config_.upstream->connections,
+                                       .limits = config_.upstream->budget};
         if (config_.retention)
             opts.keep = config_.retention->keep;
         replayer_ = std::make_unique<replay::replayer>(

@@ -18,6 +18,12 @@ constexpr auto no_progress_limit = 60s;
 constexpr auto keep_open = 30s;      ///< an idle connection: the next record may come soon
 constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short retentions
 constexpr auto reconcile_every = 1h; ///< while connected
+constexpr auto regulate_every = 100ms;
+constexpr auto history_every = 10s;
+/// BBR's PROBE_RTT comes after ten seconds in which no round trip was shorter than the last shortest.
+constexpr auto renew_bbr_every = 8s;
+/// One writes so much before it looks whether an urgent record wants the link for itself.
+constexpr std::size_t slice_bytes = 32u << 10;
 
 double draw_chance()
 {
@@ -58,9 +64,15 @@ struct replayer::transfer {
 
 replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
     : on_(on), opts_(std::move(opts)), around_(std::move(around)), monitor_(monotonic::now()),
-      prober_(around_.upstream), changed_(on), link_changed_(on)
+      prober_(around_.upstream), changed_(on), link_changed_(on),
+      regulator_(link::regulator::options{.most_connections = opts_.most_connections}),
+      budget_(opts_.limits)
 {
-    is_paused_ = around_.store.now().paused;
+    const auto before = around_.store.now();
+    today_ = before.sent_day;
+    sent_today_bytes_ = before.sent_bytes;
+    count_sent(0);
+    is_paused_ = before.paused;
 }
 
 replayer::~replayer() = default;
@@ -68,6 +80,35 @@ replayer::~replayer() = default;
 bool replayer::may_send() const noexcept
 {
     return monitor_.current().is_up && is_reconciled_ && !is_paused_ && !is_stopping_;
+}
+
+bool replayer::may_open() const noexcept
+{
+    return may_send() || (is_promising_ && !is_paused_ && !is_stopping_);
+}
+
+bool replayer::is_express(connection on) const noexcept
+{
+    return static_cast<unsigned>(on) == opts_.most_connections;
+}
+
+bool replayer::is_affordable(connection on) const noexcept
+{
+    return allowed_.may_begin || (is_express(on) && !budget_.binds_urgent());
+}
+
+bool replayer::is_wanted(connection on) const noexcept
+{
+    if (!is_affordable(on))
+        return false;
+    if (is_express(on)) // open while others are at work, since opening one takes round trips
+        return carriers_.empty() ? scheduler_.has_urgent() && !allowed_.may_begin
+                                 : scheduler_.waiting() + scheduler_.in_flight() > 0;
+    // Beyond some, one more only pays where it has more than one record to carry.
+    constexpr unsigned always = 8;
+    const auto number = static_cast<unsigned>(on);
+    return number < regulator_.current().connections &&
+           scheduler_.waiting() > (number < always ? 0 : number);
 }
 
 void replayer::set_paused(bool paused)
@@ -88,8 +129,10 @@ void replayer::stop()
     is_stopping_ = true;
     around_.upstream.cancel();
     prober_.interrupt();
-    for (auto* each : open_)
-        each->close();
+    if (auto* asking = prober_.connection())
+        asking->transport().close();
+    for (auto& [number, each] : carriers_)
+        each.transport->close();
     changed_.ring();
     link_changed_.ring();
 }
@@ -117,26 +160,26 @@ report replayer::now() const
         out.next_check = to_wall(decided.probe_at);
     out.last_delivery = last_delivery_;
     out.in_flight = scheduler_.in_flight();
-    const auto from = monotonic::now() - 1min;
-    std::uint64_t sum = 0;
-    auto first = monotonic::now();
-    for (const auto& [at, bytes] : deliveries_)
-        if (at >= from) {
-            sum += bytes;
-            first = std::min(first, at);
-        }
-    const auto span = std::chrono::duration_cast<milliseconds>(monotonic::now() - first).count();
-    out.goodput_bytes_per_s = span > 0 ? sum * 1000 / static_cast<std::uint64_t>(span) : 0;
+    out.rate_bytes_per_s = regulator_.rate_bytes_per_s();
+    out.sent_bytes = sent_bytes_;
+    out.resent_bytes = resent_bytes_;
+    out.wasted_bytes = scheduler_.wasted_bytes();
+    for (const auto& [number, each] : carriers_) {
+        out.connections += !is_express(each.on);
+        out.is_bbr = out.is_bbr || each.is_bbr;
+    }
+    out.may_bbr = may_bbr_;
+    out.day_budget_bytes = budget_.limits().day_bytes;
+    out.sent_today_bytes = sent_today_bytes_;
+    out.is_within_budget = allowed_.may_begin;
+    out.past = history_.at(monotonic::now());
     return out;
 }
 
 void replayer::note_delivery(std::uint64_t bytes)
 {
-    constexpr std::size_t most = 4096;
     last_delivery_ = wall_now();
-    deliveries_.emplace_back(monotonic::now(), bytes);
-    while (deliveries_.size() > most || deliveries_.front().first < monotonic::now() - 1min)
-        deliveries_.pop_front();
+    history_.on_delivery(monotonic::now(), bytes);
 }
 
 void replayer::start(asio::awaitable<void> work)
@@ -156,6 +199,7 @@ void replayer::publish(const link::monitor::decision& decided, std::string detai
     detail_ = std::move(detail);
     if (!decided.is_up)
         is_reconciled_ = false;
+    is_promising_ = decided.is_promising;
     changed_.ring();
     if (decided.happened == event::none)
         return;
@@ -208,13 +252,16 @@ asio::awaitable<void> replayer::load()
 asio::awaitable<void> replayer::run()
 {
     co_await asio::this_coro::throw_if_cancelled(false); // stop() ends it, in its own order
-    for (unsigned i = 0; i < opts_.connections; ++i)
+    for (unsigned i = 0; i <= opts_.most_connections; ++i)
         start(send(connection{i}));
     start(watch());
+    start(regulate());
+    start(keep_history());
     if (opts_.keep)
         start(sweep());
     while (running_ > 0)
         co_await changed_.wait();
+    co_await write_down_sent();
 }
 
 asio::awaitable<void> replayer::watch()
@@ -230,12 +277,21 @@ asio::awaitable<void> replayer::watch()
         const bool is_check = std::exchange(is_check_due_, false);
         if (monitor_.current().is_up && is_reconciled_ && !is_check)
             after = newest_verdict_;
-        const auto info = co_await prober_.ask(after);
+        // What is asked first once the link is up is asked along with whether it is.
+        std::optional<vault::question> question;
+        if (monitor_.is_nearly_up() || (monitor_.current().is_up && !is_reconciled_))
+            question = co_await make_question(unsettled());
+        link::prober::further also;
+        if (question)
+            also = [&question](http::client_connection& over) {
+                return uplink::ask_to_reconcile(over, *question);
+            };
+        const auto info = co_await prober_.ask(after, std::move(also));
         if (is_stopping_)
             break;
         if (info) {
             if (*info)
-                co_await take_news(**info);
+                co_await take_news(**info, std::move(question));
             continue;
         }
         const auto why = info.error();
@@ -244,10 +300,12 @@ asio::awaitable<void> replayer::watch()
     }
 }
 
-asio::awaitable<void> replayer::take_news(const link::node_info& info)
+asio::awaitable<void> replayer::take_news(const link::node_info& info,
+                                          std::optional<vault::question> asked)
 {
     const bool was_up = monitor_.current().is_up;
     if (!info.is_accepting) {
+        prober_.drop_connection(); // what else was asked is not waited for
         publish(
             monitor_.on_failure(monotonic::now(), link::verdict::maintenance, 0ms, draw_chance()),
             "the upstream does not accept records now");
@@ -256,15 +314,10 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info)
     publish(monitor_.on_probe_success(monotonic::now()), {});
     if (!monitor_.current().is_up)
         co_return;
-    if (!was_up && info.spread > 0s) {
-        const auto first = link::first_send_at(monotonic::now(), info.spread, opts_.node);
-        while (monotonic::now() < first && !is_stopping_)
-            co_await link_changed_.wait_until(first);
-    }
     const bool is_due = monotonic::now() - reconciled_at_ > reconcile_every;
-    if (is_reconciled_ && info.newest_verdict == newest_verdict_ && !is_due)
+    if (!asked && is_reconciled_ && info.newest_verdict == newest_verdict_ && !is_due)
         co_return;
-    const bool done = co_await reconcile();
+    const bool done = co_await reconcile(std::move(asked));
     if (is_stopping_ || !monitor_.current().is_up)
         co_return;
     if (!done) {
@@ -273,6 +326,11 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info)
             monitor_.on_failure(monotonic::now(), link::verdict::application, 0ms, draw_chance()),
             "what the upstream says cannot be taken in here");
         co_return;
+    }
+    if (!was_up && info.spread > 0s) {
+        const auto first = link::first_send_at(monotonic::now(), info.spread, opts_.node);
+        while (monotonic::now() < first && !is_stopping_)
+            co_await link_changed_.wait_until(first);
     }
     reconciled_at_ = monotonic::now();
     newest_verdict_ = info.newest_verdict;
@@ -311,40 +369,8 @@ std::string replayer::name_of(journal::place at) const
     return found == by_record_.end() ? std::string{"unknown"} : found->first.to_string();
 }
 
-asio::awaitable<bool> replayer::reconcile()
-{
-    auto transport = co_await around_.upstream.open();
-    if (!transport) {
-        auto why = link::explain(transport.error());
-        on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
-        co_return false;
-    }
-    uplink::session over{std::move(*transport), around_.upstream.upstream().host,
-                         around_.authorities()};
-    over.transport().set_no_progress_limit(no_progress_limit);
-    open_.push_back(&over.transport());
-    std::vector<record_id> wanted = unsettled();
-    std::set<record_id> asked; // each once: what cannot be settled must not keep us asking
-    bool began_again = false;  // once: else one that always begins again would keep us
-    std::optional<bool> more = true;
-    while (more && *more && !is_stopping_) {
-        asked.insert(wanted.begin(), wanted.end());
-        more = co_await reconcile_once(over, wanted, asked, began_again);
-        if (more && wanted.empty()) {
-            wanted = unsettled();
-            std::erase_if(wanted, [&asked](const auto& id) { return asked.contains(id); });
-            more = *more || !wanted.empty();
-        }
-    }
-    std::erase(open_, &over.transport());
-    co_await over.transport().shutdown();
-    co_return more.has_value() && !is_stopping_;
-}
-
-asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& over,
-                                                              std::vector<record_id>& wanted,
-                                                              const std::set<record_id>& asked,
-                                                              bool& began_again)
+asio::awaitable<std::optional<vault::question>>
+replayer::make_question(std::vector<record_id> wanted)
 {
     const auto known = co_await around_.store.upstream();
     if (!known)
@@ -353,8 +379,49 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
                              .cursor_epoch = known->cursor_epoch,
                              .cursor_number = known->cursor_number,
                              .kept = known->kept,
-                             .unsettled = wanted};
-    const auto told = co_await over.reconcile(opts_.node, std::move(question));
+                             .unsettled = std::move(wanted)};
+    co_return question;
+}
+
+asio::awaitable<bool> replayer::reconcile(std::optional<vault::question> question)
+{
+    std::set<record_id> asked; // each once: what cannot be settled must not keep us asking
+    bool began_again = false;  // once: else one that always begins again would keep us
+    std::optional<bool> more = true;
+    std::vector<record_id> wanted = question ? question->unsettled : unsettled();
+    while (more && *more && !is_stopping_) {
+        auto* const over = prober_.connection();
+        if (!over) {
+            on_transfer_failure(link::verdict::application, 0ms, "the upstream closes each time");
+            co_return false;
+        }
+        if (!question) {
+            question = co_await make_question(wanted);
+            if (!question)
+                co_return false;
+            co_await uplink::ask_to_reconcile(*over, *question);
+        }
+        asked.insert(wanted.begin(), wanted.end());
+        more = co_await take_reconciled(*over, *std::exchange(question, std::nullopt), wanted,
+                                        asked, began_again);
+        if (more && wanted.empty()) {
+            wanted = unsettled();
+            std::erase_if(wanted, [&asked](const auto& id) { return asked.contains(id); });
+            more = *more || !wanted.empty();
+        }
+    }
+    if (!more)
+        prober_.drop_connection();
+    co_return more.has_value() && !is_stopping_;
+}
+
+asio::awaitable<std::optional<bool>> replayer::take_reconciled(http::client_connection& over,
+                                                               const vault::question& question,
+                                                               std::vector<record_id>& wanted,
+                                                               const std::set<record_id>& asked,
+                                                               bool& began_again)
+{
+    const auto told = co_await uplink::take_reconciled(over, around_.authorities(), opts_.node);
     if (!told) {
         const auto& why = told.error();
         on_transfer_failure(verdict_of(why.what), why.retry_after, why.note);
@@ -364,8 +431,8 @@ asio::awaitable<std::optional<bool>> replayer::reconcile_once(uplink::session& o
     const auto newest = told->answer.verdicts.empty() ? 0 : told->answer.verdicts.back().number;
     // Only verdicts after the cursor come, unless the upstream's store was set back: then from the
     // first on.
-    const bool is_from_first = newest > 0 && known->cursor_epoch == told->answer.store_epoch &&
-                               told->answer.verdicts.front().number <= known->cursor_number;
+    const bool is_from_first = newest > 0 && question.cursor_epoch == told->answer.store_epoch &&
+                               told->answer.verdicts.front().number <= question.cursor_number;
     const bool is_news = newest > 0 && (!is_from_first || !std::exchange(began_again, true));
     if (is_news) {
         for (const auto number : told->not_believed)
@@ -449,7 +516,7 @@ asio::awaitable<void> replayer::settle(journal::place at, uplink::receipt receip
 asio::awaitable<void> replayer::send(connection on)
 {
     while (!is_stopping_) {
-        if (!may_send() || scheduler_.waiting() == 0) {
+        if (!may_open() || !is_wanted(on)) {
             co_await changed_.wait();
             continue;
         }
@@ -459,14 +526,127 @@ asio::awaitable<void> replayer::send(connection on)
         if (!transport) {
             auto why = link::explain(transport.error());
             on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
+            if (!may_send()) // the watch finds out what the link is like
+                co_await changed_.wait();
             continue;
         }
-        uplink::session over{std::move(*transport), around_.upstream.upstream().host,
-                             around_.authorities()};
-        over.transport().set_no_progress_limit(no_progress_limit);
-        open_.push_back(&over.transport());
-        co_await pump(on, over);
-        std::erase(open_, &over.transport());
+        auto& raw = **transport;
+        raw.set_no_progress_limit(no_progress_limit);
+        const auto number = add_carrier(raw, on);
+        uplink::session over{std::move(*transport), around_.upstream.upstream().host};
+        while (!may_send() && may_open())
+            co_await changed_.wait();
+        if (may_send())
+            co_await pump(on, over);
+        carriers_.erase(number);
+        figures_.erase(number);
+    }
+}
+
+std::uint64_t replayer::add_carrier(http::stream& transport, connection on)
+{
+    const auto number = carriers_begun_++;
+    auto& each = carriers_[number];
+    each = {.transport = &transport, .on = on, .number = number};
+    tune(each);
+    changed_.ring(); // the express connection opens beside others
+    return number;
+}
+
+/// As the regulator and the budget want it now.
+void replayer::tune(carrier& each)
+{
+    using http::congestion_control;
+    const auto& wanted = regulator_.current();
+    const int socket = each.transport->native_handle();
+    if (wanted.wants_bbr && may_bbr_ && !each.is_bbr) {
+        each.is_bbr = http::set_congestion_control(socket, congestion_control::bbr);
+        each.renewed = monotonic::now();
+    } else if (each.is_bbr && !wanted.wants_bbr)
+        each.is_bbr = !http::set_congestion_control(socket, congestion_control::loss_based);
+    else if (each.is_bbr && monotonic::now() - each.renewed >= renew_bbr_every) {
+        http::renew_bbr(socket);
+        each.renewed = monotonic::now();
+    }
+    http::tcp_tuning how{.notsent_lowat_bytes = wanted.notsent_lowat_bytes,
+                         .longest_retransmission_wait = wanted.longest_retransmission_wait};
+    const auto share = wanted.shares.find(each.number);
+    if (share != wanted.shares.end())
+        how.most_bytes_per_s = share->second;
+    else if (!is_express(each.on))
+        how.most_bytes_per_s = wanted.most_bytes_per_s / wanted.connections;
+    const bool is_exempt = is_express(each.on) && !budget_.binds_urgent();
+    if (const auto limit = allowed_.most_bytes_per_s / carriers_.size(); limit > 0 && !is_exempt)
+        how.most_bytes_per_s =
+            how.most_bytes_per_s > 0 ? std::min(how.most_bytes_per_s, limit) : limit;
+    http::tune(socket, how);
+}
+
+asio::awaitable<void> replayer::regulate()
+{
+    while (!is_stopping_) {
+        if (carriers_.empty()) {
+            co_await changed_.wait();
+            continue;
+        }
+        co_await link_changed_.wait_until(monotonic::now() + regulate_every);
+        take_figures();
+        for (auto& [number, each] : carriers_)
+            tune(each);
+        changed_.ring(); // another number of connections may be wanted
+    }
+}
+
+void replayer::take_figures()
+{
+    std::vector<link::regulator::sample> samples;
+    for (const auto& [number, each] : carriers_) {
+        const auto seen = http::measure(each.transport->native_handle());
+        if (!seen)
+            continue;
+        const auto before = figures_[number];
+        count_sent(seen->sent_bytes - before.sent_bytes);
+        resent_bytes_ += seen->resent_bytes - before.resent_bytes;
+        figures_[number] = *seen;
+        if (!is_express(each.on))
+            samples.push_back({.connection = number, .seen = *seen});
+    }
+    regulator_.on_samples(monotonic::now(), samples, may_bbr_);
+}
+
+/// Also looks at what the budget allows now.
+void replayer::count_sent(std::uint64_t bytes)
+{
+    const auto now = to_local(wall_now());
+    if (now.day != today_) {
+        today_ = now.day;
+        sent_today_bytes_ = 0;
+        not_written_down_bytes_ = 0;
+    }
+    sent_bytes_ += bytes;
+    sent_today_bytes_ += bytes;
+    not_written_down_bytes_ += bytes;
+    allowed_ = budget_.at(now.minute_of_day, sent_today_bytes_);
+}
+
+/// A restart must not begin the day's budget anew.
+asio::awaitable<void> replayer::write_down_sent()
+{
+    if (!budget_.limits().day_bytes || not_written_down_bytes_ == 0)
+        co_return;
+    co_await around_.store.note_sent(today_, std::exchange(not_written_down_bytes_, 0));
+}
+
+asio::awaitable<void> replayer::keep_history()
+{
+    while (!is_stopping_) {
+        history_.on_backlog(monotonic::now(),
+                            around_.store.now().of(journal::state::waiting).bytes);
+        count_sent(0); // the hour may have changed
+        may_bbr_ = http::may_use_bbr();
+        changed_.ring();
+        co_await write_down_sent();
+        co_await link_changed_.wait_until(monotonic::now() + history_every);
     }
 }
 
@@ -514,11 +694,18 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
 /// False: the connection has ended, or may.
 asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, transfer& state)
 {
-    const auto pick = scheduler_.next(on);
+    using lanes = scheduler::lanes;
+    const bool is_surplus =
+        !is_express(on) && static_cast<unsigned>(on) >= regulator_.current().connections;
+    const auto pick = is_surplus || !is_affordable(on)
+                          ? std::nullopt
+                          : scheduler_.next(on, is_express(on) ? lanes::urgent : lanes::all);
     if (!pick) {
+        if (state.sent.empty() && (is_surplus || (is_express(on) && !is_wanted(on))))
+            co_return false;
         const auto since = monotonic::now();
         co_await changed_.wait_until(since + keep_open);
-        co_return !state.sent.empty() || monotonic::now() - since < keep_open;
+        co_return !state.sent.empty() || monotonic::now() - since < keep_open || is_express(on);
     }
     auto what = co_await around_.store.outgoing_of(pick->place);
     result<bytes> body{what ? error_code{} : what.error()};
@@ -542,8 +729,32 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     uplink::parcel parcel{what->view.key, std::move(what->manifest_cms), what->view.size_bytes};
     // If it fails, why is what the answers tell: a refusal closes the connection while we still
     // write.
-    const auto handed = co_await over.send(std::move(parcel), pick->offset, *body);
-    co_return handed.has_value();
+    const auto begun = co_await over.begin(std::move(parcel), pick->offset);
+    co_return begun&& co_await write_body(on, over, state, *pick, std::move(*body));
+}
+
+/// In slices: between two of them an urgent record goes before.
+asio::awaitable<bool> replayer::write_body(connection on, uplink::session& over, transfer& state,
+                                           const scheduler::pick& what, bytes body)
+{
+    const bool is_urgent = is_express(on);
+    urgent_bodies_ += is_urgent;
+    bool is_written = true;
+    for (std::size_t from = 0; from < body.size() && is_written;) {
+        while (!is_urgent && urgent_bodies_ > 0 && !state.is_over && may_send()) {
+            over.transport().set_no_progress_limit(no_progress_limit); // from here again
+            co_await changed_.wait_until(monotonic::now() + no_progress_limit / 2);
+        }
+        const auto slice =
+            bytes_view{body}.subspan(from, std::min(slice_bytes, body.size() - from));
+        const auto written = co_await over.write(slice);
+        is_written = written.has_value();
+        from += slice.size();
+        scheduler_.on_written(what.place, what.offset + from);
+    }
+    urgent_bodies_ -= is_urgent;
+    changed_.ring();
+    co_return is_written;
 }
 
 asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& state)
@@ -569,6 +780,8 @@ asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& st
             co_return;
         }
         const bool is_last = answer->is_last;
+        if (is_last)
+            scheduler_.on_unwanted(at);
         // The next answer need not wait for this commit: many receipts share one.
         start(take_receipt(at, std::move(answer->receipt_cms)));
         state.changed.ring();

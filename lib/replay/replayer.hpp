@@ -4,12 +4,14 @@
 #include "journal/store.hpp"
 #include "link/monitor.hpp"
 #include "link/prober.hpp"
+#include "link/regulator.hpp"
+#include "replay/budget.hpp"
+#include "replay/history.hpp"
 #include "replay/refusal.hpp"
 #include "replay/scheduler.hpp"
 #include "trust/judge.hpp"
 #include "uplink/session.hpp"
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,7 +32,17 @@ struct report {
     wall_time next_check{}; ///< zero while up
     wall_time last_delivery{};
     std::size_t in_flight = 0;
-    std::uint64_t goodput_bytes_per_s = 0; ///< delivered, over the last minute
+    std::uint64_t rate_bytes_per_s = 0; ///< what the link has been seen to carry; 0: not known
+    std::uint64_t sent_bytes = 0;       ///< by TCP, since the start, for bodies
+    std::uint64_t resent_bytes = 0;     ///< of these
+    std::uint64_t wasted_bytes = 0;     ///< of bodies: begun again, or not wanted
+    std::size_t connections = 0;        ///< that bodies go over now
+    bool is_bbr = false;                ///< on those
+    bool may_bbr = false;               ///< the system allows it
+    std::optional<std::uint64_t> day_budget_bytes;
+    std::uint64_t sent_today_bytes = 0;
+    bool is_within_budget = true; ///< another record may begin now, if it is not urgent
+    history::view past;
 };
 
 /// Hands the journal's records to the upstream whenever it can be reached, and takes receipts,
@@ -38,15 +50,19 @@ struct report {
 /// there the monitor's; this carries it out.
 ///
 ///     watch      probes, keeps a long poll open while up, notes outages in the ledger
-///     reconcile  first thing whenever the link comes up, and when the upstream has news
-///     send * N   a connection each: requests are pipelined, answers taken as they come
+///     reconcile  first thing whenever the link comes up, and when the upstream has news; on the
+///                connection of the watch, in the same round trip as the question whether it is up
+///     send * N   a connection each: requests are pipelined, answers taken as they come. One more
+///                is open for urgent records alone, for which the bodies of others pause
+///     regulate   how many of them, and how fast each: link::regulator decides
 ///
 /// Threads: the socket thread.
 class replayer {
 public:
     struct options {
         std::string node;
-        unsigned connections = 2;
+        unsigned most_connections = 16;
+        budget::options limits;           ///< of a metered link
         std::optional<milliseconds> keep; ///< retention after `opened`; nothing: never erased
     };
     struct surroundings {
@@ -81,26 +97,42 @@ private:
     /// How a connection ended; refused: with an answer.
     enum class ending { idle, broken, refused };
     struct transfer; ///< one connection's requests without an answer
+    /// A connection that bodies go over.
+    struct carrier {
+        http::stream* transport = nullptr;
+        connection on{};
+        std::uint64_t number = 0;
+        bool is_bbr = false;
+        instant renewed{}; ///< BBR
+    };
 
     asio::awaitable<void> watch();
-    asio::awaitable<void> take_news(const link::node_info& info);
+    asio::awaitable<void> take_news(const link::node_info& info,
+                                    std::optional<vault::question> asked);
     asio::awaitable<void> send(connection on);
     asio::awaitable<void> pump(connection on, uplink::session& over);
     asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state);
+    asio::awaitable<bool> write_body(connection on, uplink::session& over, transfer& state,
+                                     const scheduler::pick& what, bytes body);
+    asio::awaitable<void> regulate();
+    asio::awaitable<void> keep_history();
     asio::awaitable<void> take_answers(uplink::session& over, transfer& state);
     asio::awaitable<void> take_receipt(journal::place at, bytes cms);
     asio::awaitable<void> take_outcome(journal::place at, uplink::outcome what);
     asio::awaitable<void> take_refusal(journal::place at, refusal what, std::string note);
     asio::awaitable<void> settle(journal::place at, uplink::receipt receipt,
                                  std::uint64_t size_bytes);
-    asio::awaitable<bool> reconcile();
-    /// One round: asks for `wanted`; afterwards `wanted` is whom to ask for next, none of `asked`.
+    asio::awaitable<std::optional<vault::question>> make_question(std::vector<record_id> wanted);
+    /// `first`: what was asked already, on the prober's connection.
+    asio::awaitable<bool> reconcile(std::optional<vault::question> first);
+    /// The answer to `question`; afterwards `wanted` is whom to ask for next, none of `asked`.
     /// Nothing: it failed; else whether there is more to ask, or to hear. `began_again`: the upstream
     /// has told its verdicts from the first on, as one does whose store was set back.
-    asio::awaitable<std::optional<bool>> reconcile_once(uplink::session& over,
-                                                        std::vector<record_id>& wanted,
-                                                        const std::set<record_id>& asked,
-                                                        bool& began_again);
+    asio::awaitable<std::optional<bool>> take_reconciled(http::client_connection& over,
+                                                         const vault::question& question,
+                                                         std::vector<record_id>& wanted,
+                                                         const std::set<record_id>& asked,
+                                                         bool& began_again);
     asio::awaitable<void> take_told(const uplink::reconciled& told,
                                     const std::vector<record_id>& wanted);
     asio::awaitable<void> sweep();
@@ -114,6 +146,17 @@ private:
     void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);
     void ask_again();
     bool may_send() const noexcept;
+    /// A connection may be opened: for what may be sent soon.
+    bool may_open() const noexcept;
+    bool is_wanted(connection on) const noexcept;
+    bool is_express(connection on) const noexcept;
+    /// The budget lets another record begin on it.
+    bool is_affordable(connection on) const noexcept;
+    std::uint64_t add_carrier(http::stream& transport, connection on);
+    void tune(carrier& each);
+    void take_figures();
+    void count_sent(std::uint64_t bytes);
+    asio::awaitable<void> write_down_sent();
     void note_delivery(std::uint64_t bytes);
 
     asio::any_io_executor on_;
@@ -126,8 +169,20 @@ private:
     bell link_changed_; ///< wakes watch() early
     std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
     std::optional<std::set<journal::place>> changed_while_loading_;
-    std::vector<http::stream*> open_;
-    std::deque<std::pair<instant, std::uint64_t>> deliveries_;
+    link::regulator regulator_;
+    std::map<std::uint64_t, carrier> carriers_;
+    std::map<std::uint64_t, http::tcp_figures> figures_; ///< the last ones of each carrier
+    std::uint64_t carriers_begun_ = 0;
+    std::uint64_t sent_bytes_ = 0;
+    std::uint64_t resent_bytes_ = 0;
+    unsigned urgent_bodies_ = 0; ///< being written: others pause
+    history history_;
+    budget budget_;
+    budget::allowance allowed_;
+    std::int64_t today_ = 0; ///< of local time, since 1970
+    std::uint64_t sent_today_bytes_ = 0;
+    std::uint64_t not_written_down_bytes_ = 0; ///< of these
+    bool may_bbr_ = http::may_use_bbr();
     std::string detail_;
     wall_time last_delivery_{};
     instant reconciled_at_{};
@@ -135,6 +190,7 @@ private:
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
     std::size_t running_ = 0;
     bool is_reconciled_ = false;
+    bool is_promising_ = true;  ///< the link has not failed since it last answered
     bool is_check_due_ = false; ///< somebody wants to know now: no long poll
     bool is_paused_ = false;
     bool is_stopping_ = false;

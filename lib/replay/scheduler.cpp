@@ -36,7 +36,8 @@ void scheduler::move_to(item& what, std::uint64_t offset)
     offset = std::min(offset, what.size_bytes);
     if (offset > what.offset)
         what.stalls = 0;
-    what.offset = offset;
+    wasted_bytes_ += std::max(what.written, offset) - offset;
+    what.offset = what.written = offset;
 }
 
 void scheduler::add(journal::place at, envelope::lane lane, std::uint64_t size_bytes)
@@ -58,9 +59,15 @@ void scheduler::remove(journal::place at)
     stop_waiting(at);
 }
 
-std::optional<scheduler::pick> scheduler::next(connection on)
+bool scheduler::has_urgent() const noexcept
 {
-    if (by_place_.empty())
+    return !by_lane_.empty() &&
+           std::get<envelope::lane>(*by_lane_.begin()) == envelope::lane::urgent;
+}
+
+std::optional<scheduler::pick> scheduler::next(connection on, lanes of)
+{
+    if (by_place_.empty() || (of == lanes::urgent && !has_urgent()))
         return std::nullopt;
     std::size_t unanswered = 0;
     std::uint64_t unanswered_bytes = 0;
@@ -69,16 +76,29 @@ std::optional<scheduler::pick> scheduler::next(connection on)
             ++unanswered;
             unanswered_bytes += flying.what.size_bytes;
         }
-    const bool takes_oldest = (picks_ + 1) % opts_.oldest_every == 0;
+    const bool takes_oldest = of == lanes::all && (picks_ + 1) % opts_.oldest_every == 0;
     const auto at = takes_oldest ? by_age_.begin()->second : std::get<2>(*by_lane_.begin());
     const auto what = by_place_.at(at);
     if (unanswered >= opts_.most_unanswered ||
         (unanswered > 0 && unanswered_bytes + what.size_bytes > opts_.most_unanswered_bytes))
         return std::nullopt;
-    ++picks_;
+    if (of == lanes::all)
+        ++picks_;
     stop_waiting(at);
     in_flight_.emplace(at, sent{.what = what, .on = on});
     return pick{.place = at, .size_bytes = what.size_bytes, .offset = what.offset};
+}
+
+void scheduler::on_written(journal::place at, std::uint64_t up_to)
+{
+    if (const auto found = in_flight_.find(at); found != in_flight_.end())
+        found->second.what.written = up_to;
+}
+
+void scheduler::on_unwanted(journal::place at)
+{
+    if (const auto found = in_flight_.find(at); found != in_flight_.end())
+        wasted_bytes_ += found->second.what.written;
 }
 
 void scheduler::on_settled(journal::place at)
@@ -101,7 +121,7 @@ void scheduler::on_failed(journal::place at, bool again)
     if (taken.empty() || taken.mapped().is_withdrawn)
         return;
     auto what = taken.mapped().what;
-    what.offset = 0; // an upload that was refused begins anew
+    move_to(what, 0); // an upload that was refused begins anew
     make_waiting(at, what);
 }
 

@@ -41,7 +41,7 @@ enum class connection : std::uint32_t {};
 class scheduler {
 public:
     struct options {
-        std::size_t most_unanswered = 8;
+        std::size_t most_unanswered = 32; ///< as many as intake reads ahead (protocol.md)
         std::uint64_t most_unanswered_bytes = 8u << 20;
         unsigned oldest_every = 8;
         unsigned patience = 5;
@@ -61,7 +61,13 @@ public:
     /// that is in flight stays there: its answer will come.
     void remove(journal::place at);
 
-    std::optional<pick> next(connection on);
+    enum class lanes { all, urgent };
+    std::optional<pick> next(connection on, lanes of = lanes::all);
+
+    /// So much of the record has been written, counted from its beginning.
+    void on_written(journal::place at, std::uint64_t up_to);
+    /// It was delivered before, and what was written of it now was not wanted.
+    void on_unwanted(journal::place at);
 
     void on_settled(journal::place at);
     void on_failed(journal::place at, bool again);
@@ -79,6 +85,9 @@ public:
     void on_reconciled(journal::place at, std::uint64_t offset);
 
     std::size_t waiting() const noexcept { return by_place_.size(); }
+    bool has_urgent() const noexcept; ///< one that is not stuck
+    /// Of bodies: written, and then written again or not wanted.
+    std::uint64_t wasted_bytes() const noexcept { return wasted_bytes_; }
     std::size_t in_flight() const noexcept { return in_flight_.size(); }
     bool is_in_flight(journal::place at) const noexcept { return in_flight_.contains(at); }
 
@@ -87,6 +96,7 @@ private:
         envelope::lane lane{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0;
+        std::uint64_t written = 0;        ///< up to here, by the attempt under way
         unsigned stalls = 0;              ///< attempts in a row without progress
         std::uint64_t settled_before = 0; ///< records, at the first of them
     };
@@ -99,7 +109,7 @@ private:
     void stop_waiting(journal::place at);
     unsigned rank_of(const item& what) const noexcept { return what.stalls / opts_.patience; }
     bool stall(item& what, bool is_answered) const;
-    static void move_to(item& what, std::uint64_t offset);
+    void move_to(item& what, std::uint64_t offset);
 
     options opts_;
     std::map<journal::place, item> by_place_; ///< waiting
@@ -110,6 +120,7 @@ private:
     std::map<journal::place, sent> unknown_;
     unsigned picks_ = 0;
     std::uint64_t settled_ = 0;
+    std::uint64_t wasted_bytes_ = 0;
 };
 
 } // namespace titip::replay

@@ -47,13 +47,12 @@ v1::ReconcileRequest to_request(const vault::question& asked)
 
 } // namespace
 
-session::session(std::unique_ptr<http::stream> transport, std::string host,
-                 std::shared_ptr<const trust::authorities> authorities)
-    : connection_(std::move(transport), std::move(host)), authorities_(std::move(authorities))
+session::session(std::unique_ptr<http::stream> transport, std::string host)
+    : connection_(std::move(transport), std::move(host))
 {
 }
 
-asio::awaitable<result<void>> session::send(parcel what, std::uint64_t offset, bytes_view rest)
+asio::awaitable<result<void>> session::begin(parcel what, std::uint64_t offset)
 {
     http::fields fields;
     fields.add("Tus-Resumable", "1.0.0");
@@ -68,10 +67,12 @@ asio::awaitable<result<void>> session::send(parcel what, std::uint64_t offset, b
         target += "/" + what.key.record.to_string();
         fields.add("Upload-Offset", std::to_string(offset));
     }
-    const auto begun = co_await connection_.write_request(method, target, fields, rest.size());
-    if (!begun)
-        co_return begun.error();
-    co_return co_await connection_.write_body(rest);
+    co_return co_await connection_.write_request(method, target, fields, what.size_bytes - offset);
+}
+
+asio::awaitable<result<void>> session::write(bytes_view data)
+{
+    return connection_.write_body(data);
 }
 
 asio::awaitable<result<outcome>> session::receive()
@@ -94,20 +95,21 @@ result<receipt> verify_receipt(const trust::authorities& authorities, const byte
     return receipt{.said = *said, .by = verified->signer, .cms = cms};
 }
 
-asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string station,
-                                                                vault::question asked)
+asio::awaitable<void> ask_to_reconcile(http::client_connection& over, vault::question asked)
 {
     const auto body = to_request(asked).SerializeAsString();
     http::fields fields;
     fields.add("Content-Type", "application/x-protobuf");
-    const auto begun =
-        co_await connection_.write_request("POST", "/v1/reconcile", fields, body.size());
-    if (!begun)
-        co_return link_failure();
-    const auto sent = co_await connection_.write_body(as_bytes(body));
-    if (!sent)
-        co_return link_failure();
-    const auto answer = co_await connection_.read_response(false, most_reconcile_bytes);
+    const auto begun = co_await over.write_request("POST", "/v1/reconcile", fields, body.size());
+    if (begun)
+        co_await over.write_body(as_bytes(body));
+}
+
+asio::awaitable<result<reconciled, outcome>>
+take_reconciled(http::client_connection& over,
+                std::shared_ptr<const trust::authorities> authorities, std::string station)
+{
+    const auto answer = co_await over.read_response(false, most_reconcile_bytes);
     if (!answer)
         co_return link_failure();
     if (answer->status != 200 || answer->fields.find("Content-Type") != "application/x-protobuf") {
@@ -120,7 +122,7 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string stat
     v1::ReconcileResponse response;
     if (!response.ParseFromArray(answer->body.data(), static_cast<int>(answer->body.size())))
         co_return link_failure();
-    auto custody = authorities_->verify(as_bytes(response.custody()), wall_time{});
+    auto custody = authorities->verify(as_bytes(response.custody()), wall_time{});
     const auto* said = custody ? std::get_if<envelope::custody>(&custody->statement) : nullptr;
     if (!said || said->station != station)
         co_return outcome{.what = outcome::kind::auth,
@@ -145,7 +147,7 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string stat
                 {.record = *id, .digest = *digest, .offset = each.offset_bytes()});
     }
     for (const auto& each : response.verdicts()) {
-        const auto verified = authorities_->verify(as_bytes(each.statement()), wall_time{});
+        const auto verified = authorities->verify(as_bytes(each.statement()), wall_time{});
         const auto* verdict =
             verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
         if (verdict)
@@ -155,7 +157,7 @@ asio::awaitable<result<reconciled, outcome>> session::reconcile(std::string stat
         out.answer.verdicts.push_back({.number = each.number(), .cms = {}});
     }
     for (const auto& each : response.receipts()) {
-        auto verified = verify_receipt(*authorities_, to_bytes(as_bytes(each.statement())));
+        auto verified = verify_receipt(*authorities, to_bytes(as_bytes(each.statement())));
         if (verified)
             out.receipts.push_back(std::move(*verified));
     }

@@ -39,31 +39,36 @@ struct reconciled {
     std::vector<receipt> receipts;
 };
 
+/// The question that settles what both sides hold. It may be written behind another request that has
+/// no answer yet: theirs come in the same order. An error shows at take_reconciled().
+asio::awaitable<void> ask_to_reconcile(http::client_connection& over, vault::question asked);
+/// Its answer. Nothing may be read from `over` meanwhile.
+asio::awaitable<result<reconciled, outcome>>
+take_reconciled(http::client_connection& over,
+                std::shared_ptr<const trust::authorities> authorities, std::string station);
+
 /// One connection to the next custodian, speaking tus 1.0.0 with pipelining: the next record's
 /// request follows the last byte of the one before, answers come in the same order. One coroutine
 /// may send while another receives. Does not know the journal. Threads: the socket thread.
 class session {
 public:
-    session(std::unique_ptr<http::stream> transport, std::string host,
-            std::shared_ptr<const trust::authorities> authorities);
+    session(std::unique_ptr<http::stream> transport, std::string host);
 
-    /// Offers a record from `offset`: creation with the whole body (POST) at 0, else PATCH. `rest`
-    /// must live until it returns; by then the bytes are with TLS, the answer comes by receive().
-    asio::awaitable<result<void>> send(parcel what, std::uint64_t offset, bytes_view rest);
+    /// Offers a record from `offset`: creation with the whole body (POST) at 0, else PATCH. All bytes
+    /// from there to its end must follow by write().
+    asio::awaitable<result<void>> begin(parcel what, std::uint64_t offset);
+    /// Further bytes of it, which must live until it returns; by then they are with TLS. What became
+    /// of the record comes by receive().
+    asio::awaitable<result<void>> write(bytes_view data);
 
-    /// The next answer, in the order of send().
+    /// The next answer, in the order of begin().
     asio::awaitable<result<outcome>> receive();
-
-    /// One exchange; nothing else may be under way on this session.
-    asio::awaitable<result<reconciled, outcome>> reconcile(std::string station,
-                                                           vault::question asked);
 
     void close() noexcept { connection_.transport().close(); }
     http::stream& transport() noexcept { return connection_.transport(); }
 
 private:
     http::client_connection connection_;
-    std::shared_ptr<const trust::authorities> authorities_;
 };
 
 } // namespace titip::uplink

@@ -234,7 +234,7 @@ public:
         open();
         replayer = std::make_unique<replay::replayer>(
             home().get_executor(),
-            replay::replayer::options{.node = "office-1", .connections = connections},
+            replay::replayer::options{.node = "office-1", .most_connections = connections},
             replay::replayer::surroundings{*store, dialer, believed, above.judge});
         store->on_change(home().get_executor(),
                          [this](const journal::change& what) { replayer->on_change(what); });

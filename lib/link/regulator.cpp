@@ -1,0 +1,223 @@
+#include "link/regulator.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace titip::link {
+
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr std::uint64_t segment_bytes = 1'448; ///< of Ethernet's 1,500, with timestamps
+constexpr milliseconds shortest_window = 250ms;
+constexpr milliseconds longest_window = 4s;
+/// In a window of fewer packets one more or less is a difference.
+constexpr std::uint64_t window_segments = 64;
+constexpr std::size_t remembered_rates = 4;
+/// Before anything is known nobody is slowed down to less.
+constexpr std::uint64_t least_first_rate = 128'000;
+/// So many windows after a queue stood what is sent again may still be what overflowed then.
+constexpr unsigned overflow_echo = 3;
+/// At 1 % of loss one link in fifty would pass for clean.
+constexpr std::uint64_t clean_bytes = 400 * segment_bytes;
+constexpr std::uint64_t clean_again_bytes = 2'000 * segment_bytes;
+/// Connections beyond these are added slowly: each makes the end of a backlog slower, when few
+/// records are left to share out.
+constexpr unsigned enough_mostly = 8;
+constexpr unsigned added = 4;
+constexpr unsigned patience = 3;
+
+std::uint64_t per_second(std::uint64_t bytes, instant::duration in)
+{
+    const auto us = std::chrono::duration_cast<microseconds>(in).count();
+    return us > 0 ? bytes * 1'000'000 / static_cast<std::uint64_t>(us) : 0;
+}
+
+std::uint64_t part(std::uint64_t of, double share)
+{
+    return static_cast<std::uint64_t>(static_cast<double>(of) * share);
+}
+
+microseconds time_for(std::uint64_t bytes, std::uint64_t rate)
+{
+    return microseconds{rate > 0 ? bytes * 1'000'000 / rate : 0};
+}
+
+/// Less is the machine's noise, or a few packets that came at once, and no queue.
+microseconds least_queueing(microseconds round_trip, std::uint64_t rate)
+{
+    return std::max({microseconds{10ms}, round_trip / 8, time_for(4 * segment_bytes, rate)});
+}
+
+} // namespace
+
+regulator::regulator(const options& opts) : opts_(opts), since_full_(overflow_echo + 1)
+{
+    opts_.bbr_connections = std::min(opts_.bbr_connections, opts_.most_connections);
+    opts_.first_connections = std::min(opts_.first_connections, opts_.most_connections);
+    decided_.connections = opts_.bbr_connections;
+}
+
+const regulator::decision& regulator::on_samples(instant now, std::span<const sample> all,
+                                                 bool may_bbr)
+{
+    if (now_.began == instant{})
+        now_.began = now;
+    add(all);
+    // The first queue tells the rate: what is sent beyond it overflows. So it is not waited for the
+    // window's end.
+    const bool is_found = rate_ == 0 && now_.newest_rate > 0 && shortest_ != microseconds::max() &&
+                          now_.queueing != microseconds::max() &&
+                          now_.queueing >= least_queueing(shortest_, now_.newest_rate);
+    if (is_found || now - now_.began >= length())
+        close(now, may_bbr);
+    return decided_;
+}
+
+instant::duration regulator::length() const
+{
+    if (shortest_ == microseconds::max())
+        return 1s;
+    const auto wanted =
+        rate_ == 0 ? shortest_
+                   : std::max(2 * shortest_, time_for(window_segments * segment_bytes, rate_));
+    return std::clamp<instant::duration>(wanted, shortest_window, longest_window);
+}
+
+void regulator::add(std::span<const sample> all)
+{
+    std::map<std::uint64_t, http::tcp_figures> seen;
+    bool is_busy = false;
+    auto queueing = microseconds::max();
+    now_.newest_rate = 0;
+    for (const auto& [connection, figures] : all) {
+        seen.emplace(connection, figures);
+        if (figures.shortest_round_trip > 0us)
+            shortest_ = std::min(shortest_, figures.shortest_round_trip);
+        if (figures.in_flight_bytes + figures.unsent_bytes > 0) {
+            is_busy = true;
+            now_.newest_rate += figures.delivery_bytes_per_s;
+            queueing =
+                std::min(queueing, figures.round_trip - std::min(shortest_, figures.round_trip));
+        }
+        const auto before = last_.find(connection);
+        if (before == last_.end())
+            continue; // what it carried before we looked lies in no window
+        const auto delivered = figures.delivered_bytes - before->second.delivered_bytes;
+        now_.delivered += delivered;
+        now_.delivered_by[connection] += delivered;
+        now_.sent += figures.sent_bytes - before->second.sent_bytes;
+        now_.resent += figures.resent_bytes - before->second.resent_bytes;
+    }
+    last_ = std::move(seen);
+    now_.is_busy = now_.is_busy && is_busy;
+    now_.queueing = rate_ == 0 ? queueing : std::min(now_.queueing, queueing);
+}
+
+void regulator::close(instant now, bool may_bbr)
+{
+    const auto ended = std::exchange(now_, window{.began = now});
+    if (!ended.is_busy || shortest_ == microseconds::max())
+        return;
+    auto rate = per_second(ended.delivered, now - ended.began);
+    if (rate_ > 0 && rate < rate_ / 8) {
+        kind_ = kind::unknown;
+        since_full_ = unfilled_ = 0;
+        unlost_bytes_ = 0;
+        decided_.wants_bbr = may_bbr;
+        return;
+    }
+    if (rate_ == 0 && ended.queueing >= least_queueing(shortest_, ended.newest_rate))
+        rate = std::max(rate, ended.newest_rate); // in the window it only grew to this
+    const bool is_full = ended.queueing >= least_queueing(shortest_, rate);
+    since_full_ = is_full ? 0 : since_full_ + 1;
+    learn(rate, is_full);
+    classify(ended, rate, is_full);
+    decide(may_bbr);
+    cap();
+    share_out(ended, now);
+}
+
+void regulator::learn(std::uint64_t rate, bool is_full)
+{
+    if (is_full) {
+        full_rates_.push_back(rate);
+        if (full_rates_.size() > remembered_rates)
+            full_rates_.pop_front();
+        rate_ = *std::ranges::max_element(full_rates_);
+    } else if (is_probing_ && rate > rate_) {
+        if (rate > rate_ + rate_ / 32)
+            until_probe_ = 0; // the link has become faster: by how much?
+        full_rates_.assign(1, rate);
+        rate_ = rate;
+    }
+}
+
+void regulator::classify(const window& ended, std::uint64_t rate, bool is_full)
+{
+    const bool is_own_loss = !is_full && ended.resent > 0 && since_full_ > overflow_echo;
+    if (is_own_loss) {
+        kind_ = kind::lossy;
+        unlost_bytes_ = 0;
+    } else if (ended.resent == 0)
+        unlost_bytes_ += ended.sent;
+    if (rate_ > 0 && unlost_bytes_ >= (kind_ == kind::lossy ? clean_again_bytes : clean_bytes))
+        kind_ = kind::clean;
+    const bool is_growing = rate_ == 0 && rate > most_seen_ + most_seen_ / 4;
+    const bool is_half_empty = rate_ == 0 ? !is_growing : rate < rate_ - rate_ / 8;
+    unfilled_ = is_own_loss && is_half_empty ? unfilled_ + 1 : 0;
+    most_seen_ = std::max(most_seen_, rate);
+}
+
+void regulator::decide(bool may_bbr)
+{
+    decided_.wants_bbr = may_bbr && kind_ != kind::clean;
+    auto& connections = decided_.connections;
+    if (kind_ == kind::clean)
+        connections = 1;
+    else if (may_bbr)
+        connections = opts_.bbr_connections;
+    else if (kind_ == kind::unknown)
+        connections = std::max(connections, opts_.first_connections);
+    else if (unfilled_ > 0 && (connections < enough_mostly || unfilled_ % patience == 0))
+        connections = std::min(connections + added, opts_.most_connections);
+}
+
+void regulator::cap()
+{
+    if (rate_ == 0) {
+        decided_.most_bytes_per_s = std::max(part(most_seen_, opts_.first_gain), least_first_rate);
+        return;
+    }
+    is_probing_ = until_probe_ == 0;
+    until_probe_ = is_probing_ ? opts_.probe_every : until_probe_ - 1;
+    decided_.most_bytes_per_s = part(rate_, is_probing_ ? opts_.probe_gain : opts_.cap);
+    constexpr auto queued = 250ms; // written and not sent: what an urgent record waits for
+    const auto most = rate_ * static_cast<std::uint64_t>(queued.count()) / 1'000;
+    decided_.notsent_lowat_bytes =
+        std::clamp<std::uint64_t>(most / decided_.connections, 16u << 10, 128u << 10);
+    decided_.longest_retransmission_wait =
+        std::max<milliseconds>(3s, std::chrono::duration_cast<milliseconds>(4 * shortest_));
+}
+
+/// In proportion to what each has used, so that what one leaves others may take; one that used little
+/// gets enough to show that it can use more.
+void regulator::share_out(const window& ended, instant now)
+{
+    const auto least = decided_.most_bytes_per_s / (4 * decided_.connections);
+    std::map<std::uint64_t, std::uint64_t> used;
+    std::uint64_t sum = 0;
+    for (const auto& [connection, figures] : last_)
+        if (figures.in_flight_bytes + figures.unsent_bytes > 0) {
+            const auto found = ended.delivered_by.find(connection);
+            const auto delivered = found == ended.delivered_by.end() ? 0 : found->second;
+            sum += used[connection] = std::max(per_second(delivered, now - ended.began), least);
+        }
+    decided_.shares.clear();
+    for (const auto& [connection, each] : used)
+        decided_.shares[connection] =
+            part(decided_.most_bytes_per_s, static_cast<double>(each) / static_cast<double>(sum));
+}
+
+} // namespace titip::link

@@ -1,0 +1,105 @@
+#pragma once
+
+#include "base/time.hpp"
+#include "http/tcp.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <span>
+
+namespace titip::link {
+
+/// Decides how the link to the upstream is filled: over how many connections, with which congestion
+/// control, at most how fast. It looks at what TCP counted meanwhile, in windows of some round trips.
+/// Knows no socket and no clock. The figures behind it are in docs/link.md.
+///
+/// - The *rate* of the link is what was delivered in a window before which a queue stood: the round
+///   trip was longer than the shortest known. It caps the pacing of all connections together, a
+///   little below, so that we do not overflow our own modem's queue. Now and then a window of
+///   `probe_gain` finds out whether the link has become faster; a queue that stands in spite of the
+///   cap says that it has become slower.
+/// - Loss where no queue stands is the link's own: such a link is *lossy*. Loss-based congestion
+///   control takes it for congestion and leaves the link empty. BBR does not; where the system does
+///   not allow it, connections are added until the link is full.
+/// - On a *clean* link, one that has lost nothing for a while but what overflowed, one loss-based
+///   connection is best: it has no phases in which BBR leaves the link empty to measure it.
+/// - A window in which next to nothing came through is a cut. Nothing is learned from it, nor from
+///   what is sent again after it.
+///
+/// What was learned stays over reconnects, as long as this object does. Threads: one.
+class regulator {
+public:
+    struct options {
+        unsigned most_connections = 16;
+        double cap = 0.976;        ///< of the rate
+        double probe_gain = 1.1;   ///< of the rate
+        unsigned probe_every = 12; ///< windows
+        double first_gain = 2.5;   ///< while the rate is not known, of the most that was delivered
+        unsigned bbr_connections = 2; ///< on a lossy link, and on one that is not known
+        unsigned first_connections =
+            4; ///< the same where BBR is not allowed; more when that is not enough
+    };
+    struct sample {
+        std::uint64_t connection = 0; ///< never the same for two connections
+        http::tcp_figures seen;
+    };
+    struct decision {
+        unsigned connections = 2;
+        bool wants_bbr = true; ///< where it is allowed
+        /// Of all connections together; 0: no limit yet.
+        std::uint64_t most_bytes_per_s = 0;
+        std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
+        std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
+        milliseconds longest_retransmission_wait = 3s;
+    };
+
+    regulator() : regulator(options{}) {}
+    explicit regulator(const options& opts);
+
+    /// Of all connections that bodies are sent on, some times a second while there are any.
+    /// `may_bbr`: the system allows it.
+    const decision& on_samples(instant now, std::span<const sample> all, bool may_bbr);
+    const decision& current() const noexcept { return decided_; }
+
+    /// Payload of TCP; 0: not known yet.
+    std::uint64_t rate_bytes_per_s() const noexcept { return rate_; }
+
+private:
+    enum class kind { unknown, clean, lossy };
+    struct window {
+        instant began{};
+        std::uint64_t delivered = 0;
+        std::map<std::uint64_t, std::uint64_t> delivered_by; ///< connection
+        std::uint64_t sent = 0;
+        std::uint64_t resent = 0;
+        std::uint64_t newest_rate = 0; ///< as the newest acknowledgements tell
+        std::chrono::microseconds queueing = std::chrono::microseconds::max(); ///< the least
+        bool is_busy = true; ///< there was always something to send
+    };
+    void add(std::span<const sample> all);
+    void close(instant now, bool may_bbr);
+    void learn(std::uint64_t rate, bool is_full);
+    void classify(const window& ended, std::uint64_t rate, bool is_full);
+    void decide(bool may_bbr);
+    void cap();
+    void share_out(const window& ended, instant now);
+    instant::duration length() const;
+
+    options opts_;
+    decision decided_;
+    std::map<std::uint64_t, http::tcp_figures> last_;
+    window now_;
+    std::chrono::microseconds shortest_ = std::chrono::microseconds::max(); ///< round trip
+    std::deque<std::uint64_t> full_rates_; ///< of the last windows in which the link was full
+    std::uint64_t rate_ = 0;
+    std::uint64_t most_seen_ = 0; ///< before the rate was known
+    kind kind_ = kind::unknown;
+    std::uint64_t unlost_bytes_ = 0; ///< sent since the link lost something by itself
+    unsigned since_full_;            ///< windows since a queue stood, or the link was cut
+    unsigned unfilled_ = 0;          ///< windows in a row that loss left half empty
+    unsigned until_probe_ = 0;
+    bool is_probing_ = false;
+};
+
+} // namespace titip::link
