@@ -37,13 +37,13 @@ namespace titip::intake {
 class admission {
 public:
     struct options {
-        std::size_t most_connections = 2'048;
+        std::size_t most_connections = 1'024;
         /// A station has at most 16 and its probe's; one more displaces one of its own, which may
         /// be dead without our knowing.
         std::size_t most_per_station = 32;
         /// Places, and turns. A place is held by a slow link, not by the writer, and costs little
         /// more memory than is counted: as many as there may be senders.
-        std::size_t most_bodies = 1'024;
+        std::size_t most_bodies = 512;
         std::size_t memory_bytes = 24u << 20;
         std::uint64_t turn_bytes = 64u << 20;
         milliseconds turn_time = 5min;
