@@ -1,3 +1,4 @@
+#include "http/tls.hpp"
 #include "support.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -6,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -89,9 +91,9 @@ struct fixture {
     authority ours{"ours"};
     authority foreign{"foreign"};
 
-    std::unique_ptr<listener> listen(std::shared_ptr<tls_context> with)
+    std::unique_ptr<listener> listen(std::shared_ptr<tls_context> with, std::size_t most = 8)
     {
-        auto made = listen_tls(io.get_executor(), "127.0.0.1:0", std::move(with), 8);
+        auto made = listen_tls(io.get_executor(), "127.0.0.1:0", std::move(with), most);
         REQUIRE(made.has_value());
         return std::move(*made);
     }
@@ -518,6 +520,39 @@ TEST_CASE("a silent peer holds up neither others nor the end of the listener", "
     };
     run(f.io, running, both(to, client, outcome, open));
     CHECK(outcome.text == "PUT 1000000");
+}
+
+namespace {
+
+/// Many dial and say nothing; the first of them goes on when they are all there.
+asio::awaitable<void> dial_many(endpoint to, std::shared_ptr<tls_context> with, error_code& first)
+{
+    const auto here = co_await asio::this_coro::executor;
+    const asio::ip::tcp::endpoint address{asio::ip::make_address(to.host),
+                                          static_cast<asio::ip::port_type>(std::stoi(to.port))};
+    std::vector<asio::ip::tcp::socket> all;
+    for (int i = 0; i < 140; ++i)
+        co_await all.emplace_back(here).async_connect(address, asio::use_awaitable);
+    for (int i = 0; i < 2'000; ++i) // the listener takes as many as it will
+        co_await asio::post(here, asio::use_awaitable);
+    tls_stream patient{std::move(all.front()), std::move(with), to};
+    first = co_await patient.handshake(asio::ssl::stream_base::client, 20s);
+    all.clear();
+    co_await patient.shutdown();
+}
+
+} // namespace
+
+TEST_CASE("where many come at once, the handshake of none is given up at once for another's",
+          "[http]")
+{
+    fixture f;
+    const auto client = client_of(f.ours.issue(a_station), f.ours);
+    running_server running{f.io, f.listen(server_of(f.ours.issue(at_home), f.ours), 1'000),
+                           echo(f.seen)};
+    error_code first;
+    run(f.io, running, dial_many(fixture::endpoint_of(running.on(), "127.0.0.1"), client, first));
+    CHECK_FALSE(first);
 }
 
 namespace {
