@@ -31,6 +31,7 @@ int main(int count, char** words)
     double fronts = 0;
     auto a = intake::admission::options{};
     bool as_now = false;
+    double tick_s = what.tick.count();
     double outage_s = what.outage.count(), restart_at = 0, restart_lasts = 0;
     bool equal = false;
     std::vector<int> which;
@@ -50,6 +51,7 @@ int main(int count, char** words)
     app.add_option("--bodies", a.most_bodies);
     app.add_option("--front-connections", a.most_connections);
     app.add_flag("--as-now", as_now);
+    app.add_option("--tick", tick_s);
     app.add_option("--outage", outage_s);
     app.add_option("--restart-at", restart_at);
     app.add_option("--restart-lasts", restart_lasts);
@@ -69,6 +71,7 @@ int main(int count, char** words)
     }
     what.renews_prober = what.spreads_by_outage = !as_now;
     what.outage = seconds{outage_s};
+    what.tick = seconds{tick_s};
     what.restart_at = seconds{restart_at};
     what.restart_lasts = seconds{restart_lasts};
     if (equal) {

@@ -248,7 +248,7 @@ double world::tick_after(instant at) const
     const bool is_first = s < 1800;
     const auto restart_s = what_.restart_at.count();
     const bool is_again = what_.restart_lasts.count() > 0 && s >= restart_s && s < restart_s + 1800;
-    return is_first || is_again ? 1 : 2;
+    return is_first || is_again ? 1 : what_.tick.count();
 }
 
 /// All were sending when the centre went, and notice within a second.

@@ -63,6 +63,8 @@ struct setting {
     seconds outage{1800}; ///< before time zero, and long enough for every wait to have grown
     seconds restart_at{}; ///< if not zero: the centre is gone again from here
     seconds restart_lasts{};
+    seconds tick{
+        2}; ///< rates hold so long; in the first half hour, and that after a restart, one second
     double most_ideals = 3;    ///< given up after so many times the ideal
     bool renews_prober = true; ///< a kept connection that was closed is opened again
     bool spreads_by_outage =
