@@ -329,6 +329,9 @@ void world::take_line_event(const event& e)
     case happening::shaken:
         centre_.on_shaken(id);
         return;
+    case happening::handshake_fair:
+        centre_.on_handshake_fair(id);
+        return;
     case happening::handshake_late:
         centre_.on_handshake_late(id);
         return;

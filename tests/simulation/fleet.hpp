@@ -33,7 +33,8 @@ struct centre_options {
     seconds handshake_limit{30};
     std::size_t most_connections = 2048; ///< those beyond wait in the kernel
     std::size_t most_waiting = 4096;     ///< there; those beyond get no answer
-    std::size_t most_newcomers = 512;    ///< unfinished handshakes: one more displaces the oldest
+    std::size_t most_newcomers = 512;    ///< unfinished handshakes: those beyond wait in the kernel
+    seconds fair_time{3};                ///< then such a handshake makes way
     seconds idle_limit{360};             ///< of a connection on which nothing is asked
     /// Nothing: whoever has a connection is let in.
     std::optional<intake::admission::options> admission;

@@ -19,6 +19,7 @@ enum class happening : std::uint8_t {
     paid,
     shaken,
     handshake_late,
+    handshake_fair,
     answered,
     look_again,
     idle_here,

@@ -69,7 +69,7 @@ void centre::on_arrival(std::uint32_t id)
 {
     if (!is_up_)
         return;
-    if (taken_ < opts_.most_connections) {
+    if (has_room()) {
         take(id);
     } else if (kernel_.size() < opts_.most_waiting) {
         lines_[id].state = line::state::queued;
@@ -79,7 +79,7 @@ void centre::on_arrival(std::uint32_t id)
 
 void centre::fill_places()
 {
-    while (is_up_ && taken_ < opts_.most_connections && !kernel_.empty()) {
+    while (is_up_ && has_room() && !kernel_.empty()) {
         const auto [id, serial] = kernel_.front();
         kernel_.pop_front();
         if (lines_[id].serial == serial)
@@ -98,8 +98,7 @@ void centre::take(std::uint32_t id)
     unpaid_.emplace_back(id, it.serial);
     plans_.plan(after(now_, opts_.handshake_limit.count()), happening::handshake_late, id,
                 it.serial);
-    if (newcomers_.size() > opts_.most_newcomers)
-        drop(newcomers_.front());
+    plans_.plan(after(now_, opts_.fair_time.count()), happening::handshake_fair, id, it.serial);
     pay();
 }
 
@@ -144,6 +143,13 @@ void centre::on_shaken(std::uint32_t id)
     it.is_newcomer = false;
     it.state = line::state::open;
     clients_.on_open(id);
+    fill_places();
+}
+
+void centre::on_handshake_fair(std::uint32_t id)
+{
+    if (lines_[id].is_newcomer && newcomers_.size() >= opts_.most_newcomers && !kernel_.empty())
+        drop(id);
 }
 
 void centre::on_handshake_late(std::uint32_t id)
@@ -168,12 +174,6 @@ void centre::on_client_gone(std::uint32_t id)
     case line::state::open:
         drop(id);
     }
-}
-
-void centre::begin_counting()
-{
-    handshakes_ = wasted_ = 0;
-    most_taken_ = taken_;
 }
 
 } // namespace titip::fleet

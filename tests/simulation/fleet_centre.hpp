@@ -64,6 +64,7 @@ public:
     void on_paid(std::uint32_t id, std::uint32_t serial);
     void on_shaken(std::uint32_t id);
     void on_handshake_late(std::uint32_t id);
+    void on_handshake_fair(std::uint32_t id);
     void on_client_gone(std::uint32_t id);
     /// The centre ends it.
     void drop(std::uint32_t id);
@@ -71,7 +72,6 @@ public:
     void set_now(instant now) noexcept { now_ = now; }
     /// Since the last call.
     double take_busy_s() { return std::exchange(busy_s_, 0); }
-    void begin_counting();
     std::size_t most_taken() const noexcept { return most_taken_; }
     std::uint64_t handshakes() const noexcept { return handshakes_; }
     std::uint64_t wasted() const noexcept { return wasted_; }
@@ -79,6 +79,10 @@ public:
     void note_waste() { ++wasted_; }
 
 private:
+    bool has_room() const
+    {
+        return taken_ < opts_.most_connections && newcomers_.size() < opts_.most_newcomers;
+    }
     void take(std::uint32_t id);
     void fill_places();
     void pay();
