@@ -1,5 +1,6 @@
 #include "http/tls.hpp"
 
+#include "base/bell.hpp"
 #include "http/listening.hpp"
 #include "http/message.hpp"
 
@@ -119,30 +120,56 @@ void set_options(tcp::socket& socket, const tcp_options& options) noexcept
 namespace {
 
 /// Connections whose peer has not shown a certificate yet. They must not use up the places of those
-/// who have one, so a newer one displaces the oldest: on a satellite link a handshake takes seconds,
-/// and a short limit would shut out the honest.
+/// who have one. Where there are many, further ones wait in the kernel's queue until one is done or
+/// the oldest has had its time, and is displaced. Rationale: displacing one at once would throw away
+/// what was computed for it, and where all come at once, nearly all; a short limit always would shut
+/// out the honest, whose handshake takes seconds on a satellite link.
 class newcomers {
+    struct one;
+
 public:
+    explicit newcomers(asio::any_io_executor on) : left_(std::move(on)) {}
+
     class place {
     public:
         place(std::shared_ptr<newcomers> among, stream& who) : among_(std::move(among))
         {
             auto& all = among_->all_;
-            if (all.size() >= most)
-                all.front()->close();
-            mine_ = all.insert(all.end(), &who);
+            mine_ = all.insert(all.end(), {&who, monotonic::now() + fair_time});
         }
         place(const place&) = delete;
-        ~place() { among_->all_.erase(mine_); }
+        ~place()
+        {
+            among_->all_.erase(mine_);
+            among_->left_.ring();
+        }
 
     private:
-        static constexpr std::size_t most = 128;
         std::shared_ptr<newcomers> among_;
-        std::list<stream*>::iterator mine_;
+        std::list<one>::iterator mine_;
     };
 
+    /// Until one more may come, or the caller is cancelled.
+    asio::awaitable<void> wait_for_room()
+    {
+        if (all_.size() < most)
+            co_return;
+        const auto until = all_.front().fair_until;
+        if (monotonic::now() < until)
+            co_await left_.wait_until(until);
+        if (all_.size() >= most && monotonic::now() >= all_.front().fair_until)
+            all_.front().who->close();
+    }
+
 private:
-    std::list<stream*> all_; ///< oldest first
+    static constexpr std::size_t most = 128;
+    static constexpr auto fair_time = 3s; ///< two round trips by satellite, and some loss
+    struct one {
+        stream* who;
+        instant fair_until;
+    };
+    std::list<one> all_; ///< oldest first
+    bell left_;
 };
 
 asio::awaitable<error_code> shake_hands(tls_stream& with, std::shared_ptr<newcomers> others)
@@ -167,7 +194,8 @@ asio::awaitable<void> serve(tcp::socket socket, std::shared_ptr<tls_context> con
 class tls_listener final : public accepting_listener {
 public:
     tls_listener(tcp::acceptor acceptor, std::shared_ptr<tls_context> context, std::size_t most)
-        : accepting_listener(most), acceptor_(std::move(acceptor)), context_(std::move(context))
+        : accepting_listener(most), acceptor_(std::move(acceptor)), context_(std::move(context)),
+          newcomers_(std::make_shared<newcomers>(acceptor_.get_executor()))
     {
     }
 
@@ -186,6 +214,7 @@ private:
     asio::awaitable<result<asio::awaitable<void>>>
     accept(std::shared_ptr<const taker> take) override
     {
+        co_await newcomers_->wait_for_room();
         auto [ec, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (ec)
             co_return ec;
@@ -194,7 +223,7 @@ private:
 
     tcp::acceptor acceptor_;
     std::shared_ptr<tls_context> context_;
-    std::shared_ptr<newcomers> newcomers_ = std::make_shared<newcomers>();
+    std::shared_ptr<newcomers> newcomers_;
 };
 
 result<tcp::endpoint> parse_endpoint(std::string_view address)

@@ -231,6 +231,12 @@ void admission::on_kept(ticket mine, instant now)
     call_next(now);
 }
 
+bool admission::is_to_be_kept(ticket mine) const
+{
+    return is_memory_short() && bodies_.at(mine).memory_bytes >=
+                                    opts_.memory_bytes / std::max<std::size_t>(1, bodies_in_);
+}
+
 void admission::on_end(ticket mine, instant now)
 {
     const auto found = bodies_.find(mine);

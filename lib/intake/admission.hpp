@@ -37,11 +37,13 @@ namespace titip::intake {
 class admission {
 public:
     struct options {
-        std::size_t most_connections = 2'048;
+        std::size_t most_connections = 1'024;
         /// A station has at most 16 and its probe's; one more displaces one of its own, which may
         /// be dead without our knowing.
         std::size_t most_per_station = 32;
-        std::size_t most_bodies = 384; ///< places, and turns
+        /// Places, and turns. A place is held by a slow link, not by the writer, and costs little
+        /// more memory than is counted: as many as there may be senders.
+        std::size_t most_bodies = 512;
         std::size_t memory_bytes = 24u << 20;
         std::uint64_t turn_bytes = 64u << 20;
         milliseconds turn_time = 5min;
@@ -104,8 +106,10 @@ public:
     /// Those that were let in since the last call: look at them again.
     std::vector<ticket> take_called() { return std::exchange(called_, {}); }
 
-    /// Bodies have to be committed in pieces.
     bool is_memory_short() const noexcept { return memory_bytes_ >= opts_.memory_bytes; }
+    /// What has come of it must be committed before more is read: memory is short, and it has its
+    /// equal share of it or more.
+    bool is_to_be_kept(ticket mine) const;
 
     std::size_t connections() const noexcept { return connections_.taken; }
     std::size_t bodies() const noexcept { return bodies_in_; }

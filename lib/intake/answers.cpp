@@ -40,6 +40,16 @@ http::response with_offset(unsigned status, const vault::key& which, std::uint64
     return out;
 }
 
+http::response refused(const admission::refusal& why)
+{
+    auto out = why.is_over_share
+                   ? http::problem(429, "others wait for their turn here",
+                                   "this node has had its own, and gets another")
+                   : http::problem(503, "too many send at this moment", "this node gets its turn");
+    out.fields.add("Retry-After", std::to_string(why.retry_after.count()));
+    return out;
+}
+
 http::response refused(const error_code& why)
 {
     if (why == vault::errc::full) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "http/message.hpp"
+#include "intake/admission.hpp"
 #include "vault/vault.hpp"
 
 /// The answers of intake as HTTP (docs/protocol.md has the table). Private to this room.
@@ -9,6 +10,7 @@ namespace titip::intake {
 http::response with_receipt(unsigned status, const vault::key& which, std::uint64_t size_bytes,
                             bytes_view receipt);
 http::response with_offset(unsigned status, const vault::key& which, std::uint64_t offset);
+http::response refused(const admission::refusal& why);
 /// What a vault's error is to the node below.
 http::response refused(const error_code& why);
 /// The same, and the connection closes: a body that nobody wants may follow.

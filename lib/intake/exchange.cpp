@@ -137,7 +137,6 @@ asio::awaitable<void> server::exchange::run()
         is_done_reading_ = true;
         is_gone_ = is_gone_ || is_broken_;
         changed_.ring();
-        owner_.news_.ring();
     });
     try {
         co_await write_answers();
@@ -145,8 +144,7 @@ asio::awaitable<void> server::exchange::run()
         note_end(std::current_exception());
     }
     if (is_broken_) {
-        is_gone_ = true;
-        owner_.news_.ring();
+        note_gone();
         connection_.transport().close();
     }
     while (!is_done_reading_ || beside_ > 0)
@@ -154,6 +152,28 @@ asio::awaitable<void> server::exchange::run()
     if (!is_broken_)
         co_await connection_.transport().shutdown();
     connection_.transport().close();
+}
+
+void server::exchange::note_gone()
+{
+    is_gone_ = true;
+    changed_.ring();
+}
+
+void server::exchange::dismiss(std::optional<admission::refusal> told)
+{
+    is_dismissed_ = true;
+    told_ = told;
+    if (told && polls_ > 0)
+        changed_.ring();
+    else
+        connection_.transport().close();
+}
+
+void server::exchange::look_for_news()
+{
+    if (polls_ > 0 && owner_.vault_.newest_verdict(peer_.name) > known_)
+        changed_.ring();
 }
 
 void server::exchange::note_end(const std::exception_ptr& thrown)
@@ -171,7 +191,10 @@ void server::exchange::note_end(const std::exception_ptr& thrown)
 asio::awaitable<void> server::exchange::read_requests()
 {
     for (;;) {
-        while (slots_.size() >= owner_.opts_.most_unanswered && !is_broken_ && !is_closing_)
+        const auto& opts = owner_.opts_;
+        while ((slots_.size() >= opts.most_unanswered ||
+                unwritten_bytes_ > opts.most_unwritten_bytes) &&
+               !is_broken_ && !is_closing_)
             co_await changed_.wait();
         if (is_broken_ || is_closing_ || owner_.is_stopping_)
             co_return;
@@ -179,7 +202,7 @@ asio::awaitable<void> server::exchange::read_requests()
         if (!request) {
             const auto status = http::status_for(request.error());
             if (status == 0) {
-                is_gone_ = true;
+                note_gone();
                 co_return;
             }
             auto into = std::make_shared<slot>();
@@ -207,8 +230,10 @@ asio::awaitable<void> server::exchange::write_answers()
         auto out = std::move(*front->answer);
         out.keep_alive = out.keep_alive && !front->is_last;
         const bool closes = !out.keep_alive;
+        const auto body_bytes = out.body.size();
         const auto written = co_await connection_.write(std::move(out));
         slots_.pop_front();
+        unwritten_bytes_ -= body_bytes;
         changed_.ring();
         if (!written) {
             is_broken_ = true;
@@ -226,6 +251,7 @@ asio::awaitable<void> server::exchange::write_answers()
 bool server::exchange::answer(const slot_ptr& into, http::response with)
 {
     const bool goes_on = with.keep_alive;
+    unwritten_bytes_ += with.body.size();
     into->answer = std::move(with);
     changed_.ring();
     return goes_on;
@@ -307,6 +333,10 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
     if (*body_bytes > 0 && request.fields.find("Content-Type") != upload_type)
         co_return refuse(415, "the body must be application/offset+octet-stream", {});
 
+    // Before the claim: who has one waits for nobody's turn.
+    auto place = co_await enter();
+    if (!place)
+        co_return answer(into, closing(refused(place.error())));
     auto what = owner_.gate_.examine(*cms, peer_, station);
     if (!what)
         co_return refuse(status_of(what.error().what), what.error().sentence, {});
@@ -330,8 +360,8 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
     }
     if (!owner_.vault_.has_room())
         co_return answer(into, closing(refused(vault::errc::full)));
-    co_return co_await take_body(into, std::move(claim), std::move(request), std::move(*what), 0,
-                                 true);
+    co_return co_await take_body(into, std::move(claim), std::move(*place), std::move(request),
+                                 std::move(*what), 0, true);
 }
 
 asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request request,
@@ -345,6 +375,9 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
     if (!offset || !request.content_length)
         co_return answer(into,
                          closing(http::problem(400, "Upload-Offset or Content-Length is missing")));
+    auto place = co_await enter();
+    if (!place)
+        co_return answer(into, closing(refused(place.error())));
     auto claim = co_await owner_.uploads_.take_over(which, connection_.transport());
     const auto standing = co_await owner_.vault_.find(which);
     if (!standing || !*standing)
@@ -365,14 +398,15 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
     if (!what)
         co_return answer(
             into, closing(http::problem(status_of(what.error().what), what.error().sentence)));
-    co_return co_await take_body(into, std::move(claim), std::move(request), std::move(*what),
-                                 *offset, false);
+    co_return co_await take_body(into, std::move(claim), std::move(*place), std::move(request),
+                                 std::move(*what), *offset, false);
 }
 
 asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
                                                   std::shared_ptr<uploads::claim> claim,
-                                                  http::request request, vault::offer what,
-                                                  std::uint64_t offset, bool is_new)
+                                                  turnstile::place place, http::request request,
+                                                  vault::offer what, std::uint64_t offset,
+                                                  bool is_new)
 {
     const auto which = what.key();
     if (*request.content_length == 0) {
@@ -384,7 +418,7 @@ asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
         co_return answer(into, with_offset(is_new ? 201 : 204, which, offset));
     }
     auto came = co_await receive(owner_.vault_, what, offset, *request.content_length, connection_,
-                                 owner_.budget_);
+                                 std::move(place));
     if (came.is_mismatch) {
         co_await owner_.vault_.discard(which);
         co_return answer(
@@ -399,7 +433,7 @@ asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
             co_return answer(into, closing(refused(came.failed)));
         // It gets no answer: what became of it is unknown there. The answers before it may arrive.
         slots_.pop_back();
-        is_gone_ = true;
+        note_gone();
         co_return false;
     }
     if (!came.is_whole)
@@ -459,7 +493,7 @@ http::response server::exchange::description() const
     body["name"] = owner_.self_.name;
     body["time_ms"] = to_ms(wall_now());
     body["accepting"] = owner_.vault_.has_room() && !owner_.is_stopping_;
-    body["spread_s"] = owner_.self_.spread.count();
+    body["spread_s"] = owner_.turnstile_.rules().spread(monotonic::now()).count();
     body["most_bytes"] = envelope::limit_bytes;
     body["newest_verdict"] = owner_.vault_.newest_verdict(peer_.name);
     http::response out;
@@ -482,10 +516,12 @@ asio::awaitable<bool> server::exchange::describe(slot_ptr into, http::target tar
 asio::awaitable<void> server::exchange::tell_news(slot_ptr into, std::uint64_t known)
 {
     const auto deadline = monotonic::now() + owner_.opts_.long_poll;
+    known_ = polls_++ == 0 ? known : std::min(known_, known);
     while (owner_.vault_.newest_verdict(peer_.name) <= known && !owner_.is_stopping_ && !is_gone_ &&
-           monotonic::now() < deadline)
-        co_await owner_.news_.wait_until(deadline);
-    answer(into, description());
+           !is_dismissed_ && monotonic::now() < deadline)
+        co_await changed_.wait_until(deadline);
+    --polls_;
+    answer(into, told_ ? closing(refused(*told_)) : description());
 }
 
 void server::exchange::run_beside(asio::awaitable<void> work)
@@ -521,7 +557,11 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
     if (peer_.role == trust::role::centre)
         co_return answer(into,
                          closing(http::problem(403, "the centre has nothing to reconcile here")));
+    auto place = co_await enter();
+    if (!place)
+        co_return answer(into, closing(refused(place.error())));
     const auto body = co_await read_whole(request, most_reconcile_bytes);
+    place->complete();
     v1::ReconcileRequest asked;
     if (!body || !asked.ParseFromArray(body->data(), static_cast<int>(body->size())))
         co_return answer(into, closing(http::problem(400, "the body is not a ReconcileRequest")));

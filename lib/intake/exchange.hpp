@@ -18,9 +18,17 @@ public:
 
     const std::string& peer_name() const noexcept { return peer_.name; }
     /// The node stops: what has come is committed, what is known is answered, then it ends.
-    void end_reading() { connection_.transport().end_reading(); }
-    /// Makes room for a newer connection of the same peer.
-    void close() { connection_.transport().close(); }
+    void end_reading()
+    {
+        connection_.transport().end_reading();
+        changed_.ring();
+    }
+    /// Nothing is under way on it, or a question that waits for news.
+    bool is_idle() const noexcept { return slots_.size() == polls_; }
+    /// Makes room for another connection: a question that waits is answered with what was `told`.
+    void dismiss(std::optional<admission::refusal> told);
+    bool is_dismissed() const noexcept { return is_dismissed_; }
+    void look_for_news();
 
 private:
     /// A place in the order of answers; filled when its answer is known.
@@ -43,8 +51,8 @@ private:
     asio::awaitable<bool> head(slot_ptr into, vault::key which);
     asio::awaitable<bool> remove(slot_ptr into, vault::key which);
     asio::awaitable<bool> take_body(slot_ptr into, std::shared_ptr<uploads::claim> claim,
-                                    http::request request, vault::offer what, std::uint64_t offset,
-                                    bool is_new);
+                                    turnstile::place place, http::request request,
+                                    vault::offer what, std::uint64_t offset, bool is_new);
     asio::awaitable<void> complete(slot_ptr into, std::shared_ptr<uploads::claim> claim,
                                    vault::offer what, arrival came, bool is_new);
     asio::awaitable<bool> describe(slot_ptr into, http::target target);
@@ -56,6 +64,11 @@ private:
     http::response description() const;
     /// For what must not throw: the connection ends, and with it whoever waits for its answers.
     void note_end(const std::exception_ptr& thrown);
+    void note_gone();
+    asio::awaitable<result<turnstile::place, admission::refusal>> enter()
+    {
+        return owner_.turnstile_.enter(peer_.name, connection_.transport());
+    }
 
     server& owner_;
     http::server_connection connection_;
@@ -64,6 +77,11 @@ private:
     bell changed_;
     std::list<exchange*>::iterator mine_; ///< among the server's
     std::size_t beside_ = 0;              ///< commits and long polls whose answers are to come
+    std::size_t polls_ = 0;               ///< questions that wait for news
+    std::uint64_t known_ = 0;             ///< the newest number that one of them knows
+    std::size_t unwritten_bytes_ = 0;     ///< of answers
+    std::optional<admission::refusal> told_;
+    bool is_dismissed_ = false;
     bool is_done_reading_ = false;
     bool is_gone_ = false;    ///< the peer sends no more; answers may still reach it
     bool is_broken_ = false;  ///< no answer can be written

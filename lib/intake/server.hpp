@@ -1,9 +1,9 @@
 #pragma once
 
 #include "accept/gate.hpp"
-#include "base/bell.hpp"
 #include "http/server.hpp"
 #include "http/transport.hpp"
+#include "intake/turnstile.hpp"
 #include "intake/upload.hpp"
 #include "intake/uploads.hpp"
 #include "vault/vault.hpp"
@@ -17,15 +17,13 @@ namespace titip::intake {
 /// What this node says about itself to those below.
 struct self_description {
     std::string name;
-    std::chrono::seconds spread{}; ///< window for first contact after an outage
 };
 
 struct options {
-    std::size_t memory_bytes = 24u << 20; ///< of bodies, over all connections
-    std::size_t most_unanswered = 8;      ///< requests of one connection
-    /// Connections of one peer. A station has at most 16 and its probe's; one more displaces the
-    /// oldest, which may be dead without our knowing.
-    std::size_t most_per_peer = 32;
+    admission::options rules;
+    std::size_t most_unanswered = 8; ///< requests of one connection
+    /// Answers that a connection's peer has not read: no further request is read before it has.
+    std::size_t most_unwritten_bytes = 256u << 10;
     milliseconds long_poll = 5min;
     /// Peers are authenticated before a byte of HTTP; a long poll must fit into the idle limit.
     http::server_limits limits{.idle = 6min};
@@ -39,27 +37,34 @@ public:
     server(asio::any_io_executor on, vault::vault& into, accept::gate& gate, self_description self,
            options opts);
 
+    /// Connections beyond those of admission: of peers that are being turned away, or shake hands.
+    static constexpr std::size_t most_beside = 256;
+
     /// One connection, until it ends. The peer has a certificate of one of our authorities.
     asio::awaitable<void> serve(std::unique_ptr<http::stream> transport);
 
     /// Something new for those who wait at /v1/node.
-    void ring() { news_.ring(); }
+    void ring();
     /// The node stops: answers 503 to new work from now on,
     /// and ends the connections, each after what has come on it was committed and answered.
     void stop_accepting();
 
+    const admission& rules() const noexcept { return turnstile_.rules(); }
+
 private:
     class exchange;
-    void make_room_for(const trust::peer& newcomer);
+    void displace(const admission::displacement& what);
+    asio::awaitable<void> turn_away(std::unique_ptr<http::stream> transport,
+                                    admission::refusal why);
     asio::any_io_executor on_;
     vault::vault& vault_;
     accept::gate& gate_;
     self_description self_;
     options opts_;
-    memory_budget budget_;
+    turnstile turnstile_;
     uploads uploads_;
-    bell news_;
     std::list<exchange*> live_; ///< oldest first
+    std::size_t turning_away_ = 0;
     bool is_stopping_ = false;
 };
 

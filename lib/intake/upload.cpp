@@ -7,15 +7,17 @@ namespace titip::intake {
 namespace {
 
 constexpr auto commit_every = 5s;
-constexpr std::size_t piece_bytes = 64u << 10;
+/// One TLS record: no read brings more at a time, and each body under way costs as much beside what
+/// is counted.
+constexpr std::size_t piece_bytes = 16u << 10;
 
 } // namespace
 
 asio::awaitable<arrival> receive(vault::vault& into, vault::offer what, std::uint64_t offset,
                                  std::uint64_t body_bytes, http::server_connection& from,
-                                 memory_budget& budget)
+                                 turnstile::place place)
 {
-    arrival out{.offset = offset, .rest = {}, .memory = memory_budget::share{budget}};
+    arrival out{.offset = offset, .rest = {}, .place = std::move(place)};
     const auto which = what.key();
     auto prefix = co_await into.hash(which, offset);
     if (!prefix) {
@@ -36,18 +38,19 @@ asio::awaitable<arrival> receive(vault::vault& into, vault::offer what, std::uin
         const auto size = got ? *got : 0;
         out.rest.resize(filled + size);
         hash.update(bytes_view{out.rest}.subspan(filled));
-        out.memory.grow(size);
+        out.place.grow(size);
         left -= size;
         if (size == 0) {
             out.failed = got ? error_code{http::errc::bad_message} : got.error();
             break;
         }
-        const bool is_due = monotonic::now() - committed_at > commit_every || budget.is_exhausted();
+        const bool is_due =
+            monotonic::now() - committed_at > commit_every || out.place.is_to_be_kept();
         if (left > 0 && is_due) {
             auto piece = std::exchange(out.rest, {});
             const auto size_kept = piece.size();
             const auto kept = co_await into.keep(what, out.offset, std::move(piece));
-            out.memory.clear();
+            out.place.clear();
             if (!kept) {
                 out.failed = kept.error();
                 co_return out;
@@ -58,6 +61,7 @@ asio::awaitable<arrival> receive(vault::vault& into, vault::offer what, std::uin
         }
     }
 
+    out.place.complete();
     const bool has_all = out.offset + out.rest.size() == what.manifest.size_bytes;
     if (has_all) {
         out.is_whole = hash.value() == what.manifest.digest;
@@ -68,7 +72,7 @@ asio::awaitable<arrival> receive(vault::vault& into, vault::offer what, std::uin
         auto piece = std::exchange(out.rest, {});
         const auto size_kept = piece.size();
         const auto kept = co_await into.keep(what, out.offset, std::move(piece));
-        out.memory.clear();
+        out.place.clear();
         if (kept)
             out.offset += size_kept;
         else

@@ -256,6 +256,16 @@ config convert(const toml::table& root, std::string_view file)
                                      out.listen->address));
         out.listen->spread = std::chrono::duration_cast<std::chrono::seconds>(
             listen.duration("spread").value_or(0ms));
+        if (const auto count = listen.number("connections")) {
+            if (*count < 16 || *count > 65'536)
+                listen.wrong("connections", "must be 16 to 65536");
+            out.listen->connections = static_cast<unsigned>(*count);
+        }
+        if (const auto size = listen.size("memory")) {
+            if (*size < (1u << 20))
+                listen.wrong("memory", "must be at least 1 MiB");
+            out.listen->memory_bytes = *size;
+        }
     }
     section upstream{root, "upstream", file};
     if (upstream.exists())

@@ -10,13 +10,14 @@
 #include <fmt/format.h>
 #include <openssl/x509_vfy.h>
 
+#include <sys/resource.h>
+
 namespace titip::node {
 
 namespace {
 
-constexpr auto stop_limit = 4s;         ///< systemd gives five
-constexpr std::size_t most_nodes = 512; ///< connections from below
-constexpr std::size_t most_local = 64;  ///< connections on the local socket
+constexpr auto stop_limit = 4s;        ///< systemd gives five
+constexpr std::size_t most_local = 64; ///< connections on the local socket
 constexpr std::size_t station_group = 8u << 20;
 constexpr std::size_t centre_group = 32u << 20;
 
@@ -29,6 +30,22 @@ result<bytes, start_failure> read(const std::filesystem::path& file, std::string
                         "user may read it",
                         file.string(), data.error().message(), key)};
     return *std::move(data);
+}
+
+/// Connections from below: as configured, if the system gives as many descriptors beside those of
+/// the local socket, the store and the way up.
+std::size_t most_connections(std::size_t configured)
+{
+    constexpr ::rlim_t others = intake::server::most_beside + most_local + 128;
+    ::rlimit descriptors{};
+    if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY)
+        return configured;
+    const auto left = descriptors.rlim_cur > 2 * others ? descriptors.rlim_cur - others
+                                                        : descriptors.rlim_cur / 2;
+    if (left < configured)
+        log::warn("few-descriptors connections={} wanted={} limit={}", left, configured,
+                  descriptors.rlim_cur);
+    return std::min<std::size_t>(configured, left);
 }
 
 std::string_view role_of(const config& from)
@@ -297,16 +314,21 @@ result<void, start_failure> node::open_doors()
         if (!context)
             return start_failure{
                 fmt::format("[identity]: TLS refuses it: {}", context.error().message())};
-        auto door = http::listen_tls(on_, config_.listen->address, *context, most_nodes);
+        intake::options opts;
+        opts.rules.most_connections = most_connections(config_.listen->connections);
+        opts.rules.most_bodies = opts.rules.most_connections / 2; // each has its probe's beside
+        opts.rules.memory_bytes = config_.listen->memory_bytes;
+        opts.rules.first_spread = config_.listen->spread;
+        auto door = http::listen_tls(on_, config_.listen->address, *context,
+                                     opts.rules.most_connections + intake::server::most_beside);
         if (!door)
             return start_failure{
                 fmt::format("[listen] address: \"{}\": {}: use another port, or stop what has it",
                             config_.listen->address, door.error().message())};
         upper_door_ = std::move(*door);
         gate_ = std::make_unique<accept::gate>(materials_.authorities, judge_);
-        intake_ = std::make_unique<intake::server>(
-            on_, *store_, *gate_, intake::self_description{config_.name, config_.listen->spread},
-            intake::options{});
+        intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
+                                                   intake::self_description{config_.name}, opts);
     }
     auto door = http::listen_unix(on_, config_.control.socket, most_local);
     if (!door)

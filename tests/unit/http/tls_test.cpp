@@ -89,9 +89,9 @@ struct fixture {
     authority ours{"ours"};
     authority foreign{"foreign"};
 
-    std::unique_ptr<listener> listen(std::shared_ptr<tls_context> with)
+    std::unique_ptr<listener> listen(std::shared_ptr<tls_context> with, std::size_t most = 8)
     {
-        auto made = listen_tls(io.get_executor(), "127.0.0.1:0", std::move(with), 8);
+        auto made = listen_tls(io.get_executor(), "127.0.0.1:0", std::move(with), most);
         REQUIRE(made.has_value());
         return std::move(*made);
     }
@@ -518,6 +518,47 @@ TEST_CASE("a silent peer holds up neither others nor the end of the listener", "
     };
     run(f.io, running, both(to, client, outcome, open));
     CHECK(outcome.text == "PUT 1000000");
+}
+
+namespace {
+
+asio::awaitable<void> greet(endpoint to, std::shared_ptr<tls_context> with, std::size_t& served)
+{
+    const tcp_options defaults;
+    auto ready = co_await connect_tls(to, with, defaults, 60s);
+    if (!ready)
+        co_return;
+    client_connection connection{std::move(*ready), to.host};
+    const fields none;
+    co_await connection.write_request("GET", "/x", none, 0);
+    const auto answer = co_await connection.read_response(false, 1'000);
+    served += answer ? 1 : 0;
+}
+
+} // namespace
+
+TEST_CASE("where many come at once, the handshake of none is given up for another's", "[http]")
+{
+    fixture f;
+    const auto client = client_of(f.ours.issue(a_station), f.ours);
+    running_server running{f.io, f.listen(server_of(f.ours.issue(at_home), f.ours), 1'000),
+                           echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    std::size_t served = 0;
+    std::size_t left = 300;
+    auto all = [](endpoint at, std::shared_ptr<tls_context> with, std::size_t& count,
+                  std::size_t& still) -> asio::awaitable<void> {
+        const auto here = co_await asio::this_coro::executor;
+        for (auto n = still; n > 0; --n)
+            asio::co_spawn(here, greet(at, with, count), [&still](std::exception_ptr) { --still; });
+        asio::steady_timer tick{here};
+        while (still > 0) {
+            tick.expires_after(1ms);
+            co_await tick.async_wait(asio::use_awaitable);
+        }
+    };
+    run(f.io, running, all(to, client, served, left));
+    CHECK(served == 300);
 }
 
 namespace {

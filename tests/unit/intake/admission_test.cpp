@@ -54,9 +54,9 @@ TEST_CASE("where there is room for all, nobody waits", "[intake]")
 {
     centre one{{}};
     std::vector<admission::ticket> all;
-    for (int i = 0; i < 384; ++i)
+    for (int i = 0; i < 512; ++i)
         all.push_back(one.let_in("office-" + std::to_string(i % 7)));
-    CHECK(one.core.bodies() == 384);
+    CHECK(one.core.bodies() == 512);
     for (const auto each : all)
         one.core.on_end(each, one.now);
     CHECK(one.core.bodies() == 0);
@@ -88,6 +88,18 @@ TEST_CASE("while bodies fill the memory none is let in, until they are committed
     one.core.on_kept(large, one.now);
     CHECK(one.core.take_called() == std::vector{next});
     CHECK(one.is_in(next));
+}
+
+TEST_CASE("where memory is short, who has its share of it commits what has come", "[intake]")
+{
+    centre one;
+    const auto large = one.let_in("office-1");
+    const auto small_one = one.let_in("office-2");
+    one.core.on_bytes(large, one.now, 900);
+    CHECK_FALSE(one.core.is_to_be_kept(large));
+    one.core.on_bytes(small_one, one.now, 100);
+    CHECK(one.core.is_to_be_kept(large));
+    CHECK_FALSE(one.core.is_to_be_kept(small_one));
 }
 
 TEST_CASE("without a turn a body waits, but not for long, and is told when its turn comes",

@@ -90,6 +90,8 @@ recipients = ["/x.pem", "/y.pem", "/z.pem"]
 [listen]
 address = "[::]:8443"
 spread = "90 s"
+connections = 8000
+memory = "64 MiB"
 [upstream]
 url = "https://[2001:db8::1]/"
 connections = 16
@@ -107,6 +109,8 @@ after = "opened"
     CHECK(got.seal->recipients.size() == 3);
     CHECK(got.listen->address == "[::]:8443");
     CHECK(got.listen->spread == 90s);
+    CHECK(got.listen->connections == 8'000);
+    CHECK(got.listen->memory_bytes == 64u << 20);
     CHECK(got.upstream->host == "2001:db8::1");
     CHECK(got.upstream->port == "8443");
     CHECK(got.upstream->connections == 16);
@@ -150,6 +154,9 @@ TEST_CASE("every error names the table, the key and what to do", "[node]")
         {all + "[seal]\nrecipients = [1, 2]\n", {"[seal] recipients", "list"}},
         {all + "[listen]\n", {"[listen] address", "add address ="}},
         {all + listen + "spread = \"soon\"\n", {"[listen] spread", "\"soon\"", "30 days"}},
+        {all + listen + "connections = 15\n", {"[listen] connections", "16 to 65536"}},
+        {all + listen + "connections = 65537\n", {"[listen] connections", "16 to 65536"}},
+        {all + listen + "memory = \"1 KiB\"\n", {"[listen] memory", "1 MiB"}},
         {least + "[upstream]\n", {"[upstream] url", "add url ="}},
         {least + "[upstream]\nurl = \"http://titip.example\"\n",
          {"[upstream] url", "https://HOST:PORT"}},
