@@ -21,6 +21,7 @@ setting small()
     out.centre.cores = 1;
     out.outage = seconds{600};
     out.centre.admission.emplace();
+    out.centre.admission->most_connections = 2'048;
     out.centre.admission->most_bodies = 2 * out.fleet.offices;
     return out;
 }
