@@ -163,7 +163,7 @@ public:
 
 private:
     static constexpr std::size_t most = 128;
-    static constexpr auto fair_time = 3s; ///< two round trips by satellite, and some loss
+    static constexpr auto fair_time = 5s; ///< a few round trips by satellite, and some loss
     struct one {
         stream* who;
         instant fair_until;

@@ -112,6 +112,22 @@ admission::displace_connection(instant now, stations::iterator newcomer, double 
         stations_, {}, [](const auto& each) { return each.second.connections; });
     if (most->second.connections >= newcomer->second.connections + 2)
         return displacement{.station = most->first, .told = {}};
+    const auto& mine = newcomer->second;
+    if (mine.connection_promise && *mine.connection_promise <= now) {
+        const auto oldest = [&](stations::iterator a, stations::iterator b) {
+            return a->second.turn_began < b->second.turn_began;
+        };
+        std::vector<stations::iterator> more;
+        for (auto each = stations_.begin(); each != stations_.end(); ++each)
+            if (each->second.connections > mine.connections)
+                more.push_back(each);
+        if (!more.empty()) {
+            const auto whose = *std::ranges::min_element(more, oldest);
+            return displacement{
+                .station = whose->first,
+                .told = refuse(connections_, whose, now, connections_.promised.size(), chance)};
+        }
+    }
     auto idlest = stations_.end();
     for (auto each = stations_.begin(); each != stations_.end(); ++each) {
         const auto& it = each->second;

@@ -32,8 +32,11 @@ namespace titip::intake {
 /// - While others wait, a body that has stood still for `stall` is displaced: its connection is to
 ///   be closed, which commits what has come. A letter now and then is standing still.
 /// - Where connections are used up, a newcomer displaces one of the station that has most, if that
-///   one keeps more than the newcomer gets; else that of a station which has been idle for
-///   `least_idle`, which is told when to come back. Else it is refused itself.
+///   one keeps more than it; else, if it comes at the time that it was told, one of the station with
+///   more than it has whose turn is the oldest; else that of a station which has been idle for
+///   `least_idle`. Else it is refused. Either is told when to come back. Rationale:
+///   a station needs two, one for its question and one to send. Where all have two, who has one
+///   would else be refused until others have sent all.
 class admission {
 public:
     struct options {

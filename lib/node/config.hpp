@@ -41,7 +41,7 @@ struct config {
     struct listen_options {
         std::string address;
         std::chrono::seconds spread{0};
-        unsigned connections = 1'024; ///< 120 KiB each
+        unsigned connections = 1'024;           ///< 130 KiB each
         std::uint64_t memory_bytes = 24u << 20; ///< of records that are being received
     };
     std::optional<listen_options> listen;

@@ -274,6 +274,29 @@ TEST_CASE("where each has one connection, who has been idle gives it to a newcom
     one.core.on_end(busy, one.now);
 }
 
+TEST_CASE("who has one connection gets its second at the time it was told, from the oldest turn",
+          "[intake]")
+{
+    centre one{{.most_connections = 5}};
+    for (const auto* each : {"first", "second"}) {
+        one.now += 1s;
+        one.core.on_connect(one.now, each, 0.0);
+        one.core.on_connect(one.now, each, 0.0);
+        one.let_in(each);
+    }
+    one.core.on_connect(one.now, "third", 0.0);
+    const auto refused = one.core.on_connect(one.now, "third", 0.0).refused;
+    REQUIRE(refused.has_value());
+    one.now += refused->retry_after - 1s;
+    CHECK(one.core.on_connect(one.now, "third", 0.0).refused.has_value()); // too early
+    one.now += 1s;
+    const auto entrance = one.core.on_connect(one.now, "third", 0.0);
+    CHECK_FALSE(entrance.refused.has_value());
+    REQUIRE(entrance.displaced.has_value());
+    CHECK(entrance.displaced->station == "first");
+    CHECK(entrance.displaced->told.has_value());
+}
+
 TEST_CASE("the spread is as wide as those who come need, and nothing while it is quiet", "[intake]")
 {
     centre one{{.most_connections = 10'000}};
