@@ -141,6 +141,8 @@ here.bind(("127.0.0.1", 53))
 print("ready", flush=True)
 while True:
     asked, who = here.recvfrom(2000)
+    with open(f"{there}.asked", "a") as file:
+        print(asked.hex(), file=file)
     end = asked.index(0, 12) + 5
     question, is_a = asked[12:end], asked[end - 4:end - 2] == bytes([0, 1])
     if there.exists():
@@ -183,6 +185,8 @@ def test_name_server_that_never_answers():
     with office() as (world, link), name_server(world, link, "silent") as there:
         station = station_at(world, link, host=NAME)
         record = check_away(world, station, "dns")
+        asked = there.with_suffix(".asked").read_text().split()
+        assert asked and len(asked) == len(set(asked)), "it costs bytes to ask again, so only we do, when it is time"
         there.touch()
         check_back(station, record)
 
