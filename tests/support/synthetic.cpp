@@ -303,7 +303,7 @@ bytes enrollment(std::mt19937_64& random, const enrollment_options& options)
     if (options.lane)
         out.set_lane(static_cast<v1::Lane>(*options.lane));
     fill_biodata(random, *out.mutable_biodata(), options.is_plain);
-    add_biometrics(random, out, std::max<std::size_t>(options.size_bytes, 20'000) - overhead_bytes,
+    add_biometrics(random, out, std::max<std::size_t>(options.size_bytes, 4'000) - overhead_bytes,
                    choose_missing(random, options.is_plain));
     out.mutable_operator_()->set_operator_id("operator-" + digits(below(random, 20), 2));
     out.mutable_device()->set_serial("SYN-" + digits(below(random, 10'000), 4));

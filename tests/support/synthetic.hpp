@@ -18,7 +18,7 @@ record_id random_id(std::mt19937_64& random);
 
 struct enrollment_options {
     std::optional<record_id> id{};    ///< default: random_id()
-    std::size_t size_bytes = 800'000; ///< met within 2 % or 2,000 bytes; at least 20,000
+    std::size_t size_bytes = 800'000; ///< met within 2 % or 2,000 bytes; at least 4,000
     std::optional<enrollment::lane> lane{};
     wall_time taken_at = from_ms(1'764'000'000'000);
     /// Nothing is missing, and the NIK agrees with the biodata; else one record in five has excused

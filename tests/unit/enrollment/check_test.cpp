@@ -96,7 +96,7 @@ TEST_CASE("every invented record is taken", "[enrollment]")
     const auto seed = GENERATE(range(1u, 65u));
     CAPTURE(seed);
     std::mt19937_64 random{seed};
-    const std::size_t size_bytes = 20'000 + random() % 400'000;
+    const std::size_t size_bytes = 4'000 + (seed == 1 ? 0 : random() % 400'000);
     const auto record = support::enrollment(random, {.size_bytes = size_bytes});
     CHECK(defects_of(record) == codes{});
     CHECK(static_cast<double>(record.size()) == Approx(size_bytes).epsilon(0.02).margin(2'000));
