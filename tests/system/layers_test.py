@@ -113,7 +113,9 @@ def test_black_hole():
 def test_black_hole_under_a_link_in_use():
     with office() as (world, link):
         station = station_at(world, link)
-        assert station.titip("wait", "--until", "online", "--timeout", "1 min").returncode == 0
+        (record, file), = world.records(1, seed=2)
+        assert station.submit(file).returncode == 0
+        check_delivered(station, record)  # so the reconcile is over, which would wait longer for an answer
         link.order("both cut 1")
         station.http("POST", "/v1/link/probe")
         record = check_away(world, station, "tcp")
