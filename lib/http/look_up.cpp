@@ -15,6 +15,7 @@
 #include <thread>
 
 #include <netdb.h>
+#include <resolv.h>
 
 namespace titip::http {
 
@@ -115,14 +116,26 @@ private:
     std::shared_ptr<question> about_;
 };
 
-bool ask_on_thread(std::shared_ptr<question> about, std::string host, std::string port)
+/// The resolver's state is the thread's own, and so gone with it. One that was changed is not
+/// loaded again from its file, which the thread does not live to see change.
+void ask_once_only() noexcept
+{
+    if (::res_init() == 0)
+        _res.retry = 1;
+}
+
+bool ask_on_thread(std::shared_ptr<question> about, std::string host, std::string port,
+                   repetitions how)
 {
     if (threads.fetch_add(1) >= most_threads) {
         threads.fetch_sub(1);
         return false;
     }
     try {
-        std::thread{[about = std::move(about), host = std::move(host), port = std::move(port)] {
+        std::thread{[about = std::move(about), host = std::move(host), port = std::move(port),
+                     how] {
+            if (how == repetitions::none)
+                ask_once_only();
             on_answer(about, ask(host, port, 0));
             threads.fetch_sub(1);
         }}.detach();
@@ -135,7 +148,8 @@ bool ask_on_thread(std::shared_ptr<question> about, std::string host, std::strin
 
 } // namespace
 
-asio::awaitable<result<addresses>> look_up(std::string host, std::string port, instant until)
+asio::awaitable<result<addresses>> look_up(std::string host, std::string port, instant until,
+                                           repetitions how)
 {
     auto numeric = ask(host, port, AI_NUMERICHOST);
     if (numeric || numeric.error() != asio::error::host_not_found)
@@ -144,7 +158,7 @@ asio::awaitable<result<addresses>> look_up(std::string host, std::string port, i
     asio::steady_timer alarm{co_await asio::this_coro::executor, until};
     const auto about = std::make_shared<question>();
     const waiter waiting{about, alarm};
-    if (!ask_on_thread(about, std::move(host), std::move(port)))
+    if (!ask_on_thread(about, std::move(host), std::move(port), how))
         co_return error_code{asio::error::host_not_found_try_again};
     const auto [ended] = co_await alarm.async_wait(asio::as_tuple(asio::use_awaitable));
     if (auto answer = waiting.answer())

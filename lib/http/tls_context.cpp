@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cassert>
 #include <set>
 
@@ -79,7 +80,7 @@ int keep_session(SSL* connection, SSL_SESSION* session) noexcept
     if (!peer || !of)
         return 0;
     static_cast<tls_context*>(of)->keep(*peer, session);
-    return 1;
+    return 0; // OpenSSL keeps its own
 }
 
 } // namespace
@@ -91,7 +92,7 @@ tls_context::tls_context(ssl_ctx_st* native, std::function<bool(x509_st*, int)> 
 
 tls_context::~tls_context()
 {
-    SSL_SESSION_free(session_);
+    forget_sessions();
     SSL_CTX_free(native_);
 }
 
@@ -150,15 +151,43 @@ void tls_context::resume(ssl_st* connection, const std::string& peer)
 {
     SSL_set_ex_data(connection, peer_index(), const_cast<std::string*>(&peer));
     // Another peer's session would pass for this one without a look at its certificate.
-    if (session_ && session_of_ == peer)
-        SSL_set_session(connection, session_);
+    if (sessions_of_ != peer)
+        return;
+    // OpenSSL takes a session back once it has been resumed: so one that does harm does it once.
+    // One whose handshake did not come to its end is tried again.
+    std::erase_if(sessions_, [](ssl_session_st* each) {
+        const bool is_spent = SSL_SESSION_is_resumable(each) != 1;
+        if (is_spent)
+            SSL_SESSION_free(each);
+        return is_spent;
+    });
+    if (sessions_.empty())
+        return;
+    // The next of those that begin meanwhile takes another.
+    SSL_set_session(connection, sessions_.front());
+    std::rotate(sessions_.begin(), sessions_.begin() + 1, sessions_.end());
 }
 
-void tls_context::keep(const std::string& peer, ssl_session_st* session) noexcept
+void tls_context::keep(const std::string& peer, const ssl_session_st* session)
 {
-    SSL_SESSION_free(session_);
-    session_ = session;
-    session_of_ = peer;
+    if (sessions_of_ != peer)
+        forget_sessions();
+    sessions_of_ = peer;
+    // A copy: OpenSSL declares a connection's newest session not resumable when the connection is
+    // freed without a goodbye, and ours mostly end with the link.
+    if (auto* const copy = SSL_SESSION_dup(session))
+        sessions_.push_front(copy);
+    if (sessions_.size() <= most_sessions)
+        return;
+    SSL_SESSION_free(sessions_.back());
+    sessions_.pop_back();
+}
+
+void tls_context::forget_sessions() noexcept
+{
+    for (auto* const each : sessions_)
+        SSL_SESSION_free(each);
+    sessions_.clear();
 }
 
 bool is_refused_certificate(const error_code& ec) noexcept

@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -44,7 +45,7 @@ struct tls_options {
 };
 
 /// A TLS 1.3 context; shared by all connections made with it, immutable once in use but for a
-/// client's newest session, which the next connection to the same endpoint resumes.
+/// client's newest sessions, which the next connections to the same endpoint resume.
 /// Threads: the socket thread only.
 class tls_context {
 public:
@@ -56,18 +57,23 @@ public:
     tls_context& operator=(const tls_context&) = delete;
     const std::function<bool(x509_st*, int)> verify;
 
-    /// For a new connection to `peer` ("host:port"): resumes its session if there is one, and keeps
-    /// the sessions it is given. `peer` must outlive `connection`.
+    /// For a new connection to `peer` ("host:port"): resumes a session if there is one, and keeps
+    /// those it is given. `peer` must outlive `connection`. Connections that begin together resume
+    /// different sessions where there are as many, since a server may take each only once.
     void resume(ssl_st* connection, const std::string& peer);
-    void keep(const std::string& peer, ssl_session_st* session) noexcept; ///< takes ownership
+    void keep(const std::string& peer, const ssl_session_st* session); ///< a copy of it
 
 private:
     tls_context(ssl_ctx_st* native, std::function<bool(x509_st*, int)> verify_with);
     result<void> apply(const tls_options& options);
+    void forget_sessions() noexcept;
+
+    /// As many as connect at once: a prober, a reconcile, and transfers by default.
+    static constexpr std::size_t most_sessions = 4;
 
     ssl_ctx_st* native_;
-    std::string session_of_;
-    ssl_session_st* session_ = nullptr;
+    std::string sessions_of_;
+    std::deque<ssl_session_st*> sessions_; ///< the next to be used first
 };
 
 /// Whether the peer's TLS alert says that it does not accept our certificate: fault::auth. In

@@ -34,7 +34,7 @@ monitor::monitor(const options& opts, instant start)
       step_(opts.base)
 {
     assert(opts.base > 0ms && opts.fresh_cap >= opts.base && opts.cap_below_tls >= opts.base &&
-           opts.cap_above >= opts.base);
+           opts.cap_below_tls_old >= opts.base && opts.cap_above >= opts.base);
     now_.since = now_.checked_at = now_.probe_at = start;
 }
 
@@ -109,7 +109,9 @@ monitor::decision monitor::with(event what) const
 // The largest wait that may be drawn now; the next one is twice as large.
 milliseconds monitor::ceiling(instant now)
 {
-    const auto cap = is_below_tls(now_.verdict) ? opts_.cap_below_tls : opts_.cap_above;
+    const auto below_tls =
+        now < now_.since + opts_.young ? opts_.cap_below_tls : opts_.cap_below_tls_old;
+    const auto cap = is_below_tls(now_.verdict) ? below_tls : opts_.cap_above;
     const bool is_fresh = now < fresh_until_;
     step_ = std::min({step_ * 2, cap, is_fresh ? opts_.fresh_cap : cap});
     return step_;

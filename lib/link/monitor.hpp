@@ -21,8 +21,10 @@ namespace titip::link {
 /// Between failures: full-jitter exponential backoff. The n-th wait is drawn evenly from 0 to
 /// min(cap, base * 2^n), but is never less than `base`, so that nothing spins.
 /// Rationale: jitter over the whole range spreads a fleet that failed in one moment best; the cap
-/// is low where an attempt costs a few SYNs and higher where it costs a TLS handshake, on both
-/// sides.
+/// is low where an attempt costs a SYN or two and higher where it costs a TLS handshake, on both
+/// sides. Below TLS it is larger once an outage is no longer `young`: after minutes the link is
+/// wanted back within half a minute, after hours a minute is soon, and half the bytes
+/// (tests/simulation/link_test.cpp prints what comes of it).
 ///
 /// For a while after the link worked (`fresh`) waits are at most `fresh_cap`, and the exponent does
 /// not grow. Rationale: most breaks of a link in use are over within seconds.
@@ -36,7 +38,9 @@ class monitor {
 public:
     struct options {
         milliseconds base = 1s;
-        milliseconds cap_below_tls = 60s;
+        milliseconds cap_below_tls = 20s;
+        milliseconds cap_below_tls_old = 45s;
+        milliseconds young = 5min;
         milliseconds cap_above = 5min;
         milliseconds retry_after_cap = 1h; ///< a mistyped header must not silence us for days
         milliseconds fresh = 60s;

@@ -115,12 +115,12 @@ probe_failure explain_read(const error_code& ec)
                   ec.message());
 }
 
-asio::awaitable<opened> dialer::open()
+template <class Outcome>
+asio::awaitable<Outcome> dialer::attempt(asio::awaitable<Outcome> work)
 {
     asio::cancellation_signal signal;
     attempts_.push_back(&signal);
-    opened out{http::connect_failure{http::layer::tcp, asio::error::operation_aborted}};
-    auto work = http::connect_tls(upstream_, context_(), http::tcp_options{}, connect_limit);
+    Outcome out{http::connect_failure{http::layer::tcp, asio::error::operation_aborted}};
     try {
         out = co_await asio::co_spawn(
             on_, std::move(work), asio::bind_cancellation_slot(signal.slot(), asio::use_awaitable));
@@ -129,6 +129,16 @@ asio::awaitable<opened> dialer::open()
     }
     std::erase(attempts_, &signal);
     co_return out;
+}
+
+asio::awaitable<opened> dialer::open()
+{
+    return attempt(http::connect_tls(upstream_, context_(), http::tcp_options{}, connect_limit));
+}
+
+asio::awaitable<knocked> dialer::knock(milliseconds patience)
+{
+    return attempt(link::knock(upstream_, patience));
 }
 
 void dialer::cancel()
@@ -145,11 +155,14 @@ prober::ask(std::optional<std::uint64_t> after, further also)
     is_interrupted_ = false;
     auto out = co_await connect_and_exchange(after, std::move(also));
     is_asking_ = false;
-    if (out)
+    if (out) {
+        knocking_.on_success();
         co_return *std::move(out);
+    }
     connection_.reset();
     if (is_interrupted_)
         co_return std::nullopt;
+    knocking_.on_failure(out.error().verdict);
     co_return std::move(out).error();
 }
 
@@ -164,6 +177,8 @@ asio::awaitable<result<node_info, probe_failure>>
 prober::connect_and_exchange(std::optional<std::uint64_t> after, further also)
 {
     if (!connection_) {
+        if (const auto heard = co_await knock_if_useful(); !heard)
+            co_return explain(heard.error());
         auto transport = co_await dialer_.open();
         if (!transport)
             co_return explain(transport.error());
@@ -173,6 +188,18 @@ prober::connect_and_exchange(std::optional<std::uint64_t> after, further also)
             connection_->transport().close();
     }
     co_return co_await exchange(after, std::move(also));
+}
+
+asio::awaitable<knocked> prober::knock_if_useful()
+{
+    const auto patience = knocking_.patience();
+    if (!patience)
+        co_return knocked{};
+    const auto began = monotonic::now();
+    const auto heard = co_await dialer_.knock(*patience);
+    if (heard)
+        knocking_.on_answer(std::chrono::ceil<milliseconds>(monotonic::now() - began));
+    co_return heard;
 }
 
 asio::awaitable<result<node_info, probe_failure>>

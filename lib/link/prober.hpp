@@ -2,6 +2,7 @@
 
 #include "http/client.hpp"
 #include "http/transport.hpp"
+#include "link/knock.hpp"
 #include "link/verdict.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -40,6 +41,7 @@ probe_failure explain(const http::connect_failure& failure);
 probe_failure explain_read(const error_code& failed);
 
 using opened = result<std::unique_ptr<http::stream>, http::connect_failure>;
+using knocked = result<void, http::connect_failure>;
 
 /// Opens connections to the upstream. Threads: the socket thread.
 class dialer {
@@ -52,6 +54,7 @@ public:
     }
 
     asio::awaitable<opened> open();
+    asio::awaitable<knocked> knock(milliseconds patience);
     /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at
     /// once with operation_aborted.
     void cancel();
@@ -61,10 +64,14 @@ private:
     asio::any_io_executor on_;
     http::endpoint upstream_;
     std::function<std::shared_ptr<http::tls_context>()> context_;
+    template <class Outcome>
+    asio::awaitable<Outcome> attempt(asio::awaitable<Outcome> work);
+
     std::vector<asio::cancellation_signal*> attempts_;
 };
 
-/// Asks the upstream whether it is there, on a connection that is kept. An answer counts only from
+/// Asks the upstream whether it is there, on a connection that is kept; while nothing answers, it
+/// knocks before it makes one. An answer counts only from
 /// the peer whose certificate was verified, so a captive portal can never look like the centre.
 /// Threads: the socket thread.
 class prober {
@@ -95,7 +102,9 @@ private:
     connect_and_exchange(std::optional<std::uint64_t> after, further also);
     asio::awaitable<result<node_info, probe_failure>> exchange(std::optional<std::uint64_t> after,
                                                                further also);
+    asio::awaitable<knocked> knock_if_useful();
     dialer& dialer_;
+    knocking knocking_;
     std::unique_ptr<http::client_connection> connection_;
     bool is_asking_ = false;
     bool is_interrupted_ = false;

@@ -1,6 +1,8 @@
+#include "link/knock.hpp"
 #include "link/monitor.hpp"
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
@@ -39,9 +41,16 @@ private:
     std::mt19937 random_;
 };
 
-milliseconds cap_of(verdict why)
+milliseconds cap_of(verdict why, milliseconds age)
 {
-    return is_below_tls(why) ? 60s : 5min;
+    if (!is_below_tls(why))
+        return 5min;
+    return age < 5min ? 20s : 45s;
+}
+
+milliseconds between(instant from, instant to)
+{
+    return std::chrono::duration_cast<milliseconds>(to - from);
 }
 
 /// Another way to the same decisions: remembers all that happened and counts it anew each time.
@@ -122,7 +131,8 @@ private:
         for (auto i = from; i < seen_.size(); ++i) {
             if (!seen_[i].failed)
                 continue;
-            wait = std::min(wait * 2, cap_of(*seen_[i].failed));
+            wait =
+                std::min(wait * 2, cap_of(*seen_[i].failed, between(seen_[from].at, seen_[i].at)));
             if (from > 0 && seen_[i].at < seen_[from].at + 60s)
                 wait = std::min<milliseconds>(wait, 2s);
         }
@@ -162,13 +172,13 @@ TEST_CASE("through four weeks without a network we look often enough, and never 
     }
     CAPTURE(to_string(why));
     CHECK_FALSE(was_up);
-    CHECK(longest <= cap_of(why));
-    CHECK(longest > cap_of(why) * 9 / 10);
+    CHECK(longest <= cap_of(why, four_weeks));
+    CHECK(longest > cap_of(why, four_weeks) * 9 / 10);
     CHECK(shortest >= 1s);
     CHECK(shortest < 5s);
     // Full jitter: half the cap on average.
-    CHECK(total / probes > cap_of(why) * 9 / 20);
-    CHECK(total / probes < cap_of(why) * 11 / 20);
+    CHECK(total / probes > cap_of(why, four_weeks) * 9 / 20);
+    CHECK(total / probes < cap_of(why, four_weeks) * 11 / 20);
     CHECK(link.current().since == start);
 }
 
@@ -194,7 +204,10 @@ TEST_CASE("a link that comes back is noticed within the cap and a second, one th
             changed_at = changes_at;
             changes_at += 1ms + chance.up_to(chance.one_in(4) ? 12h : milliseconds{10min});
         }
-        const auto cap = link.current().is_up ? milliseconds{0} : cap_of(link.current().verdict);
+        const auto& known = link.current();
+        const auto cap = known.is_up
+                             ? milliseconds{0}
+                             : cap_of(known.verdict, between(known.since, known.checked_at));
         const auto next =
             works ? link.on_probe_success(now) : link.on_failure(now, why, 0ms, chance.chance());
         const auto late = std::chrono::duration_cast<milliseconds>(now - changed_at);
@@ -210,6 +223,135 @@ TEST_CASE("a link that comes back is noticed within the cap and a second, one th
     CHECK(ended > 100);
     CHECK(slowest_to_rise <= 1s);
     CHECK(slowest_to_fall <= 5min);
+}
+
+namespace {
+
+/// A satellite link that lets nothing through until `back`, and a station that asks on it.
+class black_hole {
+public:
+    explicit black_hole(instant back) : back_(back) {}
+
+    /// When an attempt that begins at `now` has succeeded or failed.
+    std::pair<instant, bool> attempt(instant now, knocking& how)
+    {
+        if (const auto patience = how.patience()) {
+            const auto heard = connect(now, *patience);
+            if (!heard)
+                return {now + *patience, false};
+            how.on_answer(between(now, *heard));
+            now = *heard;
+        }
+        const auto connected = connect(now, limit);
+        if (!connected)
+            return {now + limit, false};
+        return {*connected + handshake_and_question, true};
+    }
+    std::int64_t sent_bytes() const { return sent_bytes_; }
+
+private:
+    static constexpr milliseconds round_trip = 600ms;
+    static constexpr milliseconds handshake_and_question = 2 * round_trip;
+    static constexpr milliseconds limit = 20s;
+
+    std::optional<instant> connect(instant now, milliseconds patience)
+    {
+        for (const auto after : {0s, 1s, 3s, 7s, 15s}) { // Linux 6.1
+            if (after >= patience)
+                break;
+            if (now + after < back_)
+                sent_bytes_ += 60;
+            else if (after + round_trip <= patience)
+                return now + after + round_trip;
+        }
+        return std::nullopt;
+    }
+
+    instant back_;
+    std::int64_t sent_bytes_ = 0;
+};
+
+struct recovery {
+    milliseconds noticed{}; ///< after the link was back
+    std::int64_t sent_bytes = 0;
+};
+
+recovery live_through(milliseconds outage, bool was_up, unsigned seed)
+{
+    world chance{seed};
+    monitor link{start};
+    knocking how;
+    if (was_up) {
+        link.on_probe_success(start);
+        how.on_success();
+        link.on_failure(start, verdict::tcp, 0ms, chance.chance());
+        how.on_failure(verdict::tcp);
+    }
+    const auto back = start + outage + chance.up_to(1min);
+    black_hole through{back};
+    for (auto now = link.current().probe_at;;) {
+        const auto [ended, succeeded] = through.attempt(now, how);
+        if (succeeded) {
+            how.on_success();
+            if (link.on_probe_success(ended).is_up)
+                return {between(back, ended + 600ms), through.sent_bytes()};
+            link.on_probe_success(ended + 1'600ms); // on the connection that is kept
+            return {between(back, ended + 1'600ms), through.sent_bytes()};
+        }
+        how.on_failure(verdict::tcp);
+        now = link.on_failure(ended, verdict::tcp, 0ms, chance.chance()).probe_at;
+    }
+}
+
+struct spread_of {
+    double p50_s = 0;
+    double p95_s = 0;
+    double most_s = 0;
+    double kb_an_hour = 0;
+};
+
+spread_of many(milliseconds outage, bool was_up)
+{
+    constexpr unsigned runs = 4'000;
+    std::vector<milliseconds> noticed;
+    double bytes = 0;
+    for (unsigned seed = 1; seed <= runs; ++seed) {
+        const auto one = live_through(outage, was_up, seed);
+        noticed.push_back(one.noticed);
+        bytes += static_cast<double>(one.sent_bytes);
+    }
+    std::ranges::sort(noticed);
+    const auto at = [&noticed](std::size_t part) {
+        return static_cast<double>(noticed[(noticed.size() - 1) * part / 100].count()) / 1000;
+    };
+    const auto hours = std::chrono::duration<double, std::ratio<3600>>(outage + 30s).count();
+    const spread_of out{at(50), at(95), at(100), bytes / runs / hours / 1000};
+    fmt::print("black hole of {:>5} s, {}: noticed after {:4.1f} s (p50), {:4.1f} (p95), {:4.1f} "
+               "(most); {:4.1f} kB sent an hour\n",
+               outage / 1s, was_up ? "link in use" : "at a start", out.p50_s, out.p95_s, out.most_s,
+               out.kb_an_hour);
+    return out;
+}
+
+} // namespace
+
+TEST_CASE("the end of a black hole is noticed within 30 s after minutes and 60 s after hours, and "
+          "looking for it costs a few kB an hour",
+          "[link][simulation]")
+{
+    for (const bool was_up : {false, true}) {
+        for (const milliseconds outage : {2min, 3min})
+            CHECK(many(outage, was_up).most_s <= 30);
+        const auto of_minutes = many(700s, was_up);
+        CHECK(of_minutes.most_s <= 60);
+        // A link that was in use is looked at every second or two for a minute: 1.4 kB.
+        CHECK(of_minutes.kb_an_hour <= (was_up ? 25 : 20));
+        for (const milliseconds outage : {4h, 72h}) {
+            const auto seen = many(outage, was_up);
+            CHECK(seen.most_s <= 60);
+            CHECK(seen.kb_an_hour <= 15);
+        }
+    }
 }
 
 TEST_CASE("the monitor decides as a naive rewrite of it does", "[link][simulation]")

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -340,6 +341,116 @@ TEST_CASE("a session is resumed with the same endpoint and no other", "[http]")
         CHECK(outcome.peer == "centre");
     }
     CHECK(judged == 2); // once for each name: a resumed session is not judged again
+}
+
+namespace {
+
+/// What clients offered to resume: the beginning of each ticket, empty for a whole handshake.
+int note_ticket(SSL* connection, int*, void* tickets)
+{
+    constexpr std::size_t lengths = 4; // of the list, and of its first ticket
+    constexpr std::size_t enough = 32; // name of the key, initial vector: differ with each ticket
+    const unsigned char* offered = nullptr;
+    std::size_t size = 0;
+    std::string ticket;
+    if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_psk, &offered, &size) == 1 &&
+        size > lengths + enough)
+        ticket.assign(offered + lengths, offered + lengths + enough);
+    static_cast<std::vector<std::string>*>(tickets)->push_back(std::move(ticket));
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+struct resuming : fixture {
+    int whole_handshakes = 0; ///< a resumed session is not judged again
+    std::vector<std::string> tickets;
+    std::shared_ptr<tls_context> server = server_of(ours.issue(at_home), ours);
+    std::shared_ptr<tls_context> client =
+        client_of(ours.issue(a_station), ours, [this](x509_st*, int reason) {
+            ++whole_handshakes;
+            return reason == X509_V_OK;
+        });
+
+    resuming() { SSL_CTX_set_client_hello_cb(server->native_handle(), note_ticket, &tickets); }
+};
+
+asio::awaitable<std::unique_ptr<stream>> open(endpoint to, std::shared_ptr<tls_context> with)
+{
+    const tcp_options defaults;
+    auto ready = co_await connect_tls(to, with, defaults, 20s);
+    REQUIRE(ready.has_value());
+    co_return std::move(*ready);
+}
+
+/// Its answer brings the session tickets.
+asio::awaitable<void> converse(stream& over)
+{
+    co_await send(over, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    bytes piece(1'000);
+    const auto got = co_await over.read_some(piece);
+    CHECK(got.has_value());
+}
+
+asio::awaitable<void> break_after_talks(endpoint to, std::shared_ptr<tls_context> with, int times)
+{
+    for (int i = 0; i < times; ++i) {
+        auto over = co_await open(to, with);
+        co_await converse(*over);
+        const linger reset{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(over->native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
+}
+
+asio::awaitable<void> break_before_an_answer(endpoint to, std::shared_ptr<tls_context> with,
+                                             int times)
+{
+    auto first = co_await open(to, with);
+    co_await converse(*first);
+    for (int i = 0; i < times; ++i)
+        co_await open(to, with);
+}
+
+asio::awaitable<void> two_at_once(endpoint to, std::shared_ptr<tls_context> with)
+{
+    auto first = co_await open(to, with);
+    co_await converse(*first);
+    using namespace asio::experimental::awaitable_operators;
+    auto second = open(to, with);
+    auto third = open(to, with);
+    co_await (std::move(second) && std::move(third));
+}
+
+} // namespace
+
+TEST_CASE("a session is resumed also when its connection broke without a goodbye", "[http]")
+{
+    resuming f;
+    running_server running{f.io, f.listen(f.server), echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    run(f.io, running, break_after_talks(to, f.client, 4));
+    CHECK(f.whole_handshakes == 1);
+    CHECK(f.tickets.size() == 4);
+}
+
+TEST_CASE("connections that begin together resume with tickets of their own", "[http]")
+{
+    resuming f;
+    running_server running{f.io, f.listen(f.server), echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    run(f.io, running, two_at_once(to, f.client));
+    CHECK(f.whole_handshakes == 1);
+    REQUIRE(f.tickets.size() == 3);
+    CHECK(f.tickets[0].empty());
+    CHECK(f.tickets[1] != f.tickets[2]);
+}
+
+TEST_CASE("sessions whose connections break before an answer are not tried for ever", "[http]")
+{
+    resuming f;
+    running_server running{f.io, f.listen(f.server), echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    run(f.io, running, break_before_an_answer(to, f.client, 8));
+    CHECK(f.whole_handshakes > 2); // a session that does harm would do it each time
+    CHECK(f.whole_handshakes < 9);
 }
 
 TEST_CASE("a client does not speak anything older than TLS 1.3", "[http]")

@@ -112,7 +112,7 @@ TEST_CASE("a failure in an outage goes on with it, and says the newest layer", "
     CHECK(next.checked_at == start + 5s);
 }
 
-TEST_CASE("waits double up to a minute below TLS, and to five above", "[link]")
+TEST_CASE("waits double up to 20 seconds below TLS, and to five minutes above", "[link]")
 {
     const auto grows = [](verdict why, std::initializer_list<milliseconds> waits) {
         monitor link{start};
@@ -123,8 +123,22 @@ TEST_CASE("waits double up to a minute below TLS, and to five above", "[link]")
             now = next.probe_at;
         }
     };
-    grows(verdict::dns, {2s, 4s, 8s, 16s, 32s, 60s, 60s, 60s});
+    grows(verdict::dns, {2s, 4s, 8s, 16s, 20s, 20s, 20s});
     grows(verdict::auth, {2s, 4s, 8s, 16s, 32s, 64s, 128s, 256s, 300s, 300s});
+}
+
+TEST_CASE("below TLS waits grow from 20 to 45 seconds once an outage is five minutes old", "[link]")
+{
+    monitor link{start};
+    const auto wait_at = [&link](milliseconds age) {
+        return wait_of(link.on_failure(start + age, verdict::tcp, 0ms, most));
+    };
+    for (auto age = milliseconds{0}; age < 5min; age += 20s)
+        wait_at(age);
+    CHECK(is_about(wait_at(5min - 1ms), 20s));
+    CHECK(is_about(wait_at(5min), 40s));
+    CHECK(is_about(wait_at(6min), 45s));
+    CHECK(is_about(wait_at(28 * 24h), 45s));
 }
 
 TEST_CASE("however chance falls, a wait is never shorter than a second", "[link]")
@@ -139,16 +153,16 @@ TEST_CASE("however chance falls, a wait is never shorter than a second", "[link]
 }
 
 TEST_CASE(
-    "a failure that moves up a layer waits no longer at once, and down no longer than a minute",
+    "a failure that moves up a layer waits no longer at once, and down no longer than below TLS",
     "[link]")
 {
     monitor link{start};
     auto now = fail_for(link, start, 1h, verdict::tcp);
     auto next = link.on_failure(now, verdict::tls, 0ms, most);
-    CHECK(is_about(wait_of(next), 120s));
+    CHECK(is_about(wait_of(next), 90s));
     now = fail_for(link, next.probe_at, 1h, verdict::tls);
     next = link.on_failure(now, verdict::tcp, 0ms, most);
-    CHECK(is_about(wait_of(next), 60s));
+    CHECK(is_about(wait_of(next), 45s));
 }
 
 TEST_CASE("for a minute after a working link waits are two seconds at most, and then grow anew",
@@ -225,7 +239,7 @@ TEST_CASE("a hint shortens a wait, up to a second after the last attempt", "[lin
     monitor link{start};
     const auto now = fail_for(link, start, 1h, verdict::no_route);
     const auto next = link.on_failure(now, verdict::no_route, 0ms, most);
-    REQUIRE(wait_of(next) > 50s);
+    REQUIRE(wait_of(next) > 40s);
     CHECK(link.on_hint(now + 100ms).probe_at == now + 1s);
     CHECK(link.on_hint(now + 30s).probe_at == now + 1s);
 }
