@@ -190,7 +190,7 @@ int status(session& with, bool watch, std::chrono::milliseconds every)
                 return complain(with, *answer);
             if (watch && !with.json && ::isatty(STDOUT_FILENO) != 0)
                 fmt::print("\x1b[H\x1b[2J");
-            say(with, *answer, words::status);
+            say(with, *answer, watch ? words::watched : words::status);
             if (!watch)
                 return to_object(answer->body).contains("safe_mode") ? untrusted : done;
         }

@@ -41,6 +41,16 @@ boost::json::object records_of(const journal::totals& now)
     return out;
 }
 
+boost::json::object history_of(const replay::history::view& past)
+{
+    boost::json::object out;
+    out["slot_s"] = std::chrono::duration_cast<std::chrono::seconds>(replay::history::slot).count();
+    out["delivered_bytes"] =
+        boost::json::array(past.delivered_bytes.begin(), past.delivered_bytes.end());
+    out["waiting_bytes"] = boost::json::array(past.waiting_bytes.begin(), past.waiting_bytes.end());
+    return out;
+}
+
 boost::json::object to_json(const replay::report& link)
 {
     boost::json::object out;
@@ -55,6 +65,21 @@ boost::json::object to_json(const replay::report& link)
     add_time(out, "last_delivery_ms", link.last_delivery);
     out["in_flight"] = link.in_flight;
     out["goodput_bytes_per_s"] = link.past.minute_bytes_per_s;
+    out["goodput_hour_bytes_per_s"] = link.past.hour_bytes_per_s;
+    if (link.rate_bytes_per_s > 0)
+        out["rate_bytes_per_s"] = link.rate_bytes_per_s;
+    out["connections"] = link.connections;
+    out["congestion_control"] = link.is_bbr ? "bbr" : "loss-based";
+    out["bbr_allowed"] = link.may_bbr;
+    out["sent_bytes"] = link.sent_bytes;
+    out["retransmitted_bytes"] = link.resent_bytes;
+    out["sent_again_bytes"] = link.wasted_bytes;
+    if (link.day_budget_bytes) {
+        out["day_budget_bytes"] = *link.day_budget_bytes;
+        out["sent_today_bytes"] = link.sent_today_bytes;
+    }
+    out["within_budget"] = link.is_within_budget;
+    out["history"] = history_of(link.past);
     return out;
 }
 

@@ -129,6 +129,24 @@ void add_safety(lines& out, const object& status)
                         count(quarantined.records, "record"), quarantined.records == 1 ? "s" : ""));
 }
 
+std::string out_of_budget(const object& link)
+{
+    const auto budget = number(link, "day_budget_bytes");
+    const auto sent = number(link, "sent_today_bytes");
+    if (budget > 0 && sent >= budget)
+        return fmt::format(
+            "Connected; today's {} of this link are used up. Sending goes on tomorrow.",
+            show_size(budget));
+    return "Connected; nothing is sent over this link at this hour. Sending goes on by itself.";
+}
+
+/// Of the last minute; a large record over a slow link takes longer, then of the last hour.
+std::uint64_t rate_of(const object& link)
+{
+    const auto minute = number(link, "goodput_bytes_per_s");
+    return minute > 0 ? minute : number(link, "goodput_hour_bytes_per_s");
+}
+
 void add_next(lines& out, const object& status, wall_time now)
 {
     const auto& link = sub(status, "link");
@@ -146,7 +164,11 @@ void add_next(lines& out, const object& status, wall_time now)
             to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
             in(time_of(link, "next_check_ms"), now)));
     else if (waiting.records > held) {
-        const auto rate = number(link, "goodput_bytes_per_s");
+        if (!truth(link, "within_budget") && link.contains("within_budget")) {
+            out.push_back(out_of_budget(link));
+            return;
+        }
+        const auto rate = rate_of(link);
         // How large the held ones are nobody counts: as the others.
         const auto to_send = waiting.bytes / waiting.records * (waiting.records - held);
         out.push_back(rate == 0
@@ -299,6 +321,87 @@ void add_second_copy(lines& out, const object& status, wall_time now)
                         count(skipped, "record")));
 }
 
+/// How fast it goes, and what was paid for it.
+void add_transfer(lines& out, const object& link)
+{
+    const auto sent = number(link, "sent_bytes");
+    if (sent == 0)
+        return;
+    const auto minute = number(link, "goodput_bytes_per_s");
+    const auto rate = number(link, "rate_bytes_per_s");
+    std::string line =
+        fmt::format("  sending      {} a second now, {} in the last hour", show_size(minute),
+                    show_size(number(link, "goodput_hour_bytes_per_s")));
+    if (rate > 0 && minute > 0)
+        line +=
+            fmt::format("; {} % of the link", std::min<std::uint64_t>(minute * 100 / rate, 100));
+    out.push_back(std::move(line));
+    const auto twice = number(link, "retransmitted_bytes") + number(link, "sent_again_bytes");
+    out.push_back(fmt::format("               {} sent since the start, {} of it twice ({} %)",
+                              show_size(sent), show_size(twice), twice * 100 / sent));
+    if (const auto budget = number(link, "day_budget_bytes"); budget > 0)
+        out.push_back(fmt::format("               {} of today's {}",
+                                  show_size(number(link, "sent_today_bytes")), show_size(budget)));
+    if (link.contains("bbr_allowed") && !truth(link, "bbr_allowed"))
+        out.push_back(
+            "               BBR is not allowed on this machine: a link that loses packets is "
+            "used less well (operating.md, \"A bad link\")");
+}
+
+/// One sign a slot, as high as the slot is of the largest.
+std::string bars(const boost::json::array& values)
+{
+    constexpr std::array<std::string_view, 9> signs{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    constexpr std::size_t columns = 72;
+    const std::size_t width = (values.size() + columns - 1) / columns;
+    std::vector<std::uint64_t> shown;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (i % std::max<std::size_t>(width, 1) == 0)
+            shown.push_back(0);
+        boost::system::error_code not_one;
+        shown.back() = std::max(shown.back(), values[i].to_number<std::uint64_t>(not_one));
+    }
+    const auto most = shown.empty() ? 0 : std::ranges::max(shown);
+    std::string out;
+    for (const auto each : shown)
+        out += signs[most == 0 ? 0 : (each * (signs.size() - 1) + most - 1) / most];
+    return out;
+}
+
+std::uint64_t largest(const boost::json::array& values)
+{
+    std::uint64_t out = 0;
+    for (const auto& each : values) {
+        boost::system::error_code not_one;
+        out = std::max(out, each.to_number<std::uint64_t>(not_one));
+    }
+    return out;
+}
+
+const boost::json::array& list_of(const object& from, std::string_view key)
+{
+    static const boost::json::array none;
+    const auto* value = from.if_contains(key);
+    return value && value->is_array() ? value->get_array() : none;
+}
+
+void add_picture(lines& out, const object& link)
+{
+    const auto& past = sub(link, "history");
+    const auto slot_s = number(past, "slot_s");
+    const auto& waiting = list_of(past, "waiting_bytes");
+    const auto& delivered = list_of(past, "delivered_bytes");
+    if (slot_s == 0 || waiting.empty() || delivered.empty())
+        return;
+    out.push_back(fmt::format("Waiting, at most {}; the last {}:", show_size(largest(waiting)),
+                              show_duration(std::chrono::seconds{slot_s * waiting.size()})));
+    out.push_back("  " + bars(waiting));
+    out.push_back(
+        fmt::format("Delivered, at most {} a second:", show_size(largest(delivered) / slot_s)));
+    out.push_back("  " + bars(delivered));
+    out.emplace_back();
+}
+
 void add_figures(lines& out, const object& status, wall_time now)
 {
     out.emplace_back();
@@ -322,6 +425,7 @@ void add_figures(lines& out, const object& status, wall_time now)
             out.push_back(fmt::format("               checked {}", ago(checked, now)));
         if (const auto last = time_of(link, "last_delivery_ms"); last != wall_time{})
             out.push_back(fmt::format("               last delivery {}", ago(last, now)));
+        add_transfer(out, link);
     }
     const auto& disk = sub(status, "disk");
     const auto days = disk.contains("days_to_full") ? number(disk, "days_to_full") : 0;
@@ -418,6 +522,14 @@ std::string_view link_verdict(std::string_view verdict)
     const auto found =
         std::ranges::find(verdicts, verdict, &std::pair<std::string_view, std::string_view>::first);
     return found == verdicts.end() ? verdict : found->second;
+}
+
+lines watched(const object& status)
+{
+    lines out;
+    add_picture(out, sub(status, "link"));
+    std::ranges::move(words::status(status), std::back_inserter(out));
+    return out;
 }
 
 lines status(const object& status)

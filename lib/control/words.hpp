@@ -12,6 +12,8 @@ namespace titip::control::words {
 
 /// Whether records are safe, where they are, and what happens next; then the figures.
 std::vector<std::string> status(const boost::json::object& status);
+/// For who watches: a picture of the last hours before it.
+std::vector<std::string> watched(const boost::json::object& status);
 
 /// One record's whole story: where it is, why it has not gone, what comes next and when.
 std::vector<std::string> record(const boost::json::object& shown);

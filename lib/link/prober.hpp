@@ -53,7 +53,7 @@ public:
     {
     }
 
-    asio::awaitable<opened> open();
+    asio::awaitable<opened> open(http::tcp_options options = {});
     asio::awaitable<knocked> knock(milliseconds patience);
     /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at
     /// once with operation_aborted.
@@ -100,14 +100,17 @@ public:
 private:
     asio::awaitable<result<node_info, probe_failure>>
     connect_and_exchange(std::optional<std::uint64_t> after, further also);
+    asio::awaitable<result<node_info, probe_failure>> connect(std::optional<std::uint64_t> after,
+                                                              const further& also);
     asio::awaitable<result<node_info, probe_failure>> exchange(std::optional<std::uint64_t> after,
-                                                               further also);
+                                                               const further& also);
     asio::awaitable<knocked> knock_if_useful();
     dialer& dialer_;
     knocking knocking_;
     std::unique_ptr<http::client_connection> connection_;
     bool is_asking_ = false;
     bool is_interrupted_ = false;
+    bool was_closed_ = false; ///< by the upstream, before it answered the last question
 };
 
 } // namespace titip::link

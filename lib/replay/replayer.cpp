@@ -303,7 +303,7 @@ asio::awaitable<void> replayer::watch()
 asio::awaitable<void> replayer::take_news(const link::node_info& info,
                                           std::optional<vault::question> asked)
 {
-    const bool was_up = monitor_.current().is_up;
+    const auto before = monitor_.current();
     if (!info.is_accepting) {
         prober_.drop_connection(); // what else was asked is not waited for
         publish(
@@ -327,8 +327,14 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info,
             "what the upstream says cannot be taken in here");
         co_return;
     }
-    if (!was_up && info.spread > 0s) {
-        const auto first = link::first_send_at(monotonic::now(), info.spread, opts_.node);
+    // Who was away for a moment comes back alone, and who was asked to come later has been spread.
+    const bool was_asked = before.verdict == link::verdict::maintenance;
+    if (!before.is_up && !was_asked && info.spread > 0s) {
+        const auto away = std::chrono::duration_cast<milliseconds>(monotonic::now() - before.since);
+        const bool is_start = before.verdict == link::verdict::unknown;
+        const auto window =
+            is_start ? milliseconds{info.spread} : std::min<milliseconds>(info.spread, away);
+        const auto first = link::first_send_at(monotonic::now(), window, opts_.node);
         while (monotonic::now() < first && !is_stopping_)
             co_await link_changed_.wait_until(first);
     }
@@ -401,6 +407,7 @@ asio::awaitable<bool> replayer::reconcile(std::optional<vault::question> questio
                 co_return false;
             co_await uplink::ask_to_reconcile(*over, *question);
         }
+        over->transport().set_no_progress_limit(no_progress_limit);
         asked.insert(wanted.begin(), wanted.end());
         more = co_await take_reconciled(*over, *std::exchange(question, std::nullopt), wanted,
                                         asked, began_again);

@@ -214,16 +214,11 @@ private:
         if (!transport)
             co_return false;
         const held_connection one{in_};
-        uplink::session over{std::move(transport), "127.0.0.1", in_.believed};
-        const bool done = co_await reconcile(over);
-        co_await over.transport().shutdown();
-        co_return done;
-    }
-
-    asio::awaitable<bool> reconcile(uplink::session& over)
-    {
+        http::client_connection over{std::move(transport), "127.0.0.1"};
         vault::question nothing;
-        const auto told = co_await over.reconcile(name_, std::move(nothing));
+        co_await uplink::ask_to_reconcile(over, std::move(nothing));
+        const auto told = co_await uplink::take_reconciled(over, in_.believed, name_);
+        co_await over.transport().shutdown();
         co_return told ? true : note(told.error(), 0);
     }
 
@@ -233,9 +228,7 @@ private:
         if (!transport)
             co_return false;
         const held_connection one{in_};
-        uplink::session over{std::move(transport), "127.0.0.1", in_.believed};
-        if (!co_await reconcile(over))
-            co_return false;
+        uplink::session over{std::move(transport), "127.0.0.1"};
         in_.seen.first_record = std::min(in_.seen.first_record, monotonic::now());
         std::size_t unanswered = 0;
         std::size_t next = answered_;
@@ -243,7 +236,9 @@ private:
         while (answered_ < in_.with.records) {
             while (is_open && unanswered < most_unanswered && next < in_.with.records) {
                 auto what = parcel(next);
-                const auto sent = co_await over.send(std::move(what), 0, in_.sealed);
+                auto sent = co_await over.begin(std::move(what), 0);
+                if (sent)
+                    sent = co_await over.write(in_.sealed);
                 is_open = sent.has_value();
                 unanswered += is_open ? 1 : 0;
                 next += is_open ? 1 : 0;

@@ -365,7 +365,7 @@ asio::awaitable<void> answer_late(std::unique_ptr<stream> with, std::shared_ptr<
 
 } // namespace
 
-TEST_CASE("a peer that waits for its answer is not idle; afterwards it is", "[http]")
+TEST_CASE("a peer that waits for its answer is not idle, afterwards it is", "[http]")
 {
     fixture f;
     const auto end = std::make_shared<error_code>();

@@ -220,7 +220,7 @@ TEST_CASE("a rotten byte of an envelope costs its record and no other", "[journa
     CHECK(at.failures.empty());
 }
 
-TEST_CASE("a rotten row costs its record; the others are read, queued and numbered on", "[journal]")
+TEST_CASE("a rotten row costs its record, the others are read, queued and numbered on", "[journal]")
 {
     journal_fixture at;
     at.open();

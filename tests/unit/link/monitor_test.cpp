@@ -68,7 +68,7 @@ TEST_CASE("a first failure after a start begins an outage", "[link]")
     CHECK(link.current().happened == event::none);
 }
 
-TEST_CASE("one failure ends a link; two good answers, a second apart, bring it back", "[link]")
+TEST_CASE("one failure ends a link, two good answers, a second apart, bring it back", "[link]")
 {
     monitor link{start};
     link.on_probe_success(start);

@@ -193,7 +193,7 @@ TEST_CASE("an unknown record that is refused in a reconcile goes once more from 
     CHECK(s.next(first)->offset == 0);
 }
 
-TEST_CASE("what is held does not go; what is in flight then gets its answer and does not come back",
+TEST_CASE("what is held does not go, what is in flight then gets its answer and does not come back",
           "[replay]")
 {
     scheduler s;
