@@ -1,0 +1,259 @@
+#include "link/regulator.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <random>
+
+using namespace titip;
+using link::regulator;
+
+namespace {
+
+constexpr std::uint64_t segment = 1'448;
+
+/// A link and the TCP on it, as coarse as TCP_INFO shows them: a loss-based connection has a window
+/// that one loss halves, BBR fills whatever it may.
+class modelled {
+public:
+    double rate_bytes_per_s = 120'000;
+    double loss = 0;
+    bool is_cut = false;
+    bool may_bbr = true;
+    static constexpr double round_trip_s = 0.6;
+    static constexpr double queue_bytes = 31'000;
+
+    regulator under;
+    instant now = instant{} + 1h;
+
+    void run(std::chrono::seconds time)
+    {
+        for (const auto until = now + time; now < until; now += tick)
+            step();
+    }
+    const regulator::decision& decided() const { return under.current(); }
+    double goodput() const { return last_rate_; }
+    double resent_share() const { return sent_ > 0 ? resent_ / sent_ : 0; }
+    void forget_counts() { sent_ = resent_ = 0; }
+
+private:
+    struct connection {
+        std::uint64_t number = 0;
+        double window = 10 * segment;
+        double ceiling = 1e9; ///< the window at the last loss
+        http::tcp_figures seen;
+    };
+    static constexpr auto tick = 100ms;
+    static constexpr double tick_s = 0.1;
+
+    void step()
+    {
+        const auto& wanted = under.current();
+        while (all_.size() < wanted.connections)
+            all_.push_back({.number = next_++});
+        all_.resize(wanted.connections);
+        const bool is_bbr = wanted.wants_bbr && may_bbr;
+        double offered = 0;
+        std::vector<double> each_offers;
+        for (auto& each : all_) {
+            double pace = is_bbr ? each.window * 1.25 / round_trip_s : each.window / round_trip_s;
+            if (const auto share = wanted.shares.find(each.number); share != wanted.shares.end())
+                pace = std::min(pace, static_cast<double>(share->second));
+            each_offers.push_back(pace);
+            offered += pace;
+        }
+        backlog_ = std::max(0.0, backlog_ + (offered - rate_bytes_per_s) * tick_s);
+        const double overflow = std::max(0.0, backlog_ - queue_bytes);
+        backlog_ -= overflow;
+        const double carried = is_cut ? 0 : std::min(offered, rate_bytes_per_s + overflow / tick_s);
+        last_rate_ = 0;
+        const double delay_s = round_trip_s + backlog_ / rate_bytes_per_s;
+        std::vector<regulator::sample> samples;
+        for (std::size_t i = 0; i < all_.size(); ++i)
+            samples.push_back(sample(all_[i], each_offers[i], carried * each_offers[i] / offered,
+                                     overflow * each_offers[i] / offered, delay_s, is_bbr));
+        under.on_samples(now, samples, may_bbr);
+    }
+
+    regulator::sample sample(connection& each, double offered, double carried, double overflow,
+                             double delay_s, bool is_bbr)
+    {
+        const double sent = offered * tick_s;
+        double delivered = std::min(sent, carried * tick_s);
+        double lost = overflow;
+        for (double packet = 0; packet < delivered; packet += segment)
+            if (std::uniform_real_distribution{}(random_) < loss)
+                lost += segment;
+        delivered = std::max(0.0, delivered - lost);
+        last_rate_ += delivered / tick_s;
+        if (lost > 0 && !is_bbr) {
+            each.window = std::max(2.0 * segment, each.window * 0.7);
+            each.ceiling = each.window;
+        } else if (is_bbr)
+            each.window =
+                std::max(each.window, std::min(each.window * 1.2, 2 * carried * round_trip_s));
+        else
+            each.window *= each.window < each.ceiling ? 1.15 : 1.01;
+        sent_ += sent;
+        resent_ += lost;
+        auto& seen = each.seen;
+        seen.sent_bytes += static_cast<std::uint64_t>(sent);
+        seen.resent_bytes += static_cast<std::uint64_t>(lost);
+        seen.delivered_bytes += static_cast<std::uint64_t>(delivered);
+        seen.in_flight_bytes = segment;
+        seen.delivery_bytes_per_s = static_cast<std::uint64_t>(delivered / tick_s);
+        seen.round_trip = std::chrono::microseconds{static_cast<std::int64_t>(delay_s * 1e6)};
+        seen.shortest_round_trip =
+            std::chrono::microseconds{static_cast<std::int64_t>(round_trip_s * 1e6)};
+        return {.connection = each.number, .seen = seen};
+    }
+
+    std::vector<connection> all_;
+    std::uint64_t next_ = 1;
+    double backlog_ = 0;
+    double last_rate_ = 0;
+    double sent_ = 0;
+    double resent_ = 0;
+    std::mt19937_64 random_{7};
+};
+
+} // namespace
+
+TEST_CASE("nothing is asked of a link that is not known but BBR, where that is allowed", "[link]")
+{
+    const regulator fresh;
+    CHECK(fresh.current().wants_bbr);
+    CHECK(fresh.current().connections == 2);
+    CHECK(fresh.current().most_bytes_per_s == 0);
+    CHECK(fresh.rate_bytes_per_s() == 0);
+}
+
+TEST_CASE(
+    "a link that loses nothing by itself gets one loss-based connection, a little below its rate",
+    "[link]")
+{
+    modelled link;
+    link.run(40s);
+    CHECK_FALSE(link.decided().wants_bbr);
+    CHECK(link.decided().connections == 1);
+    CHECK(link.under.rate_bytes_per_s() > 114'000);
+    CHECK(link.under.rate_bytes_per_s() < 126'000);
+    link.forget_counts();
+    link.run(60s);
+    CHECK(link.resent_share() < 0.01);
+    CHECK(link.goodput() > 0.9 * 120'000);
+}
+
+TEST_CASE("a link that loses by itself gets BBR where it is allowed", "[link]")
+{
+    modelled link;
+    link.loss = 0.02;
+    link.run(40s);
+    CHECK(link.decided().wants_bbr);
+    CHECK(link.decided().connections == 2);
+}
+
+TEST_CASE("where BBR is not allowed connections are added until the link is full", "[link]")
+{
+    modelled link;
+    link.loss = 0.02;
+    link.may_bbr = false;
+    link.rate_bytes_per_s = 240'000;
+    link.run(10s);
+    const auto early = link.decided().connections;
+    link.run(60s);
+    CHECK(early >= 4);
+    CHECK(link.decided().connections > 4);
+    CHECK(link.decided().connections <= 16);
+    CHECK_FALSE(link.decided().wants_bbr);
+}
+
+TEST_CASE("no more connections than are allowed", "[link]")
+{
+    modelled link;
+    link.under = regulator{{.most_connections = 3}};
+    link.loss = 0.05;
+    link.may_bbr = false;
+    link.rate_bytes_per_s = 240'000;
+    link.run(60s);
+    CHECK(link.decided().connections == 3);
+    link.under = regulator{{.most_connections = 1}};
+    CHECK(link.under.current().connections == 1);
+}
+
+TEST_CASE("a link that becomes faster, or slower, is found out", "[link]")
+{
+    modelled link;
+    link.run(40s);
+    link.rate_bytes_per_s = 240'000;
+    link.run(180s);
+    CHECK(link.under.rate_bytes_per_s() > 220'000);
+    link.rate_bytes_per_s = 60'000;
+    link.run(60s);
+    CHECK(link.under.rate_bytes_per_s() < 70'000);
+}
+
+TEST_CASE("a cut teaches nothing but to ask again how the link is", "[link]")
+{
+    modelled link;
+    link.run(40s);
+    REQUIRE_FALSE(link.decided().wants_bbr);
+    const auto known = link.under.rate_bytes_per_s();
+    link.is_cut = true;
+    link.run(60s);
+    CHECK(link.under.rate_bytes_per_s() == known);
+    CHECK(link.decided().wants_bbr); // it fills a link again sooner
+}
+
+TEST_CASE("what is learned stays over reconnects", "[link]")
+{
+    modelled link;
+    link.run(40s);
+    const auto known = link.under.rate_bytes_per_s();
+    std::vector<regulator::sample> none;
+    for (int i = 0; i < 600; ++i)
+        link.under.on_samples(link.now += 100ms, none, true);
+    CHECK(link.under.rate_bytes_per_s() == known);
+    CHECK(link.decided().most_bytes_per_s > 0);
+}
+
+TEST_CASE("shares of the rate go to those who use them, and to no idle connection", "[link]")
+{
+    regulator under;
+    instant now = instant{} + 1h;
+    http::tcp_figures fast{.in_flight_bytes = segment,
+                           .delivery_bytes_per_s = 100'000,
+                           .round_trip = 300ms,
+                           .shortest_round_trip = 100ms};
+    auto slow = fast;
+    slow.delivery_bytes_per_s = 10'000;
+    http::tcp_figures idle{.round_trip = 100ms, .shortest_round_trip = 100ms};
+    for (int i = 0; i < 100; ++i) {
+        fast.delivered_bytes += 10'000;
+        fast.sent_bytes += 10'000;
+        slow.delivered_bytes += 1'000;
+        slow.sent_bytes += 1'000;
+        const std::vector<regulator::sample> all{{1, fast}, {2, slow}, {3, idle}};
+        under.on_samples(now += 100ms, all, true);
+    }
+    const auto& decided = under.current();
+    REQUIRE(decided.shares.size() == 2);
+    CHECK(decided.shares.at(1) > decided.shares.at(2));
+    CHECK(decided.shares.at(1) + decided.shares.at(2) <= decided.most_bytes_per_s);
+    CHECK(decided.shares.at(1) + decided.shares.at(2) + 2 >= decided.most_bytes_per_s);
+}
+
+TEST_CASE("time in which there was nothing to send says nothing of the link", "[link]")
+{
+    regulator under;
+    instant now = instant{} + 1h;
+    http::tcp_figures seen{.round_trip = 300ms, .shortest_round_trip = 100ms};
+    for (int i = 0; i < 200; ++i) {
+        seen.delivered_bytes += 100;
+        seen.in_flight_bytes = i % 3 == 0 ? 0 : segment;
+        const std::vector<regulator::sample> all{{1, seen}};
+        under.on_samples(now += 100ms, all, true);
+    }
+    CHECK(under.rate_bytes_per_s() == 0);
+    CHECK(under.current().most_bytes_per_s == 0);
+}
