@@ -43,6 +43,7 @@ bool set_congestion_control(int socket, congestion_control which) noexcept;
 /// BBR begins to measure anew, from the pace that the connection has. Every ten seconds it would else
 /// let the link run empty for a round trip, to see how short one is (PROBE_RTT): over a satellite that
 /// is a twelfth of it (docs/link.md). A cap of the pacing is what keeps its beginning from overflowing.
+/// Not of a connection that stands still: from there it would begin with a packet a round trip.
 void renew_bbr(int socket) noexcept;
 
 /// Whether a connection of this process may use it.

@@ -121,6 +121,7 @@ void regulator::close(instant now, bool may_bbr)
     if (!ended.is_busy || shortest_ == microseconds::max())
         return;
     auto rate = per_second(ended.delivered, now - ended.began);
+    decided_.is_flowing = rate_ > 0 && rate >= rate_ / 2;
     if (rate_ > 0 && rate < rate_ / 8) {
         kind_ = kind::unknown;
         since_full_ = unfilled_ = 0;

@@ -46,7 +46,8 @@ public:
     };
     struct decision {
         unsigned connections = 2;
-        bool wants_bbr = true; ///< where it is allowed
+        bool wants_bbr = true;   ///< where it is allowed
+        bool is_flowing = false; ///< in the last window half of the rate or more came through
         /// Of all connections together; 0: no limit yet.
         std::uint64_t most_bytes_per_s = 0;
         std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection

@@ -571,7 +571,8 @@ void replayer::tune(carrier& each)
         each.renewed = monotonic::now();
     } else if (each.is_bbr && !wanted.wants_bbr)
         each.is_bbr = !http::set_congestion_control(socket, congestion_control::loss_based);
-    else if (each.is_bbr && monotonic::now() - each.renewed >= renew_bbr_every) {
+    else if (each.is_bbr && wanted.is_flowing &&
+             monotonic::now() - each.renewed >= renew_bbr_every) {
         http::renew_bbr(socket);
         each.renewed = monotonic::now();
     }

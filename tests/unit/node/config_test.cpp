@@ -65,7 +65,7 @@ TEST_CASE("what is not said has its default", "[node]")
     REQUIRE(got.upstream.has_value());
     CHECK(got.upstream->host == "titip.example");
     CHECK(got.upstream->port == "9443");
-    CHECK(got.upstream->connections == 2);
+    CHECK(got.upstream->connections == 16);
 }
 
 TEST_CASE("everything that can be said is understood", "[node]")
