@@ -14,6 +14,9 @@ constexpr milliseconds shortest_window = 250ms;
 constexpr milliseconds longest_window = 4s;
 /// In a window of fewer packets one more or less is a difference.
 constexpr std::uint64_t window_segments = 64;
+/// After a cut half of this passes, in the mean, before TCP finds out that the link is back. One packet
+/// each is 2 kB a minute; shorter than a round trip it would send for nothing.
+constexpr milliseconds least_retransmission_wait = 1500ms;
 constexpr std::size_t remembered_rates = 4;
 /// Before anything is known nobody is slowed down to less.
 constexpr std::uint64_t least_first_rate = 128'000;
@@ -56,7 +59,7 @@ regulator::regulator(const options& opts) : opts_(opts), since_full_(overflow_ec
 {
     opts_.bbr_connections = std::min(opts_.bbr_connections, opts_.most_connections);
     opts_.first_connections = std::min(opts_.first_connections, opts_.most_connections);
-    decided_.connections = opts_.bbr_connections;
+    decided_.connections = opts_.first_connections;
 }
 
 const regulator::decision& regulator::on_samples(instant now, std::span<const sample> all,
@@ -91,12 +94,14 @@ void regulator::add(std::span<const sample> all)
     bool is_busy = false;
     auto queueing = microseconds::max();
     now_.newest_rate = 0;
+    longest_ = microseconds{};
     for (const auto& [connection, figures] : all) {
         seen.emplace(connection, figures);
         if (figures.shortest_round_trip > 0us)
             shortest_ = std::min(shortest_, figures.shortest_round_trip);
         if (figures.in_flight_bytes + figures.unsent_bytes > 0) {
             is_busy = true;
+            longest_ = std::max(longest_, figures.round_trip);
             now_.newest_rate += figures.delivery_bytes_per_s;
             queueing =
                 std::min(queueing, figures.round_trip - std::min(shortest_, figures.round_trip));
@@ -111,6 +116,8 @@ void regulator::add(std::span<const sample> all)
         now_.resent += figures.resent_bytes - before->second.resent_bytes;
     }
     last_ = std::move(seen);
+    decided_.longest_retransmission_wait = std::max<milliseconds>(
+        least_retransmission_wait, std::chrono::duration_cast<milliseconds>(2 * longest_));
     now_.is_busy = now_.is_busy && is_busy;
     now_.queueing = rate_ == 0 ? queueing : std::min(now_.queueing, queueing);
 }
@@ -175,7 +182,9 @@ void regulator::decide(bool may_bbr)
 {
     decided_.wants_bbr = may_bbr && kind_ != kind::clean;
     auto& connections = decided_.connections;
-    if (kind_ == kind::clean)
+    if (rate_ == 0)
+        connections = opts_.first_connections;
+    else if (kind_ == kind::clean)
         connections = 1;
     else if (may_bbr)
         connections = opts_.bbr_connections;
@@ -198,8 +207,6 @@ void regulator::cap()
     const auto most = rate_ * static_cast<std::uint64_t>(queued.count()) / 1'000;
     decided_.notsent_lowat_bytes =
         std::clamp<std::uint64_t>(most / decided_.connections, 16u << 10, 128u << 10);
-    decided_.longest_retransmission_wait =
-        std::max<milliseconds>(3s, std::chrono::duration_cast<milliseconds>(4 * shortest_));
 }
 
 /// In proportion to what each has used, so that what one leaves others may take; one that used little

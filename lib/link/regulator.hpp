@@ -36,23 +36,24 @@ public:
         double probe_gain = 1.1;   ///< of the rate
         unsigned probe_every = 12; ///< windows
         double first_gain = 2.5;   ///< while the rate is not known, of the most that was delivered
-        unsigned bbr_connections = 2; ///< on a lossy link, and on one that is not known
-        unsigned first_connections =
-            4; ///< the same where BBR is not allowed; more when that is not enough
+        unsigned bbr_connections = 2; ///< on a lossy link
+        /// While the rate is not known: together they find it sooner, and no early loss of one holds
+        /// up all. Where BBR is not allowed a lossy link begins with as many.
+        unsigned first_connections = 4;
     };
     struct sample {
         std::uint64_t connection = 0; ///< never the same for two connections
         http::tcp_figures seen;
     };
     struct decision {
-        unsigned connections = 2;
+        unsigned connections = 4;
         bool wants_bbr = true;   ///< where it is allowed
         bool is_flowing = false; ///< in the last window half of the rate or more came through
         /// Of all connections together; 0: no limit yet.
         std::uint64_t most_bytes_per_s = 0;
         std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
         std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
-        milliseconds longest_retransmission_wait = 3s;
+        milliseconds longest_retransmission_wait = 1500ms;
     };
 
     regulator() : regulator(options{}) {}
@@ -92,6 +93,7 @@ private:
     std::map<std::uint64_t, http::tcp_figures> last_;
     window now_;
     std::chrono::microseconds shortest_ = std::chrono::microseconds::max(); ///< round trip
+    std::chrono::microseconds longest_{};                                   ///< round trip, now
     std::deque<std::uint64_t> full_rates_; ///< of the last windows in which the link was full
     std::uint64_t rate_ = 0;
     std::uint64_t most_seen_ = 0; ///< before the rate was known

@@ -123,7 +123,7 @@ TEST_CASE("nothing is asked of a link that is not known but BBR, where that is a
 {
     const regulator fresh;
     CHECK(fresh.current().wants_bbr);
-    CHECK(fresh.current().connections == 2);
+    CHECK(fresh.current().connections == 4);
     CHECK(fresh.current().most_bytes_per_s == 0);
     CHECK(fresh.rate_bytes_per_s() == 0);
 }
