@@ -284,6 +284,10 @@ private:
                      .progress = {}});
         if (!found || !is_right)
             return outcome::wrong;
+        // Nobody looks for a record that is here.
+        if (std::ranges::any_of(named, [&](const auto& each) { return !missing.contains(each); }) ||
+            named.size() + nameless > missing.size())
+            return outcome::wrong;
         if (missing.empty())
             return outcome::right;
         std::size_t unnamed = 0;
