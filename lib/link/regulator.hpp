@@ -16,14 +16,14 @@ namespace titip::link {
 ///
 /// - The *rate* of the link is what was delivered in a window before which a queue stood: the round
 ///   trip was longer than the shortest known. It caps the pacing of all connections together, a
-///   little below, so that we do not overflow our own modem's queue. Now and then a window of
-///   `probe_gain` finds out whether the link has become faster; a queue that stands in spite of the
-///   cap says that it has become slower.
+///   little below, so that we do not overflow our own modem's queue. Every few seconds a window above it
+///   finds out whether the link has become faster; a queue that stands in spite of the cap says that
+///   it has become slower.
 /// - Loss where no queue stands is the link's own: such a link is *lossy*. Loss-based congestion
 ///   control takes it for congestion and leaves the link empty. BBR does not; where the system does
 ///   not allow it, connections are added until the link is full.
-/// - On a *clean* link, one that has lost nothing for a while but what overflowed, one loss-based
-///   connection is best: it has no phases in which BBR leaves the link empty to measure it.
+/// - On a *clean* link, one that has lost nothing for a while but what overflowed, loss-based
+///   connections are best: they have no phases in which BBR leaves the link empty to measure it.
 /// - A window in which next to nothing came through is a cut. Nothing is learned from it, nor from
 ///   what is sent again after it.
 ///
@@ -32,13 +32,10 @@ class regulator {
 public:
     struct options {
         unsigned most_connections = 16;
-        double cap = 0.976;        ///< of the rate
-        double probe_gain = 1.1;   ///< of the rate
-        unsigned probe_every = 12; ///< windows
-        double first_gain = 2.5;   ///< while the rate is not known, of the most that was delivered
-        unsigned bbr_connections = 2; ///< on a lossy link
-        /// While the rate is not known: together they find it sooner, and no early loss of one holds
-        /// up all. Where BBR is not allowed a lossy link begins with as many.
+        double cap = 0.976;      ///< of the rate
+        double first_gain = 2.5; ///< while the rate is not known, of the most that was delivered
+        /// Together they find the rate sooner than one, and no loss of one holds up all; below the cap
+        /// they cost no more bytes. More only where BBR is not allowed and the link loses.
         unsigned first_connections = 4;
     };
     struct sample {
@@ -54,6 +51,7 @@ public:
         std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
         std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
         milliseconds longest_retransmission_wait = 1500ms;
+        std::uint64_t probes = 0; ///< begun; each is the moment to renew BBR
     };
 
     regulator() : regulator(options{}) {}
@@ -84,7 +82,9 @@ private:
     void learn(std::uint64_t rate, bool is_full);
     void classify(const window& ended, std::uint64_t rate, bool is_full);
     void decide(bool may_bbr);
-    void cap();
+    void cap(instant now);
+    bool is_growing(std::uint64_t rate) const noexcept;
+    bool is_probing() const noexcept { return probe_ != no_probe; }
     void share_out(const window& ended, instant now);
     instant::duration length() const;
 
@@ -101,8 +101,11 @@ private:
     std::uint64_t unlost_bytes_ = 0; ///< sent since the link lost something by itself
     unsigned since_full_;            ///< windows since a queue stood, or the link was cut
     unsigned unfilled_ = 0;          ///< windows in a row that loss left half empty
-    unsigned until_probe_ = 0;
-    bool is_probing_ = false;
+    double lost_share_ = 0;          ///< by the link itself, of what was sent
+    static constexpr std::size_t no_probe = ~std::size_t{0};
+    std::size_t probe_ = no_probe; ///< under way: how much is tried
+    instant probe_at_{};
+    bool is_faster_ = false; ///< than was known: the last probe has shown it
 };
 
 } // namespace titip::link

@@ -20,8 +20,6 @@ constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short 
 constexpr auto reconcile_every = 1h; ///< while connected
 constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
-/// BBR's PROBE_RTT comes after ten seconds in which no round trip was shorter than the last shortest.
-constexpr auto renew_bbr_every = 8s;
 /// One writes so much before it looks whether an urgent record wants the link for itself.
 constexpr std::size_t slice_bytes = 32u << 10;
 
@@ -568,13 +566,12 @@ void replayer::tune(carrier& each)
     const int socket = each.transport->native_handle();
     if (wanted.wants_bbr && may_bbr_ && !each.is_bbr) {
         each.is_bbr = http::set_congestion_control(socket, congestion_control::bbr);
-        each.renewed = monotonic::now();
+        each.probes = wanted.probes;
     } else if (each.is_bbr && !wanted.wants_bbr)
         each.is_bbr = !http::set_congestion_control(socket, congestion_control::loss_based);
-    else if (each.is_bbr && wanted.is_flowing &&
-             monotonic::now() - each.renewed >= renew_bbr_every) {
+    else if (each.is_bbr && wanted.is_flowing && each.probes != wanted.probes) {
         http::renew_bbr(socket);
-        each.renewed = monotonic::now();
+        each.probes = wanted.probes;
     }
     http::tcp_tuning how{.notsent_lowat_bytes = wanted.notsent_lowat_bytes,
                          .longest_retransmission_wait = wanted.longest_retransmission_wait};
