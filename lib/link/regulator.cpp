@@ -66,7 +66,8 @@ microseconds least_queueing(microseconds round_trip, std::uint64_t rate)
 regulator::regulator(const options& opts) : opts_(opts), since_full_(overflow_echo + 1)
 {
     opts_.first_connections = std::min(opts_.first_connections, opts_.most_connections);
-    decided_.connections = opts_.first_connections;
+    opts_.connections = std::min(opts_.connections, opts_.most_connections);
+    decided_.connections = opts_.connections;
 }
 
 const regulator::decision& regulator::on_samples(instant now, std::span<const sample> all,
@@ -195,8 +196,10 @@ void regulator::decide(bool may_bbr)
 {
     decided_.wants_bbr = may_bbr && kind_ != kind::clean;
     auto& connections = decided_.connections;
-    if (may_bbr || kind_ != kind::lossy)
-        connections = opts_.first_connections;
+    if (may_bbr || kind_ == kind::clean)
+        connections = opts_.connections;
+    else if (kind_ == kind::unknown)
+        connections = std::max(connections, opts_.first_connections);
     else if (unfilled_ > 0 && (connections < enough_mostly || unfilled_ % patience == 0))
         connections = std::min(connections + added, opts_.most_connections);
 }

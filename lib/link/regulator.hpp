@@ -34,8 +34,9 @@ public:
         unsigned most_connections = 16;
         double cap = 0.976;      ///< of the rate
         double first_gain = 2.5; ///< while the rate is not known, of the most that was delivered
-        /// Together they find the rate sooner than one, and no loss of one holds up all; below the cap
-        /// they cost no more bytes. More only where BBR is not allowed and the link loses.
+        unsigned connections = 2; ///< two, so that no loss of one holds up all
+        /// Where BBR is not allowed, until the link is known to be clean: more to begin with, and then
+        /// as many as a link that loses needs.
         unsigned first_connections = 4;
     };
     struct sample {
@@ -43,7 +44,7 @@ public:
         http::tcp_figures seen;
     };
     struct decision {
-        unsigned connections = 4;
+        unsigned connections = 2;
         bool wants_bbr = true;   ///< where it is allowed
         bool is_flowing = false; ///< in the last window half of the rate or more came through
         /// Of all connections together; 0: no limit yet.

@@ -123,7 +123,7 @@ TEST_CASE("nothing is asked of a link that is not known but BBR, where that is a
 {
     const regulator fresh;
     CHECK(fresh.current().wants_bbr);
-    CHECK(fresh.current().connections == 4);
+    CHECK(fresh.current().connections == 2);
     CHECK(fresh.current().most_bytes_per_s == 0);
     CHECK(fresh.rate_bytes_per_s() == 0);
 }
@@ -149,7 +149,7 @@ TEST_CASE("a link that loses by itself gets BBR where it is allowed", "[link]")
     link.loss = 0.02;
     link.run(40s);
     CHECK(link.decided().wants_bbr);
-    CHECK(link.decided().connections == 4);
+    CHECK(link.decided().connections == 2);
 }
 
 TEST_CASE("where BBR is not allowed connections are added until the link is full", "[link]")
