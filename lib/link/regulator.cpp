@@ -18,6 +18,9 @@ constexpr std::uint64_t window_segments = 64;
 /// After a cut half of this passes, in the mean, before TCP finds out that the link is back. One packet
 /// each is 2 kB a minute; shorter than a round trip it would send for nothing.
 constexpr milliseconds least_retransmission_wait = 1500ms;
+/// Three of them make a connection; a second is what an urgent record may take.
+constexpr milliseconds slow_round_trip = 150ms;
+constexpr std::uint64_t slow_rate = 125'000;
 constexpr std::size_t remembered_rates = 4;
 /// Before anything is known nobody is slowed down to less.
 constexpr std::uint64_t least_first_rate = 128'000;
@@ -119,6 +122,8 @@ void regulator::add(std::span<const sample> all)
         now_.resent += figures.resent_bytes - before->second.resent_bytes;
     }
     last_ = std::move(seen);
+    decided_.is_slow = (shortest_ != microseconds::max() && shortest_ >= slow_round_trip) ||
+                       (rate_ > 0 && rate_ < slow_rate);
     decided_.longest_retransmission_wait = std::max<milliseconds>(
         least_retransmission_wait, std::chrono::duration_cast<milliseconds>(2 * longest_));
     now_.is_busy = now_.is_busy && is_busy;

@@ -32,8 +32,8 @@ class regulator {
 public:
     struct options {
         unsigned most_connections = 16;
-        double cap = 0.976;      ///< of the rate
-        double first_gain = 2.5; ///< while the rate is not known, of the most that was delivered
+        double cap = 0.976;       ///< of the rate
+        double first_gain = 2.5;  ///< while the rate is not known, of the most that was delivered
         unsigned connections = 2; ///< two, so that no loss of one holds up all
         /// Where BBR is not allowed, until the link is known to be clean: more to begin with, and then
         /// as many as a link that loses needs.
@@ -52,6 +52,9 @@ public:
         std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
         std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
         milliseconds longest_retransmission_wait = 1500ms;
+        /// Opening a connection when an urgent record comes would take it most of a second, or the
+        /// link is so slow that what lies before it would: one is to be open before.
+        bool is_slow = false;
         std::uint64_t probes = 0; ///< begun; each is the moment to renew BBR
     };
 

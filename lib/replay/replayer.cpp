@@ -54,6 +54,7 @@ link::verdict verdict_of(uplink::outcome::kind what)
 struct replayer::transfer {
     explicit transfer(asio::any_io_executor on) : changed(std::move(on)) {}
     std::deque<journal::place> sent; ///< without an answer, in order
+    instant last_used = monotonic::now();
     bell changed;
     ending how = ending::idle;
     bool is_over = false;
@@ -99,9 +100,12 @@ bool replayer::is_wanted(connection on) const noexcept
 {
     if (!is_affordable(on))
         return false;
-    if (is_express(on)) // open while others are at work, since opening one takes round trips
-        return carriers_.empty() ? scheduler_.has_urgent() && !allowed_.may_begin
-                                 : scheduler_.waiting() + scheduler_.in_flight() > 0;
+    if (is_express(on)) {
+        const bool is_busy = scheduler_.waiting() + scheduler_.in_flight() > 0;
+        if (!carriers_.empty()) // others are at work, or this one
+            return scheduler_.has_urgent() || (is_busy && regulator_.current().is_slow);
+        return scheduler_.has_urgent() && !allowed_.may_begin;
+    }
     // Beyond some, one more only pays where it has more than one record to carry.
     constexpr unsigned always = 8;
     const auto number = static_cast<unsigned>(on);
@@ -590,15 +594,18 @@ void replayer::tune(carrier& each)
 asio::awaitable<void> replayer::regulate()
 {
     while (!is_stopping_) {
-        if (carriers_.empty()) {
+        if (carriers_.empty() || scheduler_.in_flight() == 0) {
             co_await changed_.wait();
             continue;
         }
         co_await link_changed_.wait_until(monotonic::now() + regulate_every);
+        const auto before = regulator_.current();
         take_figures();
         for (auto& [number, each] : carriers_)
             tune(each);
-        changed_.ring(); // another number of connections may be wanted
+        const auto& now = regulator_.current();
+        if (now.connections != before.connections || now.is_slow != before.is_slow)
+            changed_.ring(); // others are wanted
     }
 }
 
@@ -706,12 +713,15 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
                           ? std::nullopt
                           : scheduler_.next(on, is_express(on) ? lanes::urgent : lanes::all);
     if (!pick) {
-        if (state.sent.empty() && (is_surplus || (is_express(on) && !is_wanted(on))))
+        const bool is_needless = is_surplus || (is_express(on) && !is_wanted(on));
+        if (!state.sent.empty() || (is_express(on) && !is_needless))
+            state.last_used = monotonic::now();
+        else if (is_needless || monotonic::now() - state.last_used >= keep_open)
             co_return false;
-        const auto since = monotonic::now();
-        co_await changed_.wait_until(since + keep_open);
-        co_return !state.sent.empty() || monotonic::now() - since < keep_open || is_express(on);
+        co_await changed_.wait_until(state.last_used + keep_open);
+        co_return true;
     }
+    state.last_used = monotonic::now();
     auto what = co_await around_.store.outgoing_of(pick->place);
     result<bytes> body{what ? error_code{} : what.error()};
     if (what)
