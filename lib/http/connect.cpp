@@ -70,7 +70,7 @@ asio::awaitable<connected> connect_any(std::vector<tcp::endpoint> addresses, tcp
 
 asio::awaitable<result<std::unique_ptr<stream>, connect_failure>>
 connect_tls(endpoint to, std::shared_ptr<tls_context> context, tcp_options options,
-            milliseconds limit)
+            milliseconds limit, std::function<void()> reached)
 {
     const instant until = monotonic::now() + limit;
     const auto how = options.asks_once ? repetitions::none : repetitions::as_configured;
@@ -80,6 +80,8 @@ connect_tls(endpoint to, std::shared_ptr<tls_context> context, tcp_options optio
     auto socket = co_await connect_any(std::move(*addresses), options, until);
     if (!socket)
         co_return socket.error();
+    if (reached)
+        reached();
     auto secured = std::make_unique<tls_stream>(std::move(*socket), std::move(context), to);
     const auto ec = co_await secured->handshake(asio::ssl::stream_base::client, left(until));
     if (ec)

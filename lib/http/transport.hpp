@@ -105,9 +105,10 @@ struct tcp_options {
 /// shakes hands, all within `limit`. The look-up runs on a thread that is left behind if it gets no
 /// answer, so that stopping does not wait for it. Cancellation of the calling coroutine ends it at
 /// once.
+/// `reached` (may be null) is called when TCP is connected, before the handshake.
 asio::awaitable<result<std::unique_ptr<stream>, connect_failure>>
 connect_tls(endpoint to, std::shared_ptr<tls_context> context, tcp_options options,
-            milliseconds limit);
+            milliseconds limit, std::function<void()> reached = nullptr);
 
 asio::awaitable<result<std::unique_ptr<stream>>> connect_unix(std::filesystem::path socket);
 

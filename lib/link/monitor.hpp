@@ -52,7 +52,7 @@ public:
 
     struct decision {
         bool is_up = false;
-        bool is_promising = true; ///< no failure since the last good answer, or since the start
+        bool is_promising = false;                ///< no failure since the last good answer
         link::verdict verdict = verdict::unknown; ///< ok if up; if down, of the last failure
         instant since{};              ///< when it became up or down; while new, the start
         instant checked_at{};         ///< of the last outcome; before the first, the start

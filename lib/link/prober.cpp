@@ -144,9 +144,10 @@ asio::awaitable<Outcome> dialer::attempt(asio::awaitable<Outcome> work)
     co_return out;
 }
 
-asio::awaitable<opened> dialer::open(http::tcp_options options)
+asio::awaitable<opened> dialer::open(http::tcp_options options, std::function<void()> reached)
 {
-    return attempt(http::connect_tls(upstream_, context_(), options, connect_limit));
+    return attempt(
+        http::connect_tls(upstream_, context_(), options, connect_limit, std::move(reached)));
 }
 
 asio::awaitable<knocked> dialer::knock(milliseconds patience)
@@ -209,7 +210,7 @@ prober::connect(std::optional<std::uint64_t> after, const further& also)
         co_return explain(heard.error());
     auto options = kept_options;
     options.asks_once = knocking_.is_first();
-    auto transport = co_await dialer_.open(options);
+    auto transport = co_await dialer_.open(options, reached_);
     if (!transport)
         co_return explain(transport.error());
     connection_ =

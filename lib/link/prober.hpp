@@ -53,7 +53,8 @@ public:
     {
     }
 
-    asio::awaitable<opened> open(http::tcp_options options = {});
+    asio::awaitable<opened> open(http::tcp_options options = {},
+                                 std::function<void()> reached = nullptr);
     asio::awaitable<knocked> knock(milliseconds patience);
     /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at
     /// once with operation_aborted.
@@ -76,8 +77,12 @@ private:
 /// Threads: the socket thread.
 class prober {
 public:
-    /// `over` outlives it.
-    explicit prober(dialer& over) : dialer_(over) {}
+    /// `over` outlives it. `reached`: called when TCP is connected, before anything was asked: now a
+    /// further connection would not be made in vain.
+    prober(dialer& over, std::function<void()> reached)
+        : dialer_(over), reached_(std::move(reached))
+    {
+    }
 
     /// Writes a further request behind the question, so that both are on their way in one round trip;
     /// its answer is the caller's to read, on connection().
@@ -106,6 +111,7 @@ private:
                                                                const further& also);
     asio::awaitable<knocked> knock_if_useful();
     dialer& dialer_;
+    std::function<void()> reached_;
     knocking knocking_;
     std::unique_ptr<http::client_connection> connection_;
     bool is_asking_ = false;

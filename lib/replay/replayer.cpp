@@ -63,7 +63,7 @@ struct replayer::transfer {
 
 replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
     : on_(on), opts_(std::move(opts)), around_(std::move(around)), monitor_(monotonic::now()),
-      prober_(around_.upstream), changed_(on), link_changed_(on),
+      prober_(around_.upstream, [this] { on_reached(); }), changed_(on), link_changed_(on),
       regulator_(link::regulator::options{.most_connections = opts_.most_connections}),
       budget_(opts_.limits)
 {
@@ -84,6 +84,15 @@ bool replayer::may_send() const noexcept
 bool replayer::may_open() const noexcept
 {
     return may_send() || (is_promising_ && !is_paused_ && !is_stopping_);
+}
+
+/// The next answer makes the link up: what will be needed then is opened meanwhile.
+void replayer::on_reached()
+{
+    if (!monitor_.is_nearly_up())
+        return;
+    is_promising_ = true;
+    changed_.ring();
 }
 
 bool replayer::is_express(connection on) const noexcept
@@ -745,14 +754,16 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     // If it fails, why is what the answers tell: a refusal closes the connection while we still
     // write.
     const auto begun = co_await over.begin(std::move(parcel), pick->offset);
-    co_return begun&& co_await write_body(on, over, state, *pick, std::move(*body));
+    if (!begun)
+        co_return false;
+    co_return co_await write_body(over, state, *pick, std::move(*body));
 }
 
 /// In slices: between two of them an urgent record goes before.
-asio::awaitable<bool> replayer::write_body(connection on, uplink::session& over, transfer& state,
+asio::awaitable<bool> replayer::write_body(uplink::session& over, transfer& state,
                                            const scheduler::pick& what, bytes body)
 {
-    const bool is_urgent = is_express(on);
+    const bool is_urgent = what.lane == envelope::lane::urgent;
     urgent_bodies_ += is_urgent;
     bool is_written = true;
     for (std::size_t from = 0; from < body.size() && is_written;) {

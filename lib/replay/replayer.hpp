@@ -112,7 +112,7 @@ private:
     asio::awaitable<void> send(connection on);
     asio::awaitable<void> pump(connection on, uplink::session& over);
     asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state);
-    asio::awaitable<bool> write_body(connection on, uplink::session& over, transfer& state,
+    asio::awaitable<bool> write_body(uplink::session& over, transfer& state,
                                      const scheduler::pick& what, bytes body);
     asio::awaitable<void> regulate();
     asio::awaitable<void> keep_history();
@@ -148,6 +148,7 @@ private:
     bool may_send() const noexcept;
     /// A connection may be opened: for what may be sent soon.
     bool may_open() const noexcept;
+    void on_reached();
     bool is_wanted(connection on) const noexcept;
     bool is_express(connection on) const noexcept;
     /// The budget lets another record begin on it.
@@ -190,7 +191,7 @@ private:
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
     std::size_t running_ = 0;
     bool is_reconciled_ = false;
-    bool is_promising_ = true;  ///< the link has not failed since it last answered
+    bool is_promising_ = false; ///< the link has not failed since it last answered
     bool is_check_due_ = false; ///< somebody wants to know now: no long poll
     bool is_paused_ = false;
     bool is_stopping_ = false;

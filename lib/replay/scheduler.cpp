@@ -86,7 +86,8 @@ std::optional<scheduler::pick> scheduler::next(connection on, lanes of)
         ++picks_;
     stop_waiting(at);
     in_flight_.emplace(at, sent{.what = what, .on = on});
-    return pick{.place = at, .size_bytes = what.size_bytes, .offset = what.offset};
+    return pick{
+        .place = at, .size_bytes = what.size_bytes, .offset = what.offset, .lane = what.lane};
 }
 
 void scheduler::on_written(journal::place at, std::uint64_t up_to)

@@ -50,6 +50,7 @@ public:
         journal::place place{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0; ///< what the upstream has of it
+        envelope::lane lane{};
     };
 
     scheduler() = default;
