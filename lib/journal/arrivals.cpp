@@ -24,7 +24,7 @@ result<acceptance> writing::accept(const submission& offered)
 {
     const vault::key which{around_.node, offered.record};
     if (const auto known = find_place(txn_, t_, which)) {
-        const auto row = row_at(*known);
+        const auto row = row_at(*known, which);
         if (row.submission_mac() != as_text(offered.mac))
             return vault::errc::conflict;
         return acceptance_of(*known, row, false);
@@ -124,7 +124,7 @@ result<void> writing::keep(const vault::offer& what, std::uint64_t offset, bytes
         count(row, 1);
         return {};
     }
-    const auto before = row_at(*known);
+    const auto before = row_at(*known, what.key());
     if (before.digest() != as_text(what.manifest.digest))
         return vault::errc::conflict;
     if (before.state() != v1::ARRIVING || before.stored_bytes() != offset)
@@ -143,7 +143,7 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
     const auto known = find_place(txn_, t_, what.key());
     std::optional<v1::Row> before;
     if (known) {
-        before = row_at(*known);
+        before = row_at(*known, what.key());
         if (before->digest() != as_text(what.manifest.digest))
             return vault::errc::conflict;
         if (before->state() != v1::ARRIVING)

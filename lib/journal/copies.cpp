@@ -64,7 +64,7 @@ result<place> writing::restore(const vault::offer& what, bytes_view envelope,
 {
     const auto& m = what.manifest;
     if (const auto known = find_place(txn_, t_, what.key())) {
-        const auto row = row_at(*known);
+        const auto row = row_at(*known, what.key());
         if (row.digest() != as_text(m.digest) || row.manifest_hash() != as_text(what.hash))
             return vault::errc::conflict;
         return *known;

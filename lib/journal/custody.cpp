@@ -165,6 +165,8 @@ void add_unsettled(const transaction& txn, const tables& t, const std::string& s
     for (const auto& id : unsettled) {
         const auto at = find_place(txn, t, {station, id});
         const auto row = at ? find_good_row(txn, t, *at) : std::nullopt;
+        if (row && row->record_id() != as_text(id.data()))
+            continue; // by_id has no checksum
         if (row && row->state() == v1::ARRIVING)
             out.partials.push_back({.record = id,
                                     .digest = to_digest(as_bytes(row->digest())).value_or(digest{}),

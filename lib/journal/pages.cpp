@@ -219,6 +219,41 @@ bool are_neighbours(std::uint64_t even, std::uint64_t odd) noexcept
            (even % 2 == 0 && odd % 2 == 1 && (even + 1 == odd || odd + 1 == even));
 }
 
+bool are_meta_pages_good(const page_file& from)
+{
+    page even{};
+    page odd{};
+    if (!from.read(0, even) || !from.read(1, odd))
+        return false;
+    const auto first = read_snapshot(even);
+    const auto second = read_snapshot(odd);
+    return first && second && are_neighbours(first->transaction, second->transaction);
+}
+
+std::vector<bool> pages_of_trees(const page_file& from, const snapshot& of)
+{
+    std::vector<bool> out(from.size());
+    std::vector<page_number> next{of.main.root};
+    while (!next.empty()) {
+        const auto number = next.back();
+        next.pop_back();
+        page p{};
+        if (number < 2 || number >= out.size() || out[number] || !from.read(number, p) ||
+            number_of(p) != number)
+            continue;
+        const auto nodes = nodes_of(p);
+        if (!nodes)
+            continue;
+        out[number] = true;
+        for (const auto& each : *nodes)
+            if (kind_of(p) == page_kind::branch)
+                next.push_back(each.elsewhere);
+            else if (each.is_table)
+                next.push_back(read_table_root(each.value).root);
+    }
+    return out;
+}
+
 std::optional<snapshot> newest_snapshot(const page_file& from)
 {
     std::optional<snapshot> out;

@@ -84,6 +84,11 @@ std::optional<snapshot> read_snapshot(const page& p);
 bool are_neighbours(std::uint64_t even, std::uint64_t odd) noexcept;
 /// Of two good ones the newer.
 std::optional<snapshot> newest_snapshot(const page_file& from);
+/// Both are well-formed, and of commits that followed each other.
+bool are_meta_pages_good(const page_file& from);
+
+/// The branches and leaves of a commit's tables, as far as they can be followed.
+std::vector<bool> pages_of_trees(const page_file& from, const snapshot& of);
 
 /// Follows a commit's trees and its list of free pages, and says what does not fit: each page is in use
 /// once or free, keys ascend and lie where the pages above them say, counts are right. Reads neither values that fill pages of their own nor

@@ -217,7 +217,14 @@ std::optional<found_row> find_record(const transaction& txn, const tables& t, co
     auto row = at ? find_row(txn, t, *at) : std::nullopt;
     if (!row)
         return std::nullopt;
+    require_row_of(k, *row);
     return found_row{*at, *std::move(row)};
+}
+
+void require_row_of(const vault::key& k, const v1::Row& row)
+{
+    if (key_of(row) != k)
+        throw rotten_row(seed::row, "by_id leads to the row of another record");
 }
 
 std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,

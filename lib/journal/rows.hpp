@@ -126,7 +126,9 @@ struct found_row {
     place at{};
     v1::Row row;
 };
+/// Throws rotten_row where by_id, whose entries have no checksum, leads to the row of another record.
 std::optional<found_row> find_record(const transaction& txn, const tables& t, const vault::key& k);
+void require_row_of(const vault::key& k, const v1::Row& row);
 
 /// One of a station's epochs here.
 struct known_epoch {

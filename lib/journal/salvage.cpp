@@ -26,6 +26,7 @@ constexpr std::uint64_t most_chunks = most_envelope_bytes / chunk_payload_bytes;
 /// Of a checksum tried on a page that no leaf names: some five minutes of them.
 constexpr std::uint64_t most_tries = 1'000'000'000;
 constexpr std::size_t most_row_bytes = 16u << 10;
+constexpr std::uint64_t most_places = 1ull << 32; // of which the ledger is heard: 512 MiB of bits
 
 constexpr std::string_view meta_key{"meta\0", 5};
 
@@ -142,7 +143,21 @@ public:
 
     salvage_count run()
     {
+        auto newest = noted_commit_;
+        if (const auto said = newest_snapshot(pages_)) {
+            newest = std::max(newest, said->transaction);
+            if (said->last >= pages_.size())
+                count_.missing_pages = said->last + 1 - pages_.size();
+            current_ = pages_of_trees(pages_, *said);
+            // Of two good meta pages the newer is the newest commit: what says that it is of a later
+            // one is of a commit that the power cut short.
+            is_newest_known_ = are_meta_pages_good(pages_);
+            if (is_newest_known_)
+                newest_possible_ = newest;
+        }
         scan([this](page_number number, const page& p) { take_rows(number, p); });
+        is_counted_ = counted_at_ > 0 && counted_at_ >= newest;
+        forget_misled_names();
         match_rows_that_no_leaf_names();
         std::vector<std::uint64_t> wanted;
         for (const auto& [at, row] : rows_) {
@@ -151,24 +166,29 @@ public:
             if (stage != 6)
                 wanted.push_back(at);
         }
+        for (std::uint64_t at = 0; at < noted_erased_.size(); ++at)
+            count_.erased += noted_erased_[at] && !rows_.contains(at) ? 1 : 0;
+        const auto is_without_row = [this](std::uint64_t at) {
+            return !rows_.contains(at) && !is_noted(noted_erased_, at);
+        };
         for (const auto at : places_with_bytes_)
-            if (!rows_.contains(at))
+            if (is_without_row(at))
                 wanted.push_back(at);
         for (const auto& [at, key] : named_)
-            if (!rows_.contains(at) && !places_with_bytes_.contains(at))
+            if (is_without_row(at) && !places_with_bytes_.contains(at))
                 wanted.push_back(at);
         std::ranges::sort(wanted);
         for (std::size_t from = 0; from < wanted.size();)
             from = save_some(wanted, from);
-        auto newest = noted_commit_;
-        if (const auto said = newest_snapshot(pages_)) {
-            newest = std::max(newest, said->transaction);
-            if (said->last >= pages_.size())
-                count_.missing_pages = said->last + 1 - pages_.size();
-        }
-        if (counted_at_ > 0 && counted_at_ >= newest) {
-            const auto found = count_.saved + count_.lost + count_.erased;
-            count_.vanished = counted_ > found ? counted_ - found : 0;
+        if (is_counted_) {
+            // Of a record whose complete row is gone an older one may say that it is arriving; and what
+            // is lost without its row may have been arriving. Neither stands for one of the others.
+            const auto beyond = [](std::uint64_t counted, std::uint64_t found) {
+                return counted > found ? counted - found : 0;
+            };
+            const auto complete = told_ + count_.erased;
+            count_.vanished = std::max(beyond(counted_.complete, complete),
+                                       beyond(counted_.all, complete + count_.arriving));
         }
         return count_;
     }
@@ -179,11 +199,15 @@ private:
         std::uint64_t progress = 0;
         page_number at = 0;
         std::uint32_t alone_bytes = 0; ///< 0: in the leaf `at`
+        bool is_current = false;       ///< in a tree of the newest commit
         std::uint64_t size_bytes = 0;
+        std::uint64_t name = 0;     ///< stands for the record's key
+        std::uint64_t identity = 0; ///< and for its bytes
     };
     struct reference {
         std::uint64_t place = 0;
         std::uint32_t n = 0;
+        bool is_former = false; ///< not in a tree of the newest commit
         bool is_inline = false; ///< in the leaf `at`, else the value's own page
         std::uint16_t value_bytes = 0;
         page_number at = 0;
@@ -245,12 +269,49 @@ private:
                 const auto value = value_of(each);
                 const auto row = value ? open_row_at(at, *value) : std::nullopt;
                 if (row)
-                    keep(at, *row, {.at = number});
+                    keep(at, *row, {.at = number, .is_current = is_current(number)});
+                else if (value)
+                    take_entry(each.key, *value);
             } else if (as_text(each.key) == meta_key)
-                take_count(each);
+                take_count(each, is_current(number));
             else if (is_chunk(each))
                 places_with_bytes_.insert(read_u64(each.key));
         }
+    }
+
+    /// What the ledger says of places where nothing is any more. Of a commit that the power cut short
+    /// it may say so too early: what is whole is saved all the same.
+    void take_entry(bytes_view key, bytes_view value)
+    {
+        v1::Entry entry;
+        try {
+            open_row(seed::entry, key, value, entry);
+        } catch (const rotten_row&) {
+            return;
+        }
+        const auto note = [&entry](std::vector<bool>& where) {
+            if (entry.place() >= where.size() && entry.place() < most_places)
+                where.resize(entry.place() + 1);
+            if (entry.place() < where.size())
+                where[entry.place()] = true;
+        };
+        if (entry.event() == v1::Entry::ERASE)
+            note(noted_erased_);
+        else if (entry.event() == v1::Entry::DISCARDED)
+            note(noted_discarded_);
+    }
+
+    static bool is_noted(const std::vector<bool>& where, std::uint64_t at)
+    {
+        return at < where.size() && where[at];
+    }
+
+    /// Nothing was committed there.
+    bool is_beyond(std::uint64_t at) const { return is_counted_ && at >= counted_.next_place; }
+
+    bool is_current(page_number number) const
+    {
+        return number < current_.size() && current_[number];
     }
 
     /// What indexes say of places, for those whose rows are gone. They have no checksums, so that only
@@ -275,7 +336,7 @@ private:
     }
 
     /// How many records there are by the newest count that is found.
-    void take_count(const node& entry)
+    void take_count(const node& entry, bool is_in_newest)
     {
         const auto value = value_of(entry);
         v1::Meta meta;
@@ -284,12 +345,39 @@ private:
         } catch (const rotten_row&) {
             return;
         }
-        if (meta.transaction() < counted_at_)
+        if (meta.transaction() < counted_at_ || meta.transaction() > newest_possible_ ||
+            (meta.transaction() == counted_at_ && !is_in_newest))
             return;
         counted_at_ = meta.transaction();
-        counted_ = 0;
-        for (const auto& each : meta.tallies())
-            counted_ += each.state() == v1::ARRIVING ? 0 : each.records();
+        counted_ = {.next_place = meta.next_place()};
+        for (const auto& each : meta.tallies()) {
+            counted_.all += each.records();
+            counted_.complete += each.state() == v1::ARRIVING ? 0 : each.records();
+        }
+    }
+
+    /// Index entries have no checksums. One that rotted, or is of an upload given up since, may name a
+    /// place where nothing was, and a record that has its row elsewhere.
+    void forget_misled_names()
+    {
+        std::erase_if(named_, [this](const auto& each) {
+            return is_noted(noted_discarded_, each.first) || is_beyond(each.first);
+        });
+        const bool is_all_known = std::ranges::all_of(
+            named_, [this](const auto& each) { return rows_.contains(each.first); });
+        if (is_all_known)
+            return;
+        std::set<std::uint64_t> with_row;
+        for (const auto& [at, row] : rows_)
+            with_row.insert(row.name);
+        std::erase_if(named_, [&](const auto& each) {
+            return !rows_.contains(each.first) && with_row.contains(name_of(each.second));
+        });
+    }
+
+    static std::uint64_t name_of(const vault::key& key)
+    {
+        return checksum(seed::row, id_key(key), {});
     }
 
     /// Unproven yet: what is in it is looked at when its record's turn comes.
@@ -305,9 +393,41 @@ private:
     {
         found.progress = progress_of(row);
         found.size_bytes = row.size_bytes();
-        auto& known = rows_[at];
-        if (known.progress <= found.progress)
+        found.name = name_of(key_of(row));
+        found.identity = checksum(seed::row, id_key(key_of(row)), as_bytes(row.digest()));
+        const auto [known, is_new] = rows_.try_emplace(at, found);
+        auto& best = known->second;
+        if (is_new)
+            return;
+        if (best.identity != found.identity)
+            return keep_rival(at, best, found);
+        take_newer(best, found);
+    }
+
+    void take_newer(row_version& known, const row_version& found) const
+    {
+        const bool is_either_current = known.is_current || found.is_current;
+        const bool is_newer = is_newest_known_ && known.is_current != found.is_current
+                                  ? found.is_current
+                                  : known.progress <= found.progress;
+        if (is_newer)
             known = found;
+        known.is_current = is_either_current;
+    }
+
+    /// A commit that the power cut short leaves pages behind, and its places are given once more. The
+    /// one that the newest commit has is the record; if none is in it, each is looked for.
+    void keep_rival(std::uint64_t at, row_version& best, const row_version& found)
+    {
+        auto& others = rivals_[at];
+        const auto other = std::ranges::find(others, found.identity, &row_version::identity);
+        if (other == others.end())
+            others.push_back(found);
+        else
+            take_newer(*other, found);
+        const auto current = std::ranges::find_if(others, &row_version::is_current);
+        if (!best.is_current && current != others.end())
+            std::swap(best, *current);
     }
 
     void match_rows_that_no_leaf_names()
@@ -350,12 +470,20 @@ private:
         }
     }
 
-    std::optional<v1::Row> row_at(std::uint64_t at) const
+    /// What may be the record of a place: one, unless the newest commit says nothing of it.
+    std::vector<row_version> versions_at(std::uint64_t at) const
     {
-        const auto found = rows_.find(at);
-        if (found == rows_.end())
-            return std::nullopt;
-        const auto& version = found->second;
+        std::vector<row_version> out;
+        if (const auto found = rows_.find(at); found != rows_.end())
+            out.push_back(found->second);
+        const auto rivals = rivals_.find(at);
+        if (rivals != rivals_.end() && !out.front().is_current)
+            out.insert(out.end(), rivals->second.begin(), rivals->second.end());
+        return out;
+    }
+
+    std::optional<v1::Row> row_at(std::uint64_t at, const row_version& version) const
+    {
         if (version.alone_bytes > 0) {
             bytes run(page_header_bytes + version.alone_bytes);
             if (!pages_.read(version.at, run))
@@ -412,6 +540,7 @@ private:
                     continue;
                 references_.push_back({.place = read_u64(each.key),
                                        .n = read_u32(each.key.last(4)),
+                                       .is_former = !is_current(number),
                                        .is_inline = each.elsewhere == 0,
                                        .value_bytes = static_cast<std::uint16_t>(each.size_bytes),
                                        .at = each.elsewhere == 0 ? number : each.elsewhere});
@@ -456,6 +585,8 @@ private:
             // A record that grew had shorter last chunks before.
             if (!out || out->size() < payload->size())
                 out = to_bytes(*payload);
+            if (!each.is_former)
+                break;
         }
         return out;
     }
@@ -475,15 +606,13 @@ private:
             bool is_found = false;
         };
         std::vector<absent> missing;
-        for (const auto at : places) {
-            const auto row = rows_.find(at);
-            if (row == rows_.end())
-                continue;
-            const auto size = row->second.size_bytes;
-            for (std::uint32_t n = 0; n < most_chunks && n * chunk_payload_bytes < size; ++n)
-                if (!chunk_at(at, n, payload_of(size, n)))
-                    missing.push_back({at, n, payload_of(size, n)});
-        }
+        for (const auto at : places)
+            for (const auto& version : versions_at(at)) {
+                const auto size = version.size_bytes;
+                for (std::uint32_t n = 0; n < most_chunks && n * chunk_payload_bytes < size; ++n)
+                    if (!chunk_at(at, n, payload_of(size, n)))
+                        missing.push_back({at, n, payload_of(size, n)});
+            }
         if (missing.empty())
             return;
         std::uint64_t tries = 0;
@@ -497,7 +626,8 @@ private:
                 return false;
             one.is_found = true;
             taken_[number] = true;
-            references_.push_back({.place = one.place, .n = one.n, .at = number});
+            references_.push_back(
+                {.place = one.place, .n = one.n, .is_former = true, .at = number});
             return true;
         };
         scan([&](page_number number, const page& p) {
@@ -522,9 +652,24 @@ private:
     /// False: something is missing, and it is not yet the last word.
     bool save(std::uint64_t at, bool is_last)
     {
-        const auto row = row_at(at);
-        if (!row) {
+        const auto versions = versions_at(at);
+        if (versions.size() > 1 && !is_last)
+            return false;
+        const auto before = count_.saved + count_.lost;
+        bool is_done = true;
+        for (const auto& each : versions)
+            is_done = save(at, each, is_last) && is_done;
+        if (versions.empty())
             save_bare(at);
+        told_ += count_.saved + count_.lost > before && !is_beyond(at) ? 1 : 0;
+        return is_done;
+    }
+
+    bool save(std::uint64_t at, const row_version& version, bool is_last)
+    {
+        const auto row = row_at(at, version);
+        if (!row) {
+            save_bare(at); // the disk gives it no more
             return true;
         }
         bytes envelope;
@@ -537,8 +682,17 @@ private:
             else
                 ++missing;
         const bool is_whole = missing == 0 && as_text(sha256(envelope)) == row->digest();
+        if (!is_whole && is_beyond(at))
+            return true; // its sender never had an answer
         if (!is_whole && row->state() == v1::ARRIVING) {
-            ++count_.arriving;
+            const bool is_given_up = is_noted(noted_discarded_, at) && !version.is_current;
+            count_.arriving += is_given_up ? 0 : 1;
+            return true;
+        }
+        // Its newest row is gone.
+        if (!is_whole && row->opened_at_ms() != 0 && is_noted(noted_erased_, at) &&
+            !version.is_current) {
+            ++count_.erased;
             return true;
         }
         if (missing > 0 && !is_last)
@@ -578,6 +732,8 @@ private:
         if (envelope.empty() && !named_.contains(at))
             return; // nothing proves that there was such a record
         const bool is_whole = is_whole_der(envelope);
+        if (!is_whole && (is_noted(noted_discarded_, at) || is_beyond(at)))
+            return;
         if (is_whole) {
             give(hands_.save_bare({.place = place{at}, .envelope = std::move(envelope)}));
             ++count_.bare;
@@ -607,15 +763,28 @@ private:
     page_file pages_;
     const std::uint64_t noted_commit_;
     const salvage_hands& hands_;
-    std::vector<bool> taken_; ///< pages known to be a chunk
+    std::vector<bool> taken_;   ///< pages known to be a chunk
+    std::vector<bool> current_; ///< pages in a tree of the newest commit
+    bool is_newest_known_ = false;
+    std::uint64_t newest_possible_ = ~std::uint64_t{0}; ///< commit
     std::map<std::uint64_t, row_version> rows_;
+    std::map<std::uint64_t, std::vector<row_version>>
+        rivals_;                     ///< other records under the same place
+    std::vector<bool> noted_erased_; ///< by the ledger; by place
+    std::vector<bool> noted_discarded_;
     std::set<std::uint64_t> places_with_bytes_;
     std::map<std::uint64_t, vault::key> named_;
     std::map<std::uint64_t, record_id> queued_;
     std::vector<page_number> like_rows_;
     std::vector<reference> references_; ///< of the present places, in order
-    std::uint64_t counted_ = 0;         ///< as of commit `counted_at_`
+    struct {
+        std::uint64_t complete = 0;
+        std::uint64_t all = 0;
+        std::uint64_t next_place = 0;
+    } counted_; ///< as of commit `counted_at_`
     std::uint64_t counted_at_ = 0;
+    bool is_counted_ = false; ///< by the newest commit
+    std::uint64_t told_ = 0;  ///< places of which something was saved or lost
     salvage_count count_;
 };
 

@@ -61,13 +61,17 @@ struct salvage_count {
 /// trees: every page of data.mdb is looked at, and what matches its checksum is right, wherever it
 /// lies. So it works with meta pages, roots and indexes gone.
 ///
-///     rows      old versions lie in free pages: of those that match, the one that got furthest counts.
+///     rows      old versions lie in free pages: of those that match, the one that got furthest counts,
+///               or the one in a tree of the newest commit where both meta pages are good.
 ///               If that is one of a record that was still arriving, its bytes may be whole all the same
+///     ghosts    a commit that the power cut short leaves pages, whose places are given once more: the
+///               record is the one in a tree of the newest commit. If neither is, each is looked for
+///     ledger    of what is neither lost nor here: it was erased, or given up by its sender
 ///     chunks    named by any leaf page, of this commit or an older one; one that none names is looked
 ///               for among all pages, its checksum being seeded with its place and number
 ///     envelope  only with the SHA-256 that its row names
 ///
-/// Memory: 100 bytes a record and 24 a chunk of at most 8 GiB of records at a time, for each of which
+/// Memory: 130 bytes a record and 32 a chunk of at most 8 GiB of records at a time, for each of which
 /// the file is read once; and one record. Changes nothing. Errors: open_failure::in_use while a daemon
 /// has the store open, unreadable without data.mdb; what a hand says.
 result<salvage_count, open_failure> salvage(const std::filesystem::path& directory,

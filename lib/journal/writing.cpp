@@ -186,12 +186,19 @@ v1::Row writing::row_at(place at) const
     return *std::move(row);
 }
 
+v1::Row writing::row_at(place at, const vault::key& of) const
+{
+    auto row = row_at(at);
+    require_row_of(of, row);
+    return row;
+}
+
 result<std::pair<place, v1::Row>> writing::row_of(const vault::key& which) const
 {
     const auto at = find_place(txn_, t_, which);
     if (!at)
         return vault::errc::unknown;
-    return std::pair{*at, row_at(*at)};
+    return std::pair{*at, row_at(*at, which)};
 }
 
 result<std::pair<place, v1::Row>> writing::good_row_of(const vault::key& which) const

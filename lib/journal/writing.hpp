@@ -83,6 +83,8 @@ public:
 
 private:
     v1::Row row_at(place at) const;
+    /// Where by_id led to the place: it has no checksum.
+    v1::Row row_at(place at, const vault::key& of) const;
     result<std::pair<place, v1::Row>> row_of(const vault::key& which) const;
     /// errc::rotten where row_of() throws: among many, one bad record must not hold up the others.
     result<std::pair<place, v1::Row>> good_row_of(const vault::key& which) const;

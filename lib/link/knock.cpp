@@ -46,7 +46,7 @@ asio::awaitable<error_code> knock_at(tcp::endpoint address, milliseconds patienc
 std::optional<milliseconds> knocking::patience() const noexcept
 {
     const auto number = in_vain_ + 1;
-    if (is_answered_ || number % without_every == 0)
+    if (is_answered_ || in_vain_ == 0 || number % without_every == 0)
         return std::nullopt;
     return is_slow_ || number % longer_every == 0 ? two_syns : one_syn;
 }

@@ -28,8 +28,8 @@ public:
     static constexpr milliseconds one_syn = 950ms;    ///< the kernel's second comes after 1 s,
     static constexpr milliseconds two_syns = 2'900ms; ///< the third after 3 s
 
-    /// Nothing: the last attempt came through TCP, or this one has all the time that a connection
-    /// may take.
+    /// Nothing: the last attempt came through TCP, or there was none yet, or this one has all the time
+    /// that a connection may take.
     std::optional<milliseconds> patience() const noexcept;
 
     void on_answer(milliseconds took) noexcept; ///< of a knock

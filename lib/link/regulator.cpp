@@ -1,6 +1,7 @@
 #include "link/regulator.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace titip::link {
@@ -14,6 +15,12 @@ constexpr milliseconds shortest_window = 250ms;
 constexpr milliseconds longest_window = 4s;
 /// In a window of fewer packets one more or less is a difference.
 constexpr std::uint64_t window_segments = 64;
+/// After a cut half of this passes, in the mean, before TCP finds out that the link is back. One packet
+/// each is 2 kB a minute; shorter than a round trip it would send for nothing.
+constexpr milliseconds least_retransmission_wait = 1500ms;
+/// Three of them make a connection; a second is what an urgent record may take.
+constexpr milliseconds slow_round_trip = 150ms;
+constexpr std::uint64_t slow_rate = 125'000;
 constexpr std::size_t remembered_rates = 4;
 /// Before anything is known nobody is slowed down to less.
 constexpr std::uint64_t least_first_rate = 128'000;
@@ -27,6 +34,13 @@ constexpr std::uint64_t clean_again_bytes = 2'000 * segment_bytes;
 constexpr unsigned enough_mostly = 8;
 constexpr unsigned added = 4;
 constexpr unsigned patience = 3;
+/// Less than BBR's ten seconds (http::renew_bbr): it is renewed with each.
+constexpr auto probe_every = 8s;
+constexpr std::array probe_gains{1.1, 1.25, 1.5};
+constexpr double lost_share_windows = 8;
+constexpr double most_lost_share = 0.05;
+/// Nobody's modem: there is nothing to spare its queue.
+constexpr std::uint64_t fast_enough = 10'000'000;
 
 std::uint64_t per_second(std::uint64_t bytes, instant::duration in)
 {
@@ -54,9 +68,9 @@ microseconds least_queueing(microseconds round_trip, std::uint64_t rate)
 
 regulator::regulator(const options& opts) : opts_(opts), since_full_(overflow_echo + 1)
 {
-    opts_.bbr_connections = std::min(opts_.bbr_connections, opts_.most_connections);
     opts_.first_connections = std::min(opts_.first_connections, opts_.most_connections);
-    decided_.connections = opts_.bbr_connections;
+    opts_.connections = std::min(opts_.connections, opts_.most_connections);
+    decided_.connections = opts_.connections;
 }
 
 const regulator::decision& regulator::on_samples(instant now, std::span<const sample> all,
@@ -65,12 +79,7 @@ const regulator::decision& regulator::on_samples(instant now, std::span<const sa
     if (now_.began == instant{})
         now_.began = now;
     add(all);
-    // The first queue tells the rate: what is sent beyond it overflows. So it is not waited for the
-    // window's end.
-    const bool is_found = rate_ == 0 && now_.newest_rate > 0 && shortest_ != microseconds::max() &&
-                          now_.queueing != microseconds::max() &&
-                          now_.queueing >= least_queueing(shortest_, now_.newest_rate);
-    if (is_found || now - now_.began >= length())
+    if (now - now_.began >= length())
         close(now, may_bbr);
     return decided_;
 }
@@ -91,12 +100,14 @@ void regulator::add(std::span<const sample> all)
     bool is_busy = false;
     auto queueing = microseconds::max();
     now_.newest_rate = 0;
+    longest_ = microseconds{};
     for (const auto& [connection, figures] : all) {
         seen.emplace(connection, figures);
         if (figures.shortest_round_trip > 0us)
             shortest_ = std::min(shortest_, figures.shortest_round_trip);
         if (figures.in_flight_bytes + figures.unsent_bytes > 0) {
             is_busy = true;
+            longest_ = std::max(longest_, figures.round_trip);
             now_.newest_rate += figures.delivery_bytes_per_s;
             queueing =
                 std::min(queueing, figures.round_trip - std::min(shortest_, figures.round_trip));
@@ -111,6 +122,10 @@ void regulator::add(std::span<const sample> all)
         now_.resent += figures.resent_bytes - before->second.resent_bytes;
     }
     last_ = std::move(seen);
+    decided_.is_slow = (shortest_ != microseconds::max() && shortest_ >= slow_round_trip) ||
+                       (rate_ > 0 && rate_ < slow_rate);
+    decided_.longest_retransmission_wait = std::max<milliseconds>(
+        least_retransmission_wait, std::chrono::duration_cast<milliseconds>(2 * longest_));
     now_.is_busy = now_.is_busy && is_busy;
     now_.queueing = rate_ == 0 ? queueing : std::min(now_.queueing, queueing);
 }
@@ -129,35 +144,47 @@ void regulator::close(instant now, bool may_bbr)
         decided_.wants_bbr = may_bbr;
         return;
     }
-    if (rate_ == 0 && ended.queueing >= least_queueing(shortest_, ended.newest_rate))
-        rate = std::max(rate, ended.newest_rate); // in the window it only grew to this
     const bool is_full = ended.queueing >= least_queueing(shortest_, rate);
+    if (is_full && rate_ == 0)
+        rate = std::max(rate, ended.newest_rate); // in this window it only grew to what it is
     since_full_ = is_full ? 0 : since_full_ + 1;
     learn(rate, is_full);
     classify(ended, rate, is_full);
     decide(may_bbr);
-    cap();
+    cap(now);
     share_out(ended, now);
+}
+
+bool regulator::is_growing(std::uint64_t rate) const noexcept
+{
+    return rate > most_seen_ + most_seen_ / 4;
 }
 
 void regulator::learn(std::uint64_t rate, bool is_full)
 {
+    // The burst in which a connection begins makes a queue of its own: while what is delivered still
+    // grows from round trip to round trip it is not the link's rate.
+    if (rate_ == 0 && is_growing(rate))
+        return;
     if (is_full) {
         full_rates_.push_back(rate);
         if (full_rates_.size() > remembered_rates)
             full_rates_.pop_front();
         rate_ = *std::ranges::max_element(full_rates_);
-    } else if (is_probing_ && rate > rate_) {
-        if (rate > rate_ + rate_ / 32)
-            until_probe_ = 0; // the link has become faster: by how much?
+    } else if (is_probing() && rate > rate_ + rate_ / 64) {
         full_rates_.assign(1, rate);
         rate_ = rate;
+        is_faster_ = true;
     }
 }
 
 void regulator::classify(const window& ended, std::uint64_t rate, bool is_full)
 {
     const bool is_own_loss = !is_full && ended.resent > 0 && since_full_ > overflow_echo;
+    if (!is_full && since_full_ > overflow_echo && ended.sent > 0)
+        lost_share_ +=
+            (static_cast<double>(ended.resent) / static_cast<double>(ended.sent) - lost_share_) /
+            lost_share_windows;
     if (is_own_loss) {
         kind_ = kind::lossy;
         unlost_bytes_ = 0;
@@ -165,8 +192,7 @@ void regulator::classify(const window& ended, std::uint64_t rate, bool is_full)
         unlost_bytes_ += ended.sent;
     if (rate_ > 0 && unlost_bytes_ >= (kind_ == kind::lossy ? clean_again_bytes : clean_bytes))
         kind_ = kind::clean;
-    const bool is_growing = rate_ == 0 && rate > most_seen_ + most_seen_ / 4;
-    const bool is_half_empty = rate_ == 0 ? !is_growing : rate < rate_ - rate_ / 8;
+    const bool is_half_empty = rate_ == 0 ? !is_growing(rate) : rate < rate_ - rate_ / 8;
     unfilled_ = is_own_loss && is_half_empty ? unfilled_ + 1 : 0;
     most_seen_ = std::max(most_seen_, rate);
 }
@@ -175,31 +201,39 @@ void regulator::decide(bool may_bbr)
 {
     decided_.wants_bbr = may_bbr && kind_ != kind::clean;
     auto& connections = decided_.connections;
-    if (kind_ == kind::clean)
-        connections = 1;
-    else if (may_bbr)
-        connections = opts_.bbr_connections;
+    if (may_bbr || kind_ == kind::clean)
+        connections = opts_.connections;
     else if (kind_ == kind::unknown)
         connections = std::max(connections, opts_.first_connections);
     else if (unfilled_ > 0 && (connections < enough_mostly || unfilled_ % patience == 0))
         connections = std::min(connections + added, opts_.most_connections);
 }
 
-void regulator::cap()
+void regulator::cap(instant now)
 {
+    if (rate_ > fast_enough) {
+        decided_.most_bytes_per_s = 0; // not a modem's queue, but this machine's own limits
+        return;
+    }
     if (rate_ == 0) {
         decided_.most_bytes_per_s = std::max(part(most_seen_, opts_.first_gain), least_first_rate);
         return;
     }
-    is_probing_ = until_probe_ == 0;
-    until_probe_ = is_probing_ ? opts_.probe_every : until_probe_ - 1;
-    decided_.most_bytes_per_s = part(rate_, is_probing_ ? opts_.probe_gain : opts_.cap);
+    // A link that proved faster is asked again at once, and for more.
+    const auto next_gain = std::exchange(is_faster_, false) ? probe_ + 1 : std::size_t{0};
+    const bool is_due = next_gain > 0 || now >= probe_at_;
+    probe_ = is_due ? std::min(next_gain, probe_gains.size() - 1) : no_probe;
+    if (is_due) {
+        probe_at_ = now + probe_every;
+        ++decided_.probes;
+    }
+    // What is lost after it has used the link was carried too.
+    const auto carried = part(rate_, 1 / (1 - std::min(lost_share_, most_lost_share)));
+    decided_.most_bytes_per_s = part(carried, is_due ? probe_gains[probe_] : opts_.cap);
     constexpr auto queued = 250ms; // written and not sent: what an urgent record waits for
     const auto most = rate_ * static_cast<std::uint64_t>(queued.count()) / 1'000;
     decided_.notsent_lowat_bytes =
         std::clamp<std::uint64_t>(most / decided_.connections, 16u << 10, 128u << 10);
-    decided_.longest_retransmission_wait =
-        std::max<milliseconds>(3s, std::chrono::duration_cast<milliseconds>(4 * shortest_));
 }
 
 /// In proportion to what each has used, so that what one leaves others may take; one that used little

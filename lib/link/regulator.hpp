@@ -16,14 +16,14 @@ namespace titip::link {
 ///
 /// - The *rate* of the link is what was delivered in a window before which a queue stood: the round
 ///   trip was longer than the shortest known. It caps the pacing of all connections together, a
-///   little below, so that we do not overflow our own modem's queue. Now and then a window of
-///   `probe_gain` finds out whether the link has become faster; a queue that stands in spite of the
-///   cap says that it has become slower.
+///   little below, so that we do not overflow our own modem's queue. Every few seconds a window above it
+///   finds out whether the link has become faster; a queue that stands in spite of the cap says that
+///   it has become slower.
 /// - Loss where no queue stands is the link's own: such a link is *lossy*. Loss-based congestion
 ///   control takes it for congestion and leaves the link empty. BBR does not; where the system does
 ///   not allow it, connections are added until the link is full.
-/// - On a *clean* link, one that has lost nothing for a while but what overflowed, one loss-based
-///   connection is best: it has no phases in which BBR leaves the link empty to measure it.
+/// - On a *clean* link, one that has lost nothing for a while but what overflowed, loss-based
+///   connections are best: they have no phases in which BBR leaves the link empty to measure it.
 /// - A window in which next to nothing came through is a cut. Nothing is learned from it, nor from
 ///   what is sent again after it.
 ///
@@ -32,13 +32,12 @@ class regulator {
 public:
     struct options {
         unsigned most_connections = 16;
-        double cap = 0.976;        ///< of the rate
-        double probe_gain = 1.1;   ///< of the rate
-        unsigned probe_every = 12; ///< windows
-        double first_gain = 2.5;   ///< while the rate is not known, of the most that was delivered
-        unsigned bbr_connections = 2; ///< on a lossy link, and on one that is not known
-        unsigned first_connections =
-            4; ///< the same where BBR is not allowed; more when that is not enough
+        double cap = 0.976;       ///< of the rate
+        double first_gain = 2.5;  ///< while the rate is not known, of the most that was delivered
+        unsigned connections = 2; ///< two, so that no loss of one holds up all
+        /// Where BBR is not allowed, until the link is known to be clean: more to begin with, and then
+        /// as many as a link that loses needs.
+        unsigned first_connections = 4;
     };
     struct sample {
         std::uint64_t connection = 0; ///< never the same for two connections
@@ -52,7 +51,11 @@ public:
         std::uint64_t most_bytes_per_s = 0;
         std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
         std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
-        milliseconds longest_retransmission_wait = 3s;
+        milliseconds longest_retransmission_wait = 1500ms;
+        /// Opening a connection when an urgent record comes would take it most of a second, or the
+        /// link is so slow that what lies before it would: one is to be open before.
+        bool is_slow = false;
+        std::uint64_t probes = 0; ///< begun; each is the moment to renew BBR
     };
 
     regulator() : regulator(options{}) {}
@@ -83,7 +86,9 @@ private:
     void learn(std::uint64_t rate, bool is_full);
     void classify(const window& ended, std::uint64_t rate, bool is_full);
     void decide(bool may_bbr);
-    void cap();
+    void cap(instant now);
+    bool is_growing(std::uint64_t rate) const noexcept;
+    bool is_probing() const noexcept { return probe_ != no_probe; }
     void share_out(const window& ended, instant now);
     instant::duration length() const;
 
@@ -92,6 +97,7 @@ private:
     std::map<std::uint64_t, http::tcp_figures> last_;
     window now_;
     std::chrono::microseconds shortest_ = std::chrono::microseconds::max(); ///< round trip
+    std::chrono::microseconds longest_{};                                   ///< round trip, now
     std::deque<std::uint64_t> full_rates_; ///< of the last windows in which the link was full
     std::uint64_t rate_ = 0;
     std::uint64_t most_seen_ = 0; ///< before the rate was known
@@ -99,8 +105,11 @@ private:
     std::uint64_t unlost_bytes_ = 0; ///< sent since the link lost something by itself
     unsigned since_full_;            ///< windows since a queue stood, or the link was cut
     unsigned unfilled_ = 0;          ///< windows in a row that loss left half empty
-    unsigned until_probe_ = 0;
-    bool is_probing_ = false;
+    double lost_share_ = 0;          ///< by the link itself, of what was sent
+    static constexpr std::size_t no_probe = ~std::size_t{0};
+    std::size_t probe_ = no_probe; ///< under way: how much is tried
+    instant probe_at_{};
+    bool is_faster_ = false; ///< than was known: the last probe has shown it
 };
 
 } // namespace titip::link

@@ -20,8 +20,6 @@ constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short 
 constexpr auto reconcile_every = 1h; ///< while connected
 constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
-/// BBR's PROBE_RTT comes after ten seconds in which no round trip was shorter than the last shortest.
-constexpr auto renew_bbr_every = 8s;
 /// One writes so much before it looks whether an urgent record wants the link for itself.
 constexpr std::size_t slice_bytes = 32u << 10;
 
@@ -56,6 +54,7 @@ link::verdict verdict_of(uplink::outcome::kind what)
 struct replayer::transfer {
     explicit transfer(asio::any_io_executor on) : changed(std::move(on)) {}
     std::deque<journal::place> sent; ///< without an answer, in order
+    instant last_used = monotonic::now();
     bell changed;
     ending how = ending::idle;
     bool is_over = false;
@@ -101,9 +100,12 @@ bool replayer::is_wanted(connection on) const noexcept
 {
     if (!is_affordable(on))
         return false;
-    if (is_express(on)) // open while others are at work, since opening one takes round trips
-        return carriers_.empty() ? scheduler_.has_urgent() && !allowed_.may_begin
-                                 : scheduler_.waiting() + scheduler_.in_flight() > 0;
+    if (is_express(on)) {
+        const bool is_busy = scheduler_.waiting() + scheduler_.in_flight() > 0;
+        if (!carriers_.empty()) // others are at work, or this one
+            return scheduler_.has_urgent() || (is_busy && regulator_.current().is_slow);
+        return scheduler_.has_urgent() && !allowed_.may_begin;
+    }
     // Beyond some, one more only pays where it has more than one record to carry.
     constexpr unsigned always = 8;
     const auto number = static_cast<unsigned>(on);
@@ -572,13 +574,12 @@ void replayer::tune(carrier& each)
     const int socket = each.transport->native_handle();
     if (wanted.wants_bbr && may_bbr_ && !each.is_bbr) {
         each.is_bbr = http::set_congestion_control(socket, congestion_control::bbr);
-        each.renewed = monotonic::now();
+        each.probes = wanted.probes;
     } else if (each.is_bbr && !wanted.wants_bbr)
         each.is_bbr = !http::set_congestion_control(socket, congestion_control::loss_based);
-    else if (each.is_bbr && wanted.is_flowing &&
-             monotonic::now() - each.renewed >= renew_bbr_every) {
+    else if (each.is_bbr && wanted.is_flowing && each.probes != wanted.probes) {
         http::renew_bbr(socket);
-        each.renewed = monotonic::now();
+        each.probes = wanted.probes;
     }
     http::tcp_tuning how{.notsent_lowat_bytes = wanted.notsent_lowat_bytes,
                          .longest_retransmission_wait = wanted.longest_retransmission_wait};
@@ -597,15 +598,18 @@ void replayer::tune(carrier& each)
 asio::awaitable<void> replayer::regulate()
 {
     while (!is_stopping_) {
-        if (carriers_.empty()) {
+        if (carriers_.empty() || scheduler_.in_flight() == 0) {
             co_await changed_.wait();
             continue;
         }
         co_await link_changed_.wait_until(monotonic::now() + regulate_every);
+        const auto before = regulator_.current();
         take_figures();
         for (auto& [number, each] : carriers_)
             tune(each);
-        changed_.ring(); // another number of connections may be wanted
+        const auto& now = regulator_.current();
+        if (now.connections != before.connections || now.is_slow != before.is_slow)
+            changed_.ring(); // others are wanted
     }
 }
 
@@ -717,12 +721,15 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
                           ? std::nullopt
                           : scheduler_.next(on, is_express(on) ? lanes::urgent : lanes::all);
     if (!pick) {
-        if (state.sent.empty() && (is_surplus || (is_express(on) && !is_wanted(on))))
+        const bool is_needless = is_surplus || (is_express(on) && !is_wanted(on));
+        if (!state.sent.empty() || (is_express(on) && !is_needless))
+            state.last_used = monotonic::now();
+        else if (is_needless || monotonic::now() - state.last_used >= keep_open)
             co_return false;
-        const auto since = monotonic::now();
-        co_await changed_.wait_until(since + keep_open);
-        co_return !state.sent.empty() || monotonic::now() - since < keep_open || is_express(on);
+        co_await changed_.wait_until(state.last_used + keep_open);
+        co_return true;
     }
+    state.last_used = monotonic::now();
     auto what = co_await around_.store.outgoing_of(pick->place);
     result<bytes> body{what ? error_code{} : what.error()};
     if (what)

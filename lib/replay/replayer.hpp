@@ -103,7 +103,7 @@ private:
         connection on{};
         std::uint64_t number = 0;
         bool is_bbr = false;
-        instant renewed{}; ///< BBR
+        std::uint64_t probes = 0; ///< of the regulator, of which this one knows
     };
 
     asio::awaitable<void> watch();

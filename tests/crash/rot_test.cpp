@@ -11,6 +11,7 @@
 #include "workload.hpp"
 
 #include "base/file.hpp"
+#include "journal/chunks.hpp"
 #include "journal/salvage.hpp"
 
 #include <CLI/CLI.hpp>
@@ -18,6 +19,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -103,28 +105,57 @@ outcome judge(const std::string& found, const std::string& truth)
     return is_named ? outcome::named : outcome::right;
 }
 
-/// The envelopes of a store whose bytes are all here.
-std::map<std::string, bytes> envelopes_of(const std::filesystem::path& folder)
+/// A record whose bytes are all here.
+struct whole {
+    bytes envelope;
+    /// As they lie in the pages: how its row begins, and each of its chunks.
+    std::vector<bytes> pieces;
+};
+
+std::vector<bytes> pieces_of(const journal::record_view& record, const bytes& envelope)
+{
+    std::vector<bytes> out;
+    auto& row = out.emplace_back(bytes{std::byte{0x0a}, std::byte{0x10}}); // field 1, 16 bytes
+    row.insert(row.end(), record.key.record.data().begin(), record.key.record.data().end());
+    for (std::size_t at = 0; at < envelope.size(); at += journal::chunk_payload_bytes) {
+        auto& chunk = out.emplace_back(journal::chunk_header_bytes);
+        const auto size = std::min(journal::chunk_payload_bytes, envelope.size() - at);
+        const auto payload = bytes_view{envelope}.subspan(at, size);
+        chunk.insert(chunk.end(), payload.begin(), payload.end());
+        const auto key = journal::key_builder{}
+                             .u64(static_cast<std::uint64_t>(record.place))
+                             .u32(static_cast<std::uint32_t>(at / journal::chunk_payload_bytes));
+        const std::uint64_t sum =
+            journal::checksum(journal::seed::chunk, key, bytes_view{chunk}.subspan(sizeof sum));
+        std::memcpy(chunk.data(), &sum, sizeof sum);
+    }
+    return out;
+}
+
+std::map<std::string, whole> whole_records_of(const std::filesystem::path& folder)
 {
     journal_fixture at;
     at.options.directory = folder;
     at.options.quota_bytes = 64u << 20;
-    std::map<std::string, bytes> out;
+    std::map<std::string, whole> out;
     auto& store = at.open();
     const journal::list_filter all;
     for (const auto& each : finish(store.list(all, std::nullopt, 1000)).value())
-        if (each.state != journal::state::arriving && each.state != journal::state::erased)
+        if (each.state != journal::state::arriving && each.state != journal::state::erased) {
+            auto envelope = finish(store.read(each.key, 0, each.size_bytes)).value();
+            auto pieces = pieces_of(each, envelope);
             out.emplace(each.key.station + each.key.record.to_string(),
-                        finish(store.read(each.key, 0, each.size_bytes)).value());
+                        whole{std::move(envelope), std::move(pieces)});
+        }
     return out;
 }
 
 class examination {
 public:
     examination(bytes store, bytes lock, std::string truth,
-                std::optional<std::map<std::string, bytes>> envelopes)
+                std::optional<std::map<std::string, whole>> records)
         : store_(std::move(store)), lock_(std::move(lock)), truth_(std::move(truth)),
-          envelopes_(std::move(envelopes))
+          records_(std::move(records))
     {
     }
 
@@ -139,6 +170,26 @@ public:
             out.push_back({damage::kind::cut, page, 0});
             for (auto other = page + 1; other < pages; ++other)
                 out.push_back({damage::kind::swap, page, other});
+        }
+        return out;
+    }
+
+    /// Each byte of the smallest chunk, which lies among others in a leaf: a sample seldom meets it.
+    std::vector<damage> damages_of_smallest_chunk() const
+    {
+        const bytes* smallest = nullptr;
+        for (const auto& [id, record] : *records_)
+            if (!smallest || record.pieces.back().size() < smallest->size())
+                smallest = &record.pieces.back();
+        std::vector<damage> out;
+        for (auto from = store_.begin(); smallest;) {
+            const auto found = std::search(from, store_.end(), smallest->begin(), smallest->end());
+            if (found == store_.end())
+                break;
+            const auto at = static_cast<std::size_t>(found - store_.begin());
+            for (std::size_t i = 0; i < smallest->size(); ++i)
+                out.push_back({damage::kind::flip, at + i, i % 8});
+            from = found + 1;
         }
         return out;
     }
@@ -194,7 +245,7 @@ private:
         image.apply({.file = "data.mdb", .data = std::move(rotten)});
         image.apply({.file = "titipd.lock", .data = lock_});
         image.save(folder);
-        if (envelopes_)
+        if (records_)
             return judge_salvage(folder, one);
         const auto first = judge(snapshot_of(folder), truth_);
         if (first != outcome::right && first != outcome::named)
@@ -208,7 +259,7 @@ private:
     outcome judge_salvage(const std::filesystem::path& folder, const damage& one) const
     {
         std::set<std::string> missing;
-        for (const auto& [id, envelope] : *envelopes_)
+        for (const auto& [id, record] : *records_)
             missing.insert(id);
         std::set<std::string> named;
         std::size_t nameless = 0;
@@ -216,9 +267,10 @@ private:
         const auto found = journal::salvage(
             folder, {.save = [&](const journal::salvaged& what) -> result<void> {
                          const auto id = what.key.station + what.key.record.to_string();
-                         const auto known = envelopes_->find(id);
-                         is_right = is_right && known != envelopes_->end() &&
-                                    known->second == what.envelope && missing.erase(id) == 1;
+                         const auto known = records_->find(id);
+                         is_right = is_right && known != records_->end() &&
+                                    known->second.envelope == what.envelope &&
+                                    missing.erase(id) == 1;
                          return {};
                      },
                      .save_bare = [](const journal::bare_envelope&) -> result<void> { return {}; },
@@ -231,6 +283,10 @@ private:
                          },
                      .progress = {}});
         if (!found || !is_right)
+            return outcome::wrong;
+        // Nobody looks for a record that is here.
+        if (std::ranges::any_of(named, [&](const auto& each) { return !missing.contains(each); }) ||
+            named.size() + nameless > missing.size())
             return outcome::wrong;
         if (missing.empty())
             return outcome::right;
@@ -252,21 +308,12 @@ private:
             return false; // both are still there
         auto first = one.what == damage::kind::flip ? one.at / page_bytes : one.at;
         const auto last = one.what == damage::kind::cut ? store_.size() / page_bytes : first + 1;
-        const auto raw = record_id::parse(id.substr(id.size() - 36)).value();
-        const auto& envelope = envelopes_->at(id);
-        constexpr std::size_t piece = 24;
+        const auto& pieces = records_->at(id).pieces;
         for (; first < last; ++first) {
             const auto page = bytes_view{store_}.subspan(first * page_bytes, page_bytes);
-            const auto holds = [&page](bytes_view what) {
-                return !std::ranges::search(page, what).empty();
-            };
-            if (holds(raw.data()))
-                return true;
-            for (std::size_t at = 0; at + piece <= envelope.size(); at += 1'000)
-                if (holds(bytes_view{envelope}.subspan(at, piece)))
+            for (const auto& each : pieces)
+                if (!std::ranges::search(page, each).empty())
                     return true;
-            if (holds(bytes_view{envelope}.last(piece)))
-                return true;
         }
         return false;
     }
@@ -274,7 +321,7 @@ private:
     const bytes store_;
     const bytes lock_;
     const std::string truth_;
-    const std::optional<std::map<std::string, bytes>> envelopes_; ///< if salvage is what is tried
+    const std::optional<std::map<std::string, whole>> records_; ///< if salvage is what is tried
     temporary_folder folder_;
 };
 
@@ -304,17 +351,20 @@ int main(int count, char** words)
             folder.path() / "store", [](std::size_t) {}, [](std::size_t, journal::store&) {});
         auto data = read_file(folder.path() / "store" / "data.mdb").value();
         auto lock = read_file(folder.path() / "store" / "titipd.lock").value();
-        std::optional<std::map<std::string, bytes>> envelopes;
+        std::optional<std::map<std::string, whole>> records;
         if (is_salvage)
-            envelopes = envelopes_of(folder.path() / "store");
+            records = whole_records_of(folder.path() / "store");
         examination of{std::move(data), std::move(lock), life.after(life.size()),
-                       std::move(envelopes)};
+                       std::move(records)};
         auto all = of.every_damage();
         const auto possible = all.size();
         std::mt19937_64 random{seed};
         if (runs > 0 && runs < possible) {
             std::ranges::shuffle(all, random);
             all.resize(runs);
+            if (is_salvage)
+                for (const auto& each : of.damages_of_smallest_chunk())
+                    all.push_back(each);
         }
         const auto found = of.look_at(all);
         const auto many = [&found](outcome which) { return std::ranges::count(found, which); };

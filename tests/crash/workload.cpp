@@ -1,5 +1,7 @@
 #include "workload.hpp"
 
+#include "journal/chunks.hpp"
+
 #include <fmt/format.h>
 
 namespace titip::tests {
@@ -143,7 +145,12 @@ course::course(std::uint64_t seed)
     add([](world& w) { return finish(w.store.set_paused(true)).has_value(); });
     add([](world& w) { return finish(w.store.count_failure(journal::place{2})).has_value(); });
     add([](world& w) { return w.settle(2); });
-    add([n = size()](world& w) { return w.accept(n); });
+    // In one go, and its last chunk so small that it lies in a leaf, in the newest one only.
+    add([n = 2 * journal::chunk_payload_bytes + 1 + random() % 23](world& w) {
+        const auto data = noise(n, w.random);
+        return finish(w.store.complete(w.from.next(data, id_of(103)), 0, to_bytes(data)))
+            .has_value();
+    });
 
     temporary_folder folder;
     after_.push_back(snapshot_of(folder.path() / "new"));

@@ -439,3 +439,36 @@ TEST_CASE("a store that is full says so after a restart too", "[journal]")
     CHECK_FALSE(at.store->has_room());
     CHECK_FALSE(at.store->now().has_room);
 }
+
+TEST_CASE("an index entry that rotted costs its record, and never stands for another one",
+          "[journal]")
+{
+    journal_fixture at;
+    at.open();
+    const auto id = record_id::random();
+    const auto other = record_id::random();
+    REQUIRE(finish(at.store->accept(submission_of(noise(50'000, at.random), id))).has_value());
+    REQUIRE(finish(at.store->accept(submission_of(noise(50'000, at.random), other))).has_value());
+    sender from{everyone().neighbour};
+    const auto rotten = from.next(noise(50'000, at.random));
+    const auto begun = from.next(noise(50'000, at.random));
+    for (const auto& each : {rotten, begun})
+        REQUIRE(finish(at.store->keep(each, 0, noise(20'000, at.random))).has_value());
+    at.close();
+    const vault::key here{at.options.node, id};
+    meddle(at, [&](journal::transaction& txn, const journal::tables& t, auto&) {
+        txn.put(t.by_id, journal::id_key(here), journal::key_builder{}.u64(2));
+        txn.put(t.by_id, journal::id_key(rotten.key()), journal::key_builder{}.u64(4));
+    });
+    at.open();
+    CHECK(finish(at.store->read(here, 0, 1'000)).error() == vault::errc::rotten);
+    CHECK(finish(at.store->find(here)).error() == vault::errc::rotten);
+    CHECK(finish(at.store->hold(here)).error() == vault::errc::rotten);
+    CHECK(finish(at.store->accept(submission_of(noise(50'000, at.random), id))).error() ==
+          vault::errc::rotten);
+    CHECK(finish(at.store->discard(rotten.key())).error() == vault::errc::rotten);
+    CHECK_FALSE(finish(at.store->show(other)).value().front().held);
+    CHECK(finish(at.store->find(begun.key())).value().has_value());
+    CHECK(finish(at.store->find({at.options.node, other})).value().has_value());
+    CHECK(at.failures.empty());
+}
