@@ -73,7 +73,8 @@ connect_tls(endpoint to, std::shared_ptr<tls_context> context, tcp_options optio
             milliseconds limit)
 {
     const instant until = monotonic::now() + limit;
-    auto addresses = co_await look_up(to.host, to.port, until);
+    const auto how = options.asks_once ? repetitions::none : repetitions::as_configured;
+    auto addresses = co_await look_up(to.host, to.port, until, how);
     if (!addresses)
         co_return failure(layer::resolve, addresses.error());
     auto socket = co_await connect_any(std::move(*addresses), options, until);

@@ -98,6 +98,7 @@ struct endpoint {
 struct tcp_options {
     std::size_t notsent_lowat_bytes = 128u << 10;
     milliseconds user_timeout = 60s;
+    bool asks_once = false; ///< for the address: without the resolver's repetitions
 };
 
 /// Resolves (layer::resolve, timed_out where no answer came), connects (each address in turn) and

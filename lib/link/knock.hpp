@@ -32,6 +32,9 @@ public:
     /// that a connection may take.
     std::optional<milliseconds> patience() const noexcept;
 
+    /// Nothing is known yet: an attempt without a knock asks for the name once, as a knock does.
+    bool is_first() const noexcept { return !is_answered_ && in_vain_ == 0; }
+
     void on_answer(milliseconds took) noexcept; ///< of a knock
     void on_success() noexcept;                 ///< the upstream answered a question
     void on_failure(verdict why) noexcept;      ///< of an attempt, with or without a knock

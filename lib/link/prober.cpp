@@ -207,7 +207,9 @@ prober::connect(std::optional<std::uint64_t> after, const further& also)
     connection_.reset();
     if (const auto heard = co_await knock_if_useful(); !heard)
         co_return explain(heard.error());
-    auto transport = co_await dialer_.open(kept_options);
+    auto options = kept_options;
+    options.asks_once = knocking_.is_first();
+    auto transport = co_await dialer_.open(options);
     if (!transport)
         co_return explain(transport.error());
     connection_ =

@@ -51,7 +51,8 @@ TEST_CASE("a fleet that comes back drains in little more than the centre's capac
     what.seed = GENERATE(1u, 2u);
     CAPTURE(what.seed);
     const auto titip = run(what, policy::titip);
-    CHECK(titip.drained_s / titip.ideal_s <= 1.10);
+    CHECK(titip.drained_s / titip.ideal_s <=
+          1.12); // the nation 1.08: here one slow office weighs more
     CHECK(titip.delivered_share == Approx(1).epsilon(1e-6));
     // A prober, a reconcile and two senders each, of which three stay open.
     CHECK(titip.attempts <= 5 * what.fleet.offices);
@@ -68,7 +69,8 @@ TEST_CASE("of equal offices the last one is not much later than the one in the m
     CAPTURE(what.centre.admission->most_bodies);
     const auto titip = run(what, policy::titip);
     CHECK(titip.last_finish_s / titip.median_finish_s <= 1.3);
-    CHECK(titip.drained_s / titip.ideal_s <= 1.10);
+    CHECK(titip.drained_s / titip.ideal_s <=
+          1.12); // the nation 1.08: here one slow office weighs more
     CHECK(titip.most_rejected_of_one < 100);
 }
 
