@@ -351,7 +351,7 @@ TEST_CASE("twelve hours fit beside each other, and a single busy slot of them is
     std::string waiting, delivered;
     for (int slot = 0; slot < 144; ++slot) {
         waiting += (slot == 0 ? "" : ", ") + std::string{"5000"};
-        delivered += (slot == 0 ? "" : ", ") + std::string{slot == 77 ? "300" : "0"};
+        delivered += (slot == 0 ? "" : ", ") + std::string{slot == 76 ? "300" : "0"};
     }
     const auto seen = picture("{'slot_s': 300, 'waiting_bytes': [" + waiting +
                               "], 'delivered_bytes': [" + delivered + "]}");
