@@ -51,7 +51,8 @@ def check_arrived_once(world, station, records):
 
 def test_an_urgent_record_goes_before_a_large_one_that_is_under_way():
     with office("weak") as (world, link):
-        station = station_at(world, link)
+        world.station(port=PORT, host=CENTRE, connections=1)  # else it would go on another one
+        station = world._node("station").start(before=inside(link.office))
         until(lambda: station.link()["up"], "the link is up")
         before = up_bytes(link)
         large, = submitted(world, station, 2_000_000)
