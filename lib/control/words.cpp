@@ -163,11 +163,10 @@ void add_next(lines& out, const object& status, wall_time now)
             "itself.",
             to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
             in(time_of(link, "next_check_ms"), now)));
+    else if (waiting.records > held && !truth(link, "within_budget") &&
+             link.contains("within_budget"))
+        out.push_back(out_of_budget(link));
     else if (waiting.records > held) {
-        if (!truth(link, "within_budget") && link.contains("within_budget")) {
-            out.push_back(out_of_budget(link));
-            return;
-        }
         const auto rate = rate_of(link);
         // How large the held ones are nobody counts: as the others.
         const auto to_send = waiting.bytes / waiting.records * (waiting.records - held);

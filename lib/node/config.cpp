@@ -187,7 +187,8 @@ std::optional<unsigned> to_minute(std::string_view text)
     if (no_hour != std::errc{} || colon == end || *colon != ':')
         return std::nullopt;
     const auto [rest, no_minute] = std::from_chars(colon + 1, end, minute);
-    if (no_minute != std::errc{} || rest != end || minute > 59 || hour * 60 + minute > 24 * 60)
+    if (no_minute != std::errc{} || rest != end || minute > 59 || hour > 24 ||
+        hour * 60 + minute > 24 * 60)
         return std::nullopt;
     return hour * 60 + minute;
 }

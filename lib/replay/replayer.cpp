@@ -292,6 +292,8 @@ asio::awaitable<void> replayer::watch()
         std::optional<vault::question> question;
         if (monitor_.is_nearly_up() || (monitor_.current().is_up && !is_reconciled_))
             question = co_await make_question(unsettled());
+        if (is_stopping_) // what interrupts a question does not reach one that has not begun
+            break;
         link::prober::further also;
         if (question)
             also = [&question](http::client_connection& over) {
@@ -365,6 +367,8 @@ asio::awaitable<void> replayer::sweep()
             log::info("erased records={}", *erased);
             continue;
         }
+        if (is_stopping_) // the ring came while the store was at work
+            break;
         co_await link_changed_.wait_until(monotonic::now() + pause);
     }
 }
@@ -667,6 +671,8 @@ asio::awaitable<void> replayer::keep_history()
         may_bbr_ = http::may_use_bbr();
         changed_.ring();
         co_await write_down_sent();
+        if (is_stopping_)
+            break;
         co_await link_changed_.wait_until(monotonic::now() + history_every);
     }
 }
@@ -699,7 +705,9 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     while (state.is_reading)
         co_await state.changed.wait();
 
-    if (state.sent.empty() && state.how != ending::broken && !scheduler_.has_unknown())
+    // One that ended because it was idle has nothing to do with what others left unknown.
+    if (state.sent.empty() &&
+        (state.how == ending::idle || (state.how == ending::refused && !scheduler_.has_unknown())))
         co_return;
     // What became of these is asked before anything is sent again.
     const bool is_stuck = scheduler_.on_broken(on, hit);

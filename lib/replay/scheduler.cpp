@@ -61,8 +61,10 @@ void scheduler::remove(journal::place at)
 
 bool scheduler::has_urgent() const noexcept
 {
-    return !by_lane_.empty() &&
-           std::get<envelope::lane>(*by_lane_.begin()) == envelope::lane::urgent;
+    if (by_lane_.empty())
+        return false;
+    const auto& [rank, lane, at] = *by_lane_.begin();
+    return rank == 0 && lane == envelope::lane::urgent;
 }
 
 std::optional<scheduler::pick> scheduler::next(connection on, lanes of)
@@ -99,7 +101,7 @@ void scheduler::on_written(journal::place at, std::uint64_t up_to)
 void scheduler::on_unwanted(journal::place at)
 {
     if (const auto found = in_flight_.find(at); found != in_flight_.end())
-        wasted_bytes_ += found->second.what.written;
+        wasted_bytes_ += found->second.what.written - found->second.what.offset;
 }
 
 void scheduler::on_settled(journal::place at)

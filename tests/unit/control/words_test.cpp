@@ -196,6 +196,174 @@ TEST_CASE("connected, paused and idle are told apart", "[control]")
                Contains("paused by an operator") && Contains("titip resume"));
 }
 
+namespace {
+
+/// Connected and sending, with more of the link's figures.
+boost::json::object sending(std::string_view more)
+{
+    auto out = station("{}");
+    auto& link = out["link"].as_object();
+    link = json(R"({'up': true, 'verdict': 'ok', 'upstream': 'titip.example:8443',
+        'since_ms': 1795499000000, 'within_budget': true, 'bbr_allowed': true,
+        'goodput_bytes_per_s': 80000, 'goodput_hour_bytes_per_s': 60000})");
+    for (const auto& [key, value] : json(more))
+        link[key] = value;
+    return out;
+}
+
+} // namespace
+
+TEST_CASE("where the last minute saw no record arrive, the last hour says how long it will take",
+          "[control]")
+{
+    CHECK_THAT(joined(words::status(sending("{'goodput_bytes_per_s': 0}"))),
+               Contains("sending now at 60.0 kB a second, about 2 min to go"));
+    CHECK_THAT(
+        joined(words::status(sending("{'goodput_bytes_per_s': 0, 'goodput_hour_bytes_per_s': 0}"))),
+        Contains("Connected; sending now.") && !Contains("to go"));
+}
+
+TEST_CASE("how fast it goes is told beside what the link carries, and what was paid for it",
+          "[control]")
+{
+    const auto all = joined(
+        words::status(sending("{'rate_bytes_per_s': 100000, 'sent_bytes': 50000000, "
+                              "'retransmitted_bytes': 1500000, 'sent_again_bytes': 500000}")));
+    CHECK_THAT(all, Contains("  sending      80.0 kB a second now, 60.0 kB in the last hour; 80 % "
+                             "of the link\n"));
+    CHECK_THAT(all, Contains("50.0 MB sent since the start, 2.00 MB of it twice (4 %)\n"));
+    CHECK_THAT(all, !Contains("BBR") && !Contains("today"));
+}
+
+TEST_CASE("a share of the link is told only where there is one, and is never more than all of it",
+          "[control]")
+{
+    const auto share = [](std::string_view more) { return joined(words::status(sending(more))); };
+    CHECK_THAT(share("{'sent_bytes': 1}"), Contains("sending") && !Contains("of the link"));
+    CHECK_THAT(share("{'sent_bytes': 1, 'rate_bytes_per_s': 9, 'goodput_bytes_per_s': 0}"),
+               Contains("0 B a second now") && !Contains("of the link"));
+    CHECK_THAT(share("{'sent_bytes': 1, 'rate_bytes_per_s': 70000}"),
+               Contains("; 100 % of the link"));
+    CHECK_THAT(share("{'sent_bytes': 0, 'rate_bytes_per_s': 70000}"),
+               !Contains("a second now,") && !Contains("since the start"));
+}
+
+TEST_CASE("that BBR is not allowed is told with where to read on", "[control]")
+{
+    CHECK_THAT(joined(words::status(sending("{'sent_bytes': 1, 'bbr_allowed': false}"))),
+               Contains("BBR is not allowed on this machine") && Contains("operating.md"));
+}
+
+TEST_CASE("a budget is told, and why nothing goes when it is used up", "[control]")
+{
+    CHECK_THAT(joined(words::status(sending("{'sent_bytes': 1, 'day_budget_bytes': 500000000, "
+                                            "'sent_today_bytes': 125000000}"))),
+               Contains("125 MB of today's 500 MB") && Contains("sending now"));
+    const auto used_up =
+        sending("{'sent_bytes': 1, 'day_budget_bytes': 500000000, 'sent_today_bytes': 500000001, "
+                "'within_budget': false}");
+    CHECK_THAT(joined(words::status(used_up)),
+               Contains("Connected; today's 500 MB of this link are used up. Sending goes on "
+                        "tomorrow.") &&
+                   !Contains("sending now") && !Contains("at this hour"));
+}
+
+TEST_CASE("hours without sending are told, and that it goes on by itself", "[control]")
+{
+    for (const auto* link :
+         {"{'within_budget': false}", "{'within_budget': false, 'day_budget_bytes': 500000000, "
+                                      "'sent_today_bytes': 499999999}"})
+        CHECK_THAT(joined(words::status(sending(link))),
+                   Contains("nothing is sent over this link at this hour. Sending goes on by "
+                            "itself.") &&
+                       !Contains("sending now") && !Contains("tomorrow"));
+    auto idle = sending("{'within_budget': false}");
+    idle["records"] = json("{}");
+    CHECK_THAT(joined(words::status(idle)),
+               Contains("Connected since") && !Contains("at this hour"));
+}
+
+TEST_CASE("held records are told where the budget is used up, too", "[control]")
+{
+    auto some = sending("{'within_budget': false}");
+    some["held"] = 6;
+    CHECK_THAT(joined(words::status(some)), Contains("at this hour") && Contains("6 records held"));
+}
+
+namespace {
+
+using lines = std::vector<std::string>;
+
+/// The picture alone: what stands before the status.
+lines picture(std::string_view history)
+{
+    const auto of = sending(history.empty() ? "{}" : "{'history': " + std::string{history} + "}");
+    auto all = words::watched(of);
+    const auto status = words::status(of);
+    REQUIRE(all.size() >= status.size());
+    const auto begin = all.end() - static_cast<std::ptrdiff_t>(status.size());
+    CHECK(lines(begin, all.end()) == status);
+    all.erase(begin, all.end());
+    return all;
+}
+
+} // namespace
+
+TEST_CASE("who watches sees what waited and what was delivered, a bar a slot", "[control]")
+{
+    const auto seen = picture("{'slot_s': 300, 'waiting_bytes': [8000000, 6000000, 4000000, 1], "
+                              "'delivered_bytes': [0, 3000000, 1500000, 600000]}");
+    REQUIRE(seen.size() == 5);
+    CHECK(seen[0] == "Waiting, at most 8.00 MB; the last 20 min:");
+    CHECK(seen[1] == "  █▆▄▁"); // something is never drawn as nothing
+    CHECK(seen[2] == "Delivered, at most 10.0 kB a second:");
+    CHECK(seen[3] == "   █▄▂");
+    CHECK(seen[4].empty());
+}
+
+TEST_CASE("without a history there is no picture", "[control]")
+{
+    CHECK(picture("").empty());
+    CHECK(picture("{'slot_s': 300, 'waiting_bytes': [], 'delivered_bytes': []}").empty());
+    CHECK(picture("{'slot_s': 0, 'waiting_bytes': [1], 'delivered_bytes': [1]}").empty());
+    CHECK(picture("{'slot_s': 300, 'waiting_bytes': 5, 'delivered_bytes': [1]}").empty());
+    CHECK(words::watched(json("{'node': 'centre', 'role': 'centre'}")) ==
+          words::status(json("{'node': 'centre', 'role': 'centre'}")));
+}
+
+TEST_CASE("a single slot is one bar, and slots of nothing are empty", "[control]")
+{
+    const auto one = picture("{'slot_s': 300, 'waiting_bytes': [5], 'delivered_bytes': [0]}");
+    REQUIRE(one.size() == 5);
+    CHECK(one[0] == "Waiting, at most 5 B; the last 5 min:");
+    CHECK(one[1] == "  █");
+    CHECK(one[2] == "Delivered, at most 0 B a second:");
+    CHECK(one[3] == "   ");
+    const auto none =
+        picture("{'slot_s': 300, 'waiting_bytes': [0, 0], 'delivered_bytes': [0, 0]}");
+    REQUIRE(none.size() == 5);
+    CHECK(none[1] == "    ");
+    CHECK(none[3] == "    ");
+}
+
+TEST_CASE("twelve hours fit beside each other, and a single busy slot of them is seen", "[control]")
+{
+    std::string waiting, delivered;
+    for (int slot = 0; slot < 144; ++slot) {
+        waiting += (slot == 0 ? "" : ", ") + std::string{"5000"};
+        delivered += (slot == 0 ? "" : ", ") + std::string{slot == 76 ? "300" : "0"};
+    }
+    const auto seen = picture("{'slot_s': 300, 'waiting_bytes': [" + waiting +
+                              "], 'delivered_bytes': [" + delivered + "]}");
+    REQUIRE(seen.size() == 5);
+    CHECK_THAT(seen[0], Contains("the last 12 h"));
+    std::string full = "  ";
+    for (int column = 0; column < 72; ++column)
+        full += "█";
+    CHECK(seen[1] == full);
+    CHECK(seen[3] == "  " + std::string(38, ' ') + "█" + std::string(33, ' '));
+}
+
 TEST_CASE("what is set aside has not been handed on", "[control]")
 {
     const auto all =

@@ -205,6 +205,99 @@ TEST_CASE("an unknown key is an error that names the nearest known one", "[node]
     CHECK_THAT(error_of("name = \"x\"\n" + all), Contains("name"));
 }
 
+TEST_CASE("without a budget the link may be used as it is", "[node]")
+{
+    const auto budget = good(least + upstream).upstream->budget;
+    CHECK_FALSE(budget.day_bytes.has_value());
+    CHECK_FALSE(budget.most_bytes_per_s.has_value());
+    CHECK(budget.by_hour.empty());
+    CHECK(budget.binds_urgent);
+    CHECK(good(least + upstream + "[upstream.budget]\n").upstream->budget.binds_urgent);
+}
+
+TEST_CASE("a budget says how much a day, how fast, at which hours, and what it binds", "[node]")
+{
+    const auto all = good(least + upstream + R"([upstream.budget]
+day = "500 MB"
+rate = "256 kbit/s"
+hours = ["07:00-16:00 64 kbit/s", "22:00-05:30 2 Mbit/s", "00:00-24:00 0 kbit/s"]
+urgent = "exempt"
+)");
+    const auto& budget = all.upstream->budget;
+    CHECK(all.upstream->connections == 16);
+    CHECK(budget.day_bytes == 500'000'000u);
+    CHECK(budget.most_bytes_per_s == 32'000u);
+    CHECK_FALSE(budget.binds_urgent);
+    REQUIRE(budget.by_hour.size() == 3);
+    CHECK(budget.by_hour[0].from_minute == 7 * 60);
+    CHECK(budget.by_hour[0].to_minute == 16 * 60);
+    CHECK(budget.by_hour[0].most_bytes_per_s == 8'000);
+    CHECK(budget.by_hour[1].from_minute == 22 * 60);
+    CHECK(budget.by_hour[1].to_minute == 5 * 60 + 30);
+    CHECK(budget.by_hour[1].most_bytes_per_s == 250'000);
+    CHECK(budget.by_hour[2].from_minute == 0);
+    CHECK(budget.by_hour[2].to_minute == 24 * 60);
+    CHECK(budget.by_hour[2].most_bytes_per_s == 0);
+    CHECK(good(least + upstream + "[upstream.budget]\nurgent = \"bound\"\n")
+              .upstream->budget.binds_urgent);
+    // As a part of its table, too.
+    CHECK(good(least + upstream + "budget.day = \"1 MB\"\n").upstream->budget.day_bytes ==
+          1'000'000u);
+}
+
+TEST_CASE("an error in a budget names the key and what to do", "[node]")
+{
+    struct row {
+        std::string text;
+        std::vector<std::string> said;
+    };
+    const row table[]{
+        {"day = \"0 MB\"", {"day", "more than 0", "titip pause"}},
+        {"day = \"500\"", {"day", "\"500\" is not a size"}},
+        {"day = 500", {"day", "quotes"}},
+        {"rate = \"fast\"", {"rate", "\"fast\" is not a rate", "\"256 kbit/s\""}},
+        {"rate = \"256\"", {"rate", "\"256\" is not a rate"}},
+        {"rate = \"0 kbit/s\"", {"rate", "\"0 kbit/s\" is not a rate"}},
+        {"rate = 256", {"rate", "quotes"}},
+        {"hours = \"07:00-16:00 64 kbit/s\"", {"hours", "list"}},
+        {"hours = [7]", {"hours", "list"}},
+        {"urgent = \"free\"", {"urgent", "\"bound\" or \"exempt\""}},
+        {"urgent = true", {"urgent", "quotes"}},
+        {"dya = \"1 MB\"", {"dya", "unknown key", "\"day\""}},
+        {"rat = \"1 kbit/s\"", {"rat", "\"rate\""}},
+        {"hour = []", {"hour", "\"hours\""}},
+        {"urgnet = \"bound\"", {"urgnet", "\"urgent\""}},
+    };
+    for (const auto& [text, said] : table) {
+        CAPTURE(text);
+        const auto sentence = error_of(least + upstream + "[upstream.budget]\n" + text + "\n");
+        CHECK_THAT(sentence, Contains("[upstream.budget]"));
+        for (const auto& each : said)
+            CHECK_THAT(sentence, Contains(each));
+    }
+    CHECK_THAT(error_of(least + upstream + "budget = \"500 MB\"\n"),
+               Contains("[upstream] budget") && Contains("write [upstream.budget]"));
+    CHECK_THAT(error_of(least + upstream + "[upstream.bugdet]\n"),
+               Contains("[upstream] bugdet") && Contains("\"budget\""));
+}
+
+TEST_CASE("hours that are none are refused, each by itself", "[node]")
+{
+    for (const std::string hours :
+         {"", "07:00-16:00", "07:00-16:00 64", "07:00-16:00 fast", "07:00 16:00 64 kbit/s",
+          "7-16 64 kbit/s", "07:00-16:60 64 kbit/s", "07:00-24:01 64 kbit/s",
+          "25:00-07:00 64 kbit/s", "07:00-07:00 64 kbit/s", "-07:00-16:00 64 kbit/s",
+          "07:00-16:00x 64 kbit/s", "07:00-16:00-18:00 64 kbit/s", "64 kbit/s 07:00-16:00",
+          "71582789:00-16:00 64 kbit/s", "07:4294967340-16:00 64 kbit/s"}) {
+        CAPTURE(hours);
+        const auto sentence =
+            error_of(least + upstream + "[upstream.budget]\nhours = [\"06:00-07:00 1 kbit/s\", \"" +
+                     hours + "\"]\n");
+        CHECK_THAT(sentence, Contains("[upstream.budget] hours: \"" + hours + "\"") &&
+                                 Contains("FROM-TO RATE"));
+    }
+}
+
 TEST_CASE("tables that do not go together are refused with what to change", "[node]")
 {
     const std::string seal = "[seal]\nrecipients = [\"a\", \"b\"]\n";

@@ -106,39 +106,84 @@ private:
     journal::store& behind_;
 };
 
-/// Breaks off after so many bytes have come in.
-class breaking_stream final : public http::stream {
+/// What a test does to the connections of a centre.
+struct meddling_wire {
+    static constexpr auto never = std::numeric_limits<std::size_t>::max();
+
+    std::size_t breaks_after = never; ///< bytes that came in: of connections from now on
+    std::size_t holds_after = never;  ///< the same; nothing more is read from it
+    std::size_t held = 0;             ///< so many connections were
+    std::size_t let_go = 0;           ///< so many of these, in their order, go on
+    std::string answers_only_after;   ///< this came in on the connection
+    bool is_refusing = false;         ///< closes connections at once
+    std::size_t connections = 0;
+    std::uint64_t read_bytes = 0;
+    bell changed{home().get_executor()};
+
+    void release(std::size_t count)
+    {
+        let_go = count;
+        changed.ring();
+    }
+};
+
+class meddling_stream final : public http::stream {
 public:
-    breaking_stream(std::unique_ptr<http::stream> under, std::size_t most_bytes)
-        : under_(std::move(under)), left_(most_bytes)
+    meddling_stream(std::unique_ptr<http::stream> under, meddling_wire& wire)
+        : under_(std::move(under)), wire_(wire), left_(wire.breaks_after)
     {
     }
     asio::awaitable<result<std::size_t>> read_some(std::span<std::byte> into) override
     {
+        if (!turn_ && read_bytes_ > wire_.holds_after)
+            turn_ = wire_.held++;
+        while (turn_ && *turn_ >= wire_.let_go && !is_closed_)
+            co_await wire_.changed.wait();
         const auto got = co_await under_->read_some(into);
         if (got && *got > left_) {
             under_->close();
             co_return error_code{
                 boost::system::errc::make_error_code(boost::system::errc::connection_reset)};
         }
-        if (got)
+        if (got) {
             left_ -= *got;
+            read_bytes_ += *got;
+            wire_.read_bytes += *got;
+            if (asked_.size() < 10'000)
+                asked_ += as_text(into.first(*got));
+            wire_.changed.ring();
+        }
         co_return got;
     }
-    asio::awaitable<result<void>> write(bytes_view data) override { return under_->write(data); }
+    asio::awaitable<result<void>> write(bytes_view data) override
+    {
+        while (asked_.find(wire_.answers_only_after) == std::string::npos && !is_closed_)
+            co_await wire_.changed.wait();
+        co_return co_await under_->write(data);
+    }
     void set_no_progress_limit(milliseconds limit) override
     {
         under_->set_no_progress_limit(limit);
     }
     asio::awaitable<void> shutdown() override { return under_->shutdown(); }
     void end_reading() noexcept override { under_->end_reading(); }
-    void close() noexcept override { under_->close(); }
+    void close() noexcept override
+    {
+        is_closed_ = true;
+        wire_.changed.ring();
+        under_->close();
+    }
     x509_st* peer_certificate() const noexcept override { return under_->peer_certificate(); }
     int native_handle() noexcept override { return under_->native_handle(); }
 
 private:
     std::unique_ptr<http::stream> under_;
+    meddling_wire& wire_;
     std::size_t left_;
+    std::size_t read_bytes_ = 0;
+    std::optional<std::size_t> turn_; ///< among those that are held
+    std::string asked_;
+    bool is_closed_ = false;
 };
 
 http::tls_options options_of(const trust::identity& self)
@@ -157,14 +202,16 @@ std::shared_ptr<const trust::authorities> believed()
 
 class centre_side : public journal_fixture {
 public:
-    centre_side() : behind(make()), vault(behind), gate(believed(), judge)
+    explicit centre_side(intake::options opts = {})
+        : behind(make()), vault(behind), gate(believed(), judge),
+          server(home().get_executor(), vault, gate, {.name = "centre"}, std::move(opts))
     {
         auto door =
             http::listen_tls(home().get_executor(), "127.0.0.1:0",
                              http::tls_context::server(options_of(*everyone().centre)).value(), 64);
         door_ = std::move(*door);
         auto run = door_->run([this](std::unique_ptr<http::stream> each) {
-            ++connections;
+            ++wire.connections;
             return serve(std::move(each));
         });
         asio::co_spawn(home(), std::move(run),
@@ -200,9 +247,8 @@ public:
     journal::store& behind;
     meddling_vault vault;
     accept::gate gate;
-    intake::server server{home().get_executor(), vault, gate, {.name = "centre"}, {}};
-    std::size_t connections = 0;
-    std::size_t breaks_after = std::numeric_limits<std::size_t>::max();
+    intake::server server;
+    meddling_wire wire;
 
 private:
     journal::store& make()
@@ -214,7 +260,9 @@ private:
     }
     asio::awaitable<void> serve(std::unique_ptr<http::stream> under)
     {
-        auto each = std::make_unique<breaking_stream>(std::move(under), breaks_after);
+        if (wire.is_refusing)
+            co_return;
+        auto each = std::make_unique<meddling_stream>(std::move(under), wire);
         auto* const raw = each.get();
         open_.insert(raw);
         co_await server.serve(std::move(each));
@@ -229,25 +277,36 @@ private:
 class station_side : public journal_fixture {
 public:
     explicit station_side(const centre_side& above, unsigned connections = 1)
-        : dialer(home().get_executor(), {"127.0.0.1", above.port()}, [this] { return tls_; })
+        : station_side(above, replay::replayer::options{.most_connections = connections})
+    {
+    }
+    station_side(const centre_side& above, replay::replayer::options opts)
+        : dialer(home().get_executor(), {"127.0.0.1", above.port()}, [this] { return tls_; }),
+          judge_(above.judge)
     {
         open();
-        replayer = std::make_unique<replay::replayer>(
-            home().get_executor(),
-            replay::replayer::options{.node = "office-1", .most_connections = connections},
-            replay::replayer::surroundings{*store, dialer, believed, above.judge});
-        store->on_change(home().get_executor(),
-                         [this](const journal::change& what) { replayer->on_change(what); });
+        make(std::move(opts));
     }
     ~station_side()
     {
-        if (is_running_) {
-            // In the loop, as a node does: Asio 1.26 puts a cancellation from outside off, and a
-            // connection attempt that has ended by then is no longer there to take it.
-            asio::post(home(), [this] { replayer->stop(); });
-            run_until([this] { return !is_running_; });
-        }
+        stop();
         store->on_change(home().get_executor(), [](const journal::change&) {});
+    }
+    /// In the loop, as a node does: Asio 1.26 puts a cancellation from outside off, and a
+    /// connection attempt that has ended by then is no longer there to take it.
+    void stop()
+    {
+        if (is_running_)
+            asio::post(home(), [this] { replayer->stop(); });
+        run_until([this] { return !is_running_; });
+    }
+    /// As a process that ends and is started again.
+    void begin_again(replay::replayer::options opts)
+    {
+        stop();
+        replayer.reset();
+        reopen();
+        make(std::move(opts));
     }
     template <class Meanwhile>
     void start(Meanwhile meanwhile)
@@ -271,7 +330,7 @@ public:
     {
         start([] {});
     }
-    record_id accept(std::size_t size_bytes = 5'000)
+    record_id accept(std::size_t size_bytes = 5'000, envelope::lane lane = envelope::lane::ordinary)
     {
         static const auto sealer =
             envelope::sealer::load({support::recipient(support::key_kind::p256).certificate,
@@ -280,6 +339,7 @@ public:
         const auto id = record_id::random();
         auto sealed = sealer.seal({.record = id, .station = "office-1"}, noise(size_bytes, random));
         auto offered = submission_of(std::move(*sealed), id);
+        offered.lane = lane;
         REQUIRE(finish(store->accept(std::move(offered))).has_value());
         return id;
     }
@@ -304,6 +364,12 @@ public:
     {
         return comes_true([&] { return store->now().of(wanted).records == count; }, limit);
     }
+    /// So many are delivered, or more: for who hopes that they are not, and so gives it a moment.
+    bool comes_to(std::uint64_t count)
+    {
+        return comes_true([&] { return store->now().of(state::delivered).records >= count; },
+                          500ms);
+    }
     std::size_t entries(std::string_view event, std::string_view detail = {})
     {
         const auto all = finish(store->ledger(0, 10'000)).value();
@@ -315,7 +381,19 @@ public:
     link::dialer dialer;
     std::unique_ptr<replay::replayer> replayer;
 
+    bool is_running() const noexcept { return is_running_; }
+
 private:
+    void make(replay::replayer::options opts)
+    {
+        opts.node = "office-1";
+        replayer = std::make_unique<replay::replayer>(
+            home().get_executor(), std::move(opts),
+            replay::replayer::surroundings{*store, dialer, believed, judge_});
+        store->on_change(home().get_executor(),
+                         [this](const journal::change& what) { replayer->on_change(what); });
+    }
+    std::shared_ptr<trust::judge> judge_;
     std::shared_ptr<http::tls_context> tls_ =
         http::tls_context::client(options_of(*everyone().station)).value();
     bool is_running_ = false;
@@ -445,8 +523,8 @@ TEST_CASE("what cannot be taken in here is asked for again after a pause", "[rep
     REQUIRE(status == 0);
     station.start();
     station.comes_true([] { return false; }, 2s);
-    CHECK(centre.connections >= 2);
-    CHECK(centre.connections < 10);
+    CHECK(centre.wire.connections >= 2);
+    CHECK(centre.wire.connections < 10);
     // It comes up for as long as a reconcile takes, again and again.
     CHECK(station.comes_true([&] { return !station.replayer->now().is_up; }));
 }
@@ -522,11 +600,11 @@ TEST_CASE("a part of other bytes, or of more than there are, is not gone on from
     const auto ours = station.view(id).digest;
     bool is_cut = false;
     centre.vault.keeps_parts = false;
-    centre.breaks_after = 20'000;
+    centre.wire.breaks_after = 20'000;
     centre.vault.on_answer = [&](vault::answer& answer) {
-        if (centre.breaks_after == 20'000 && centre.connections > 2) {
+        if (centre.wire.breaks_after == 20'000 && centre.wire.connections > 2) {
             is_cut = true;
-            centre.breaks_after = 1u << 30;
+            centre.wire.breaks_after = 1u << 30;
         }
         if (is_cut && centre.behind.now().of(state::delivered).records == 0)
             answer.partials = {{.record = id,
@@ -560,7 +638,7 @@ TEST_CASE("a record of which the upstream never takes a byte is set aside, the o
 TEST_CASE("a record in whose middle the connection always breaks lets the others go on", "[replay]")
 {
     centre_side centre;
-    centre.breaks_after = 100'000;
+    centre.wire.breaks_after = 100'000;
     centre.vault.keeps_parts = false;
     station_side station{centre};
     const auto breaking = station.accept(200'000);
@@ -570,4 +648,240 @@ TEST_CASE("a record in whose middle the connection always breaks lets the others
     CHECK(station.all_are(state::delivered, 3, 120s));
     CHECK(station.all_are(state::quarantined, 1, 120s));
     CHECK(station.view(breaking).reason == reason::refused);
+}
+
+namespace {
+
+using envelope::lane;
+
+constexpr std::size_t large_bytes = 3'000'000; ///< more than the system's buffers of a connection
+
+std::int64_t today()
+{
+    return replay::to_local(wall_now()).day;
+}
+
+} // namespace
+
+TEST_CASE("an urgent record is delivered while a large one is held up in its middle", "[replay]")
+{
+    centre_side centre;
+    centre.wire.holds_after = 200'000;
+    station_side station{centre};
+    const auto large = station.accept(large_bytes);
+    station.start();
+    REQUIRE(station.comes_true([&] { return centre.wire.held == 1; }));
+    const auto urgent = station.accept(5'000, lane::urgent);
+    REQUIRE(station.all_are(state::delivered, 1));
+    CHECK(station.view(urgent).state == state::delivered);
+    CHECK(station.view(large).state == state::waiting);
+    centre.wire.release(1);
+    CHECK(station.all_are(state::delivered, 2));
+    CHECK(station.replayer->now().wasted_bytes == 0);
+    CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("while an urgent body goes, those of others pause", "[replay]")
+{
+    centre_side centre;
+    centre.wire.holds_after = 200'000;
+    station_side station{centre};
+    const auto large = station.accept(large_bytes);
+    station.start();
+    REQUIRE(station.comes_true([&] { return centre.wire.held == 1; }));
+    const auto urgent = station.accept(large_bytes, lane::urgent);
+    REQUIRE(station.comes_true([&] { return centre.wire.held == 2; }));
+    centre.wire.release(1);
+    CHECK_FALSE(station.comes_to(1));
+    CHECK(station.view(large).state == state::waiting);
+    centre.wire.release(2);
+    CHECK(station.all_are(state::delivered, 2));
+    CHECK(station.view(urgent).state == state::delivered);
+    CHECK(station.replayer->now().wasted_bytes == 0);
+    CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("a kept connection that the upstream closed while nothing was asked is no outage",
+          "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    station.accept();
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 1)); // so that it is asked for news by now
+    const auto before = centre.wire.connections;
+    const auto checked = station.replayer->now().last_checked;
+    centre.break_all();
+    REQUIRE(station.comes_true([&] { return centre.wire.connections > before; }));
+    station.replayer->check_now();
+    CHECK(station.comes_true([&] { return station.replayer->now().last_checked > checked; }));
+    CHECK(station.replayer->now().is_up);
+    CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("what is asked first goes along with the question whether the upstream is there",
+          "[replay]")
+{
+    centre_side centre;
+    centre.wire.answers_only_after = "POST /v1/reconcile";
+    station_side station{centre};
+    station.start();
+    CHECK(station.comes_true([&] { return centre.vault.reconciles > 0; }));
+    CHECK(station.comes_true([&] { return station.replayer->now().is_up; }));
+    centre.wire.answers_only_after.clear(); // those that carry records are asked something else
+    centre.wire.changed.ring();
+    station.accept();
+    CHECK(station.all_are(state::delivered, 1));
+    CHECK(centre.vault.reconciles == 1);
+}
+
+TEST_CASE("with a day's bytes used up nothing begins, and what has begun ends", "[replay]")
+{
+    centre_side centre;
+    centre.wire.holds_after = 100'000;
+    station_side station{centre, {.most_connections = 1, .limits = {.day_bytes = 50'000}}};
+    station.accept(large_bytes);
+    station.accept(large_bytes);
+    station.start();
+    REQUIRE(station.comes_true([&] { return !station.replayer->now().is_within_budget; }));
+    centre.wire.release(1);
+    REQUIRE(station.all_are(state::delivered, 1));
+    station.accept(5'000, lane::urgent); // bound, if nothing else was said
+    CHECK_FALSE(station.comes_to(2));
+    CHECK(centre.wire.held == 1);
+    CHECK(station.replayer->now().in_flight == 0);
+    CHECK(station.replayer->now().sent_today_bytes >= large_bytes);
+    CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE("where the budget does not bind them urgent records go when it is used up", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    REQUIRE(finish(station.store->note_sent(today(), 50'000)).has_value());
+    const bool is_bound = GENERATE(false, true);
+    station.begin_again(
+        {.most_connections = 1, .limits = {.day_bytes = 50'000, .binds_urgent = is_bound}});
+    const auto ordinary = station.accept();
+    station.accept(5'000, lane::urgent);
+    station.start();
+    if (is_bound) {
+        REQUIRE(station.comes_true([&] { return station.replayer->now().is_up; }));
+        CHECK_FALSE(station.comes_to(1));
+        return;
+    }
+    REQUIRE(station.all_are(state::delivered, 1));
+    station.accept(5'000, lane::urgent); // also when there was one before
+    REQUIRE(station.all_are(state::delivered, 2));
+    CHECK_FALSE(station.comes_to(3));
+    CHECK(station.view(ordinary).state == state::waiting);
+}
+
+TEST_CASE("what was sent today is not forgotten when the program is started again", "[replay]")
+{
+    centre_side centre;
+    const replay::replayer::options metered{.most_connections = 1,
+                                            .limits = {.day_bytes = 50'000'000}};
+    station_side station{centre, metered};
+    for (std::uint64_t times = 1; times <= 2; ++times) {
+        station.accept(300'000);
+        station.start();
+        REQUIRE(station.comes_true(
+            [&] { return station.replayer->now().sent_today_bytes > times * 300'000; }));
+        REQUIRE(station.all_are(state::delivered, times));
+        station.begin_again(metered);
+        CHECK(station.store->now().sent_day == today());
+        CHECK(station.store->now().sent_bytes > times * 300'000);
+        CHECK(station.replayer->now().sent_today_bytes == station.store->now().sent_bytes);
+    }
+    CHECK(station.store->now().sent_bytes < 700'000); // not counted twice
+}
+
+TEST_CASE("after a restart a day's bytes that were used up are used up", "[replay]")
+{
+    centre_side centre;
+    station_side station{centre};
+    REQUIRE(finish(station.store->note_sent(today() - 1, 900'000)).has_value());
+    REQUIRE(finish(station.store->note_sent(today(), 100'000)).has_value());
+    station.begin_again({.most_connections = 1, .limits = {.day_bytes = 100'000}});
+    CHECK(station.replayer->now().sent_today_bytes == 100'000);
+    CHECK_FALSE(station.replayer->now().is_within_budget);
+    station.begin_again({.most_connections = 1, .limits = {.day_bytes = 100'001}});
+    CHECK(station.replayer->now().is_within_budget);
+    station.accept();
+    station.start();
+    CHECK(station.all_are(state::delivered, 1));
+}
+
+TEST_CASE("who was away for a moment does not wait as long as the upstream asks of all at a start",
+          "[replay]")
+{
+    intake::options opts;
+    opts.rules.first_spread = 1h;
+    centre_side centre{opts};
+    station_side station{centre};
+    station.accept();
+    const bool was_away = GENERATE(false, true);
+    centre.wire.is_refusing = was_away;
+    station.start();
+    if (was_away) {
+        REQUIRE(station.comes_true([&] { return station.entries("outage-began") == 1; }));
+        centre.wire.is_refusing = false;
+        CHECK(station.all_are(state::delivered, 1));
+    } else {
+        REQUIRE(station.comes_true([&] { return station.replayer->now().is_up; }));
+        CHECK_FALSE(station.comes_to(1)); // minutes, for this name
+    }
+}
+
+TEST_CASE("a pause in the middle of a body lets it end, and nothing else begins", "[replay]")
+{
+    centre_side centre;
+    centre.wire.holds_after = 200'000;
+    station_side station{centre};
+    station.accept(large_bytes);
+    station.accept();
+    station.start();
+    REQUIRE(station.comes_true([&] { return centre.wire.held == 1; }));
+    station.replayer->set_paused(true);
+    centre.wire.release(1);
+    REQUIRE(station.all_are(state::delivered, 1));
+    CHECK_FALSE(station.comes_to(2));
+    station.replayer->set_paused(false);
+    CHECK(station.all_are(state::delivered, 2));
+    CHECK(station.entries("outage-began") == 0);
+    CHECK(centre.wire.read_bytes < large_bytes + 100'000);
+}
+
+TEST_CASE("a body that a stop cut off goes on from what came", "[replay]")
+{
+    centre_side centre;
+    centre.wire.holds_after = large_bytes / 2;
+    station_side station{centre};
+    station.accept(large_bytes);
+    station.start();
+    REQUIRE(station.comes_true([&] { return centre.wire.held == 1; }));
+    station.begin_again({.most_connections = 1});
+    centre.wire.holds_after = meddling_wire::never;
+    centre.wire.release(1);
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 1));
+    CHECK(centre.wire.read_bytes < large_bytes + large_bytes / 10);
+    CHECK(station.replayer->now().wasted_bytes == 0);
+}
+
+TEST_CASE("a stop ends the sending, whatever is under way just then", "[replay]")
+{
+    centre_side centre;
+    for (int steps = 0; steps < 60; ++steps) {
+        CAPTURE(steps);
+        station_side station{
+            centre, {.most_connections = 1, .limits = {.day_bytes = 1'000'000'000}, .keep = 24h}};
+        station.accept();
+        station.start();
+        for (int step = 0; step < steps; ++step)
+            home().run_one_for(20ms);
+        asio::post(home(), [&] { station.replayer->stop(); });
+        REQUIRE(station.comes_true([&] { return !station.is_running(); }, 8s));
+    }
 }

@@ -319,6 +319,127 @@ TEST_CASE("a reconcile tells the offset of a record that has not been tried here
     CHECK(s.next(first)->offset == 30);
 }
 
+TEST_CASE("on the connection for urgent records only those go", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 10);
+    s.add(at(2), lane::bulk, 10);
+    CHECK_FALSE(s.has_urgent());
+    CHECK_FALSE(s.next(second, scheduler::lanes::urgent).has_value());
+    s.add(at(4), lane::urgent, 10);
+    s.add(at(3), lane::urgent, 10);
+    CHECK(s.has_urgent());
+    CHECK(s.next(second, scheduler::lanes::urgent)->place == at(3));
+    CHECK(s.next(second, scheduler::lanes::urgent)->place == at(4));
+    CHECK_FALSE(s.has_urgent());
+    CHECK_FALSE(s.next(second, scheduler::lanes::urgent).has_value());
+    CHECK(drain(s) == std::vector<std::uint64_t>{1, 2});
+}
+
+TEST_CASE("an urgent record that is stuck does not hold up the bodies of others", "[replay]")
+{
+    scheduler s{{.patience = 2}};
+    s.add(at(1), lane::urgent, 10);
+    const bool others_wait = GENERATE(true, false);
+    if (others_wait)
+        s.add(at(2), lane::ordinary, 10);
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(s.next(second, scheduler::lanes::urgent)->place == at(1));
+        s.on_position(at(1), 0);
+    }
+    CHECK_FALSE(s.has_urgent());
+    CHECK_FALSE(s.next(second, scheduler::lanes::urgent).has_value());
+    s.add(at(3), lane::urgent, 10);
+    CHECK(s.next(second, scheduler::lanes::urgent)->place == at(3));
+    CHECK(drain(s).back() == 1); // it goes where all go, behind them
+}
+
+TEST_CASE("what goes on the connection for urgent records does not bring the oldest's turn nearer",
+          "[replay]")
+{
+    scheduler s{{.oldest_every = 3}};
+    s.add(at(1), lane::bulk, 10);
+    for (std::uint64_t n = 10; n < 20; ++n)
+        s.add(at(n), lane::urgent, 10);
+    for (std::uint64_t n = 10; n < 14; ++n) {
+        REQUIRE(s.next(second, scheduler::lanes::urgent)->place == at(n)); // never the oldest
+        s.on_settled(at(n));
+    }
+    CHECK(s.next(first)->place == at(14));
+    CHECK(s.next(first)->place == at(15));
+    CHECK(s.next(second, scheduler::lanes::urgent)->place == at(16));
+    CHECK(s.next(first)->place == at(1));
+}
+
+TEST_CASE("what was written and is not gone on from was wasted", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    s.on_written(at(1), 70); // not in flight: a write that ended late
+    REQUIRE(s.next(first));
+    s.on_written(at(1), 30);
+    s.on_written(at(1), 80);
+    CHECK(s.wasted_bytes() == 0);
+    SECTION("cut off, and gone on from what came")
+    {
+        s.on_broken(first);
+        CHECK(s.wasted_bytes() == 0); // nobody knows yet
+        s.on_reconciled(at(1), 50);
+        CHECK(s.wasted_bytes() == 30);
+        REQUIRE(s.next(first)->offset == 50);
+        s.on_written(at(1), 100);
+        s.on_broken(first);
+        s.on_settled(at(1)); // the reconcile brought its receipt
+        CHECK(s.wasted_bytes() == 30);
+    }
+    SECTION("all of it came")
+    {
+        s.on_broken(first);
+        s.on_reconciled(at(1), 80);
+        CHECK(s.wasted_bytes() == 0);
+    }
+    SECTION("refused in its middle, and gone on from what was taken")
+    {
+        s.on_position(at(1), 64);
+        CHECK(s.wasted_bytes() == 16);
+        s.on_reconciled(at(1), 64); // said once more
+        CHECK(s.wasted_bytes() == 16);
+    }
+    SECTION("begun again")
+    {
+        s.on_failed(at(1), true);
+        CHECK(s.wasted_bytes() == 80);
+    }
+    SECTION("delivered")
+    {
+        s.on_settled(at(1));
+        CHECK(s.wasted_bytes() == 0);
+    }
+}
+
+TEST_CASE("what was written of a record that was there already was wasted, and no more", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    s.on_reconciled(at(1), 40); // from before a restart
+    REQUIRE(s.next(first)->offset == 40);
+    SECTION("some")
+    {
+        s.on_written(at(1), 90);
+        s.on_unwanted(at(1));
+        CHECK(s.wasted_bytes() == 50);
+        s.on_settled(at(1));
+        CHECK(s.wasted_bytes() == 50);
+    }
+    SECTION("nothing")
+    {
+        s.on_unwanted(at(1));
+        CHECK(s.wasted_bytes() == 0);
+    }
+    s.on_unwanted(at(7)); // never heard of
+    CHECK(s.wasted_bytes() <= 50);
+}
+
 namespace {
 
 /// The same rules over one list, with nothing indexed.
@@ -341,8 +462,9 @@ public:
                 drop(p);
         }
     }
-    std::optional<scheduler::pick> next(connection on)
+    std::optional<scheduler::pick> next(connection on, scheduler::lanes of)
     {
+        const bool of_all = of == scheduler::lanes::all;
         std::size_t requests = 0;
         std::uint64_t unanswered_bytes = 0;
         for (const auto& each : all_)
@@ -350,20 +472,44 @@ public:
                 ++requests;
                 unanswered_bytes += each.size_bytes;
             }
-        const bool oldest = picks_ % opts_.oldest_every == opts_.oldest_every - 1;
+        const bool oldest = of_all && picks_ % opts_.oldest_every == opts_.oldest_every - 1;
         record* best = nullptr;
         for (auto& each : all_)
-            if (each.is == where::waiting && (!best || goes_before(each, *best, oldest)))
+            if (each.is == where::waiting && (of_all || is_pressing(each)) &&
+                (!best || goes_before(each, *best, oldest)))
                 best = &each;
         if (!best || requests >= opts_.most_unanswered)
             return std::nullopt;
         if (requests > 0 && unanswered_bytes + best->size_bytes > opts_.most_unanswered_bytes)
             return std::nullopt;
-        ++picks_;
+        picks_ += of_all;
         best->is = where::flying;
         best->on = on;
         return scheduler::pick{best->at, best->size_bytes, best->offset};
     }
+    bool has_urgent() const
+    {
+        return std::ranges::any_of(all_, [this](const record& each) {
+            return each.is == where::waiting && is_pressing(each);
+        });
+    }
+    /// Where the attempt under way began; nothing if there is none.
+    std::optional<std::uint64_t> offset_of(place p)
+    {
+        const auto* known = find(p);
+        return known && known->is == where::flying ? std::optional{known->offset} : std::nullopt;
+    }
+    void on_written(place p, std::uint64_t up_to)
+    {
+        if (auto* known = find(p); known && known->is == where::flying)
+            known->written = up_to;
+    }
+    void on_unwanted(place p)
+    {
+        if (const auto* known = find(p); known && known->is == where::flying)
+            wasted_ += known->written - known->offset;
+    }
+    std::uint64_t wasted() const { return wasted_; }
     void on_settled(place p)
     {
         ++settled_;
@@ -378,7 +524,7 @@ public:
             drop(p);
         else {
             known->is = where::waiting;
-            known->offset = 0;
+            move(*known, 0);
         }
     }
     bool on_position(place p, std::uint64_t offset)
@@ -437,6 +583,7 @@ private:
         envelope::lane lane{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0;
+        std::uint64_t written = 0;
         where is = where::waiting;
         connection on{};
         bool withdrawn = false;
@@ -451,11 +598,17 @@ private:
             what.settled_before = settled_;
         return what.stalls >= opts_.patience && (is_answered || settled_ > what.settled_before);
     }
-    static void move(record& what, std::uint64_t offset)
+    void move(record& what, std::uint64_t offset)
     {
         if (offset > what.offset)
             what.stalls = 0;
-        what.offset = offset;
+        if (what.written > offset)
+            wasted_ += what.written - offset;
+        what.offset = what.written = offset;
+    }
+    bool is_pressing(const record& what) const
+    {
+        return what.lane == envelope::lane::urgent && what.stalls < opts_.patience;
     }
     bool goes_before(const record& a, const record& b, bool by_age) const
     {
@@ -490,6 +643,7 @@ private:
     std::vector<record> all_;
     std::uint64_t picks_ = 0;
     std::uint64_t settled_ = 0;
+    std::uint64_t wasted_ = 0;
 };
 
 } // namespace
@@ -509,7 +663,7 @@ TEST_CASE("any course of events goes as the rules say, one by one", "[replay]")
         const auto on = connection{static_cast<std::uint32_t>(random() % 3)};
         const std::uint64_t size_bytes = 1 + static_cast<std::uint64_t>(p) * 37 % 120;
         const auto offset = random() % size_bytes;
-        switch (random() % 12) {
+        switch (random() % 15) {
         case 0:
         case 1: {
             const auto l = static_cast<lane>(1 + static_cast<std::uint64_t>(p) % 3);
@@ -524,8 +678,9 @@ TEST_CASE("any course of events goes as the rules say, one by one", "[replay]")
         case 3:
         case 4:
         case 5: {
-            const auto got = s.next(on);
-            const auto expected = model.next(on);
+            const auto of = random() % 3 == 0 ? scheduler::lanes::urgent : scheduler::lanes::all;
+            const auto got = s.next(on, of);
+            const auto expected = model.next(on, of);
             REQUIRE(got.has_value() == expected.has_value());
             if (got) {
                 REQUIRE(got->place == expected->place);
@@ -559,12 +714,26 @@ TEST_CASE("any course of events goes as the rules say, one by one", "[replay]")
                 REQUIRE(s.on_broken(on, hit) == model.on_broken(on, hit));
             }
             break;
+        case 11:
+        case 12: {
+            const auto began = model.offset_of(p).value_or(0);
+            const auto up_to = began + random() % (size_bytes - began + 1);
+            s.on_written(p, up_to);
+            model.on_written(p, up_to);
+            break;
+        }
+        case 13:
+            s.on_unwanted(p);
+            model.on_unwanted(p);
+            break;
         default:
             s.on_reconciled(p, offset);
             model.on_reconciled(p, offset);
             break;
         }
         REQUIRE(s.waiting() == model.waiting());
+        REQUIRE(s.has_urgent() == model.has_urgent());
+        REQUIRE(s.wasted_bytes() == model.wasted());
         REQUIRE(s.unknown(64) == model.unknown());
         REQUIRE(s.has_unknown() == !model.unknown().empty());
         const auto flying = model.flying();
