@@ -7,6 +7,7 @@
 // Not <netinet/tcp.h>: that of glibc 2.36 ends before what is read here.
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,6 +43,12 @@ std::optional<tcp_figures> measure(int socket) noexcept
                        .delivery_bytes_per_s = told.tcpi_delivery_rate,
                        .round_trip = std::chrono::microseconds{told.tcpi_rtt},
                        .shortest_round_trip = std::chrono::microseconds{told.tcpi_min_rtt}};
+}
+
+bool is_closed_by_peer(int socket) noexcept
+{
+    pollfd looked{.fd = socket, .events = POLLRDHUP, .revents = 0};
+    return ::poll(&looked, 1, 0) == 1 && (looked.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void tune(int socket, const tcp_tuning& how) noexcept

@@ -23,6 +23,9 @@ struct tcp_figures {
 /// Of the socket of a stream (stream::native_handle()). Nothing: it is not a connected TCP socket.
 std::optional<tcp_figures> measure(int socket) noexcept;
 
+/// Whether the peer sends no more, or the connection is gone: seen without reading.
+bool is_closed_by_peer(int socket) noexcept;
+
 /// What may be changed while a connection is in use. Whatever the system does not know or allow is
 /// left as it is: these make a link better, not possible.
 struct tcp_tuning {

@@ -22,6 +22,9 @@ constexpr milliseconds least_retransmission_wait = 1500ms;
 constexpr milliseconds slow_round_trip = 150ms;
 constexpr std::uint64_t slow_rate = 125'000;
 constexpr std::size_t remembered_rates = 4;
+/// In spite of the cap: then it is asked whether the queue is ours.
+constexpr unsigned most_full = 8;
+constexpr unsigned most_cuts = 8;
 /// Before anything is known nobody is slowed down to less.
 constexpr std::uint64_t least_first_rate = 128'000;
 /// So many windows after a queue stood what is sent again may still be what overflowed then.
@@ -109,13 +112,16 @@ void regulator::add(std::span<const sample> all)
             is_busy = true;
             longest_ = std::max(longest_, figures.round_trip);
             now_.newest_rate += figures.delivery_bytes_per_s;
-            queueing =
-                std::min(queueing, figures.round_trip - std::min(shortest_, figures.round_trip));
+            const auto excess = figures.round_trip - std::min(shortest_, figures.round_trip);
+            standing_ = std::min(standing_, excess);
+            queueing = std::min(queueing, excess - standing_);
         }
         const auto before = last_.find(connection);
         if (before == last_.end())
             continue; // what it carried before we looked lies in no window
-        const auto delivered = figures.delivered_bytes - before->second.delivered_bytes;
+        // Counted in segments, and those may become smaller.
+        const auto delivered = figures.delivered_bytes -
+                               std::min(before->second.delivered_bytes, figures.delivered_bytes);
         now_.delivered += delivered;
         now_.delivered_by[connection] += delivered;
         now_.sent += figures.sent_bytes - before->second.sent_bytes;
@@ -137,6 +143,19 @@ void regulator::close(instant now, bool may_bbr)
         return;
     auto rate = per_second(ended.delivered, now - ended.began);
     decided_.is_flowing = rate_ > 0 && rate >= rate_ / 2;
+    if (std::exchange(is_draining_, false)) {
+        if (ended.queueing > before_drain_ * 3 / 4)
+            standing_ += ended.queueing;
+        full_ = 0;
+        cap(now);
+        return;
+    }
+    cuts_ = rate_ > 0 && rate > 0 && rate < rate_ / 8 ? cuts_ + 1 : 0;
+    if (cuts_ >= most_cuts) { // no cut: another link
+        cuts_ = 0;
+        rate_ = most_seen_ = 0;
+        full_rates_.clear();
+    }
     if (rate_ > 0 && rate < rate_ / 8) {
         kind_ = kind::unknown;
         since_full_ = unfilled_ = 0;
@@ -148,10 +167,16 @@ void regulator::close(instant now, bool may_bbr)
     if (is_full && rate_ == 0)
         rate = std::max(rate, ended.newest_rate); // in this window it only grew to what it is
     since_full_ = is_full ? 0 : since_full_ + 1;
+    full_ = is_full ? full_ + 1 : 0;
     learn(rate, is_full);
     classify(ended, rate, is_full);
     decide(may_bbr);
     cap(now);
+    if (rate_ > 0 && full_ >= most_full && !is_probing()) {
+        is_draining_ = true;
+        before_drain_ = ended.queueing;
+        decided_.most_bytes_per_s = rate_ / 2;
+    }
     share_out(ended, now);
 }
 

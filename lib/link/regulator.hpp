@@ -109,6 +109,12 @@ private:
     static constexpr std::size_t no_probe = ~std::size_t{0};
     std::size_t probe_ = no_probe; ///< under way: how much is tried
     instant probe_at_{};
+    /// Of the excess over the shortest round trip: not our queue, since it does not pass when we send less.
+    std::chrono::microseconds standing_{};
+    std::chrono::microseconds before_drain_{};
+    bool is_draining_ = false;
+    unsigned full_ = 0;      ///< windows in a row
+    unsigned cuts_ = 0;      ///< the same
     bool is_faster_ = false; ///< than was known: the last probe has shown it
 };
 

@@ -132,11 +132,13 @@ int run_service(config from)
     // is safe at any instruction.
     if (!it.has_ended())
         std::_Exit(code);
-    signals.cancel();
-    watchdog_timer.cancel();
-    status_timer.cancel();
-    while (behind > 0)
+    // Each time: one that has just been woken waits once more.
+    while (behind > 0) {
+        signals.cancel();
+        watchdog_timer.cancel();
+        status_timer.cancel();
         io.run_one();
+    }
     return code;
 }
 

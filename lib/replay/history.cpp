@@ -60,7 +60,8 @@ history::view history::at(instant now) const
             sum += bytes;
             first = std::min(first, when);
         }
-    out.minute_bytes_per_s = per_second(sum, now - first);
+    // One delivery tells little of the time that it took.
+    out.minute_bytes_per_s = per_second(sum, std::max<instant::duration>(now - first, 10s));
 
     std::uint64_t delivered = 0;
     instant::duration busy{};

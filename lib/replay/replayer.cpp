@@ -83,7 +83,7 @@ bool replayer::may_send() const noexcept
 
 bool replayer::may_open() const noexcept
 {
-    return may_send() || (is_promising_ && !is_paused_ && !is_stopping_);
+    return may_send() || (is_promising_ && !is_spreading_ && !is_paused_ && !is_stopping_);
 }
 
 /// The next answer makes the link up: what will be needed then is opened meanwhile.
@@ -348,8 +348,10 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info,
         const auto window =
             is_start ? milliseconds{info.spread} : std::min<milliseconds>(info.spread, away);
         const auto first = link::first_send_at(monotonic::now(), window, opts_.node);
+        is_spreading_ = true;
         while (monotonic::now() < first && !is_stopping_)
             co_await link_changed_.wait_until(first);
+        is_spreading_ = false;
     }
     reconciled_at_ = monotonic::now();
     newest_verdict_ = info.newest_verdict;
@@ -601,6 +603,10 @@ void replayer::tune(carrier& each)
     if (const auto limit = allowed_.most_bytes_per_s / carriers_.size(); limit > 0 && !is_exempt)
         how.most_bytes_per_s =
             how.most_bytes_per_s > 0 ? std::min(how.most_bytes_per_s, limit) : limit;
+    // What lies unsent must go out within the limit on no progress, however slow the pace.
+    if (how.most_bytes_per_s > 0)
+        how.notsent_lowat_bytes =
+            std::clamp<std::uint64_t>(how.most_bytes_per_s / 4, 16u << 10, how.notsent_lowat_bytes);
     http::tune(socket, how);
 }
 
@@ -643,10 +649,11 @@ void replayer::take_figures()
 void replayer::count_sent(std::uint64_t bytes)
 {
     const auto now = to_local(wall_now());
-    if (now.day != today_) {
+    // Neither a clock that was never set nor one that goes back begins a new day's budget.
+    if (now.day != today_ && wall_now() >= trust::judge::build_time()) {
+        if (now.day > today_)
+            sent_today_bytes_ = not_written_down_bytes_ = 0;
         today_ = now.day;
-        sent_today_bytes_ = 0;
-        not_written_down_bytes_ = 0;
     }
     sent_bytes_ += bytes;
     sent_today_bytes_ += bytes;
@@ -724,6 +731,9 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
 asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, transfer& state)
 {
     using lanes = scheduler::lanes;
+    // Closed by the upstream while nothing was asked: that says nothing of the link.
+    if (state.sent.empty() && http::is_closed_by_peer(over.transport().native_handle()))
+        co_return false;
     const bool is_surplus =
         !is_express(on) && static_cast<unsigned>(on) >= regulator_.current().connections;
     const auto pick = is_surplus || !is_affordable(on)

@@ -192,6 +192,7 @@ private:
     std::size_t running_ = 0;
     bool is_reconciled_ = false;
     bool is_promising_ = false; ///< the link has not failed since it last answered
+    bool is_spreading_ = false; ///< the upstream wants us later
     bool is_check_due_ = false; ///< somebody wants to know now: no long poll
     bool is_paused_ = false;
     bool is_stopping_ = false;
