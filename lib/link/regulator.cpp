@@ -167,7 +167,10 @@ void regulator::close(instant now, bool may_bbr)
     if (is_full && rate_ == 0)
         rate = std::max(rate, ended.newest_rate); // in this window it only grew to what it is
     since_full_ = is_full ? 0 : since_full_ + 1;
-    full_ = is_full ? full_ + 1 : 0;
+    // One that passes by itself, as after a beginning, is ours.
+    const bool stays =
+        ended.queueing + ended.queueing / 32 >= std::exchange(last_queueing_, ended.queueing);
+    full_ = is_full && stays ? full_ + 1 : 0;
     learn(rate, is_full);
     classify(ended, rate, is_full);
     decide(may_bbr);

@@ -112,6 +112,7 @@ private:
     /// Of the excess over the shortest round trip: not our queue, since it does not pass when we send less.
     std::chrono::microseconds standing_{};
     std::chrono::microseconds before_drain_{};
+    std::chrono::microseconds last_queueing_{};
     bool is_draining_ = false;
     unsigned full_ = 0;      ///< windows in a row
     unsigned cuts_ = 0;      ///< the same

@@ -544,7 +544,8 @@ asio::awaitable<void> replayer::send(connection on)
             co_await changed_.wait();
             continue;
         }
-        auto transport = co_await around_.upstream.open();
+        const http::tcp_options as_usual;
+        auto transport = co_await around_.upstream.open(as_usual);
         if (is_stopping_)
             break;
         if (!transport) {
