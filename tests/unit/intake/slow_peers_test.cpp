@@ -100,7 +100,8 @@ public:
         const auto address = door_->address();
         const http::endpoint to{"127.0.0.1", address.substr(address.rfind(':') + 1)};
         auto context = http::tls_context::client(options_of(who)).value();
-        auto made = co_await http::connect_tls(to, std::move(context), http::tcp_options{}, 20s);
+        const http::tcp_options as_usual;
+        auto made = co_await http::connect_tls(to, std::move(context), as_usual, 20s);
         REQUIRE(made.has_value());
         co_return std::move(*made);
     }
