@@ -68,7 +68,7 @@ private:
     result<void> apply(const tls_options& options);
     void forget_sessions() noexcept;
 
-    /// As many as connect at once: a prober, a reconcile, and transfers by default.
+    /// As many as mostly connect at once: a prober, two transfers, one for urgent records.
     static constexpr std::size_t most_sessions = 4;
 
     ssl_ctx_st* native_;

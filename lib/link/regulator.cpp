@@ -42,8 +42,9 @@ constexpr auto probe_every = 8s;
 constexpr std::array probe_gains{1.1, 1.25, 1.5};
 constexpr double lost_share_windows = 8;
 constexpr double most_lost_share = 0.05;
-/// Nobody's modem: there is nothing to spare its queue.
+/// Nobody's modem: there is no queue of its to spare.
 constexpr std::uint64_t fast_enough = 10'000'000;
+constexpr milliseconds local_round_trip = 2ms;
 
 std::uint64_t per_second(std::uint64_t bytes, instant::duration in)
 {
@@ -148,6 +149,7 @@ void regulator::close(instant now, bool may_bbr)
             standing_ += ended.queueing;
         full_ = 0;
         cap(now);
+        share_out(ended, now);
         return;
     }
     cuts_ = rate_ > 0 && rate > 0 && rate < rate_ / 8 ? cuts_ + 1 : 0;
@@ -172,15 +174,21 @@ void regulator::close(instant now, bool may_bbr)
         ended.queueing + ended.queueing / 32 >= std::exchange(last_queueing_, ended.queueing);
     full_ = is_full && stays ? full_ + 1 : 0;
     learn(rate, is_full);
-    classify(ended, rate, is_full);
+    classify(ended, rate);
     decide(may_bbr);
     cap(now);
-    if (rate_ > 0 && full_ >= most_full && !is_probing()) {
+    if (full_ >= most_full && !is_probing() && !is_fast()) {
         is_draining_ = true;
         before_drain_ = ended.queueing;
         decided_.most_bytes_per_s = rate_ / 2;
     }
     share_out(ended, now);
+}
+
+/// By what it is now: what was a fibre may have become a satellite.
+bool regulator::is_fast() const noexcept
+{
+    return (rate_ > 0 ? rate_ : most_seen_) > fast_enough || longest_ < local_round_trip;
 }
 
 bool regulator::is_growing(std::uint64_t rate) const noexcept
@@ -206,10 +214,11 @@ void regulator::learn(std::uint64_t rate, bool is_full)
     }
 }
 
-void regulator::classify(const window& ended, std::uint64_t rate, bool is_full)
+void regulator::classify(const window& ended, std::uint64_t rate)
 {
-    const bool is_own_loss = !is_full && ended.resent > 0 && since_full_ > overflow_echo;
-    if (!is_full && since_full_ > overflow_echo && ended.sent > 0)
+    const bool is_quiet = since_full_ > overflow_echo; // what is lost now the link loses
+    const bool is_own_loss = is_quiet && ended.resent > 0;
+    if (is_quiet && ended.sent > 0)
         lost_share_ +=
             (static_cast<double>(ended.resent) / static_cast<double>(ended.sent) - lost_share_) /
             lost_share_windows;
@@ -239,7 +248,7 @@ void regulator::decide(bool may_bbr)
 
 void regulator::cap(instant now)
 {
-    if (rate_ > fast_enough) {
+    if (is_fast()) {
         decided_.most_bytes_per_s = 0; // not a modem's queue, but this machine's own limits
         return;
     }
@@ -268,6 +277,9 @@ void regulator::cap(instant now)
 /// gets enough to show that it can use more.
 void regulator::share_out(const window& ended, instant now)
 {
+    decided_.shares.clear();
+    if (decided_.most_bytes_per_s == 0)
+        return;
     const auto least = decided_.most_bytes_per_s / (4 * decided_.connections);
     std::map<std::uint64_t, std::uint64_t> used;
     std::uint64_t sum = 0;
@@ -277,7 +289,6 @@ void regulator::share_out(const window& ended, instant now)
             const auto delivered = found == ended.delivered_by.end() ? 0 : found->second;
             sum += used[connection] = std::max(per_second(delivered, now - ended.began), least);
         }
-    decided_.shares.clear();
     for (const auto& [connection, each] : used)
         decided_.shares[connection] =
             part(decided_.most_bytes_per_s, static_cast<double>(each) / static_cast<double>(sum));

@@ -84,10 +84,11 @@ private:
     void add(std::span<const sample> all);
     void close(instant now, bool may_bbr);
     void learn(std::uint64_t rate, bool is_full);
-    void classify(const window& ended, std::uint64_t rate, bool is_full);
+    void classify(const window& ended, std::uint64_t rate);
     void decide(bool may_bbr);
     void cap(instant now);
     bool is_growing(std::uint64_t rate) const noexcept;
+    bool is_fast() const noexcept;
     bool is_probing() const noexcept { return probe_ != no_probe; }
     void share_out(const window& ended, instant now);
     instant::duration length() const;
@@ -100,7 +101,7 @@ private:
     std::chrono::microseconds longest_{};                                   ///< round trip, now
     std::deque<std::uint64_t> full_rates_; ///< of the last windows in which the link was full
     std::uint64_t rate_ = 0;
-    std::uint64_t most_seen_ = 0; ///< before the rate was known
+    std::uint64_t most_seen_ = 0; ///< delivered in a second
     kind kind_ = kind::unknown;
     std::uint64_t unlost_bytes_ = 0; ///< sent since the link lost something by itself
     unsigned since_full_;            ///< windows since a queue stood, or the link was cut

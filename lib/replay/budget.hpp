@@ -10,7 +10,7 @@ namespace titip::replay {
 
 /// What a metered link may be used for: so many bytes a day, and so fast at which hours. Bytes are
 /// those of TCP that carry records, each time that they are sent; receipts, checks and the headers of
-/// packets come on top (docs/link.md: about a twentieth). Knows no clock.
+/// packets come on top, about a tenth. Knows no clock.
 class budget {
 public:
     /// Of each day, in minutes since midnight of local time; over midnight if it ends before it begins.

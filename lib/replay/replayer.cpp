@@ -564,7 +564,6 @@ asio::awaitable<void> replayer::send(connection on)
         if (may_send())
             co_await pump(on, over);
         carriers_.erase(number);
-        figures_.erase(number);
     }
 }
 
@@ -632,14 +631,13 @@ asio::awaitable<void> replayer::regulate()
 void replayer::take_figures()
 {
     std::vector<link::regulator::sample> samples;
-    for (const auto& [number, each] : carriers_) {
+    for (auto& [number, each] : carriers_) {
         const auto seen = http::measure(each.transport->native_handle());
         if (!seen)
             continue;
-        const auto before = figures_[number];
-        count_sent(seen->sent_bytes - before.sent_bytes);
-        resent_bytes_ += seen->resent_bytes - before.resent_bytes;
-        figures_[number] = *seen;
+        count_sent(seen->sent_bytes - each.seen.sent_bytes);
+        resent_bytes_ += seen->resent_bytes - each.seen.resent_bytes;
+        each.seen = *seen;
         if (!is_express(each.on))
             samples.push_back({.connection = number, .seen = *seen});
     }

@@ -104,6 +104,7 @@ private:
         std::uint64_t number = 0;
         bool is_bbr = false;
         std::uint64_t probes = 0; ///< of the regulator, of which this one knows
+        http::tcp_figures seen;   ///< when we last looked
     };
 
     asio::awaitable<void> watch();
@@ -172,7 +173,6 @@ private:
     std::optional<std::set<journal::place>> changed_while_loading_;
     link::regulator regulator_;
     std::map<std::uint64_t, carrier> carriers_;
-    std::map<std::uint64_t, http::tcp_figures> figures_; ///< the last ones of each carrier
     std::uint64_t carriers_begun_ = 0;
     std::uint64_t sent_bytes_ = 0;
     std::uint64_t resent_bytes_ = 0;

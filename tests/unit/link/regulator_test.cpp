@@ -20,13 +20,13 @@ public:
     double loss = 0;
     bool is_cut = false;
     bool may_bbr = true;
-    static constexpr double round_trip_s = 0.6;
+    double round_trip_s = 0.6;
     static constexpr double queue_bytes = 31'000;
 
     regulator under;
     instant now = instant{} + 1h;
 
-    void run(std::chrono::seconds time)
+    void run(milliseconds time)
     {
         for (const auto until = now + time; now < until; now += tick)
             step();
@@ -103,8 +103,9 @@ private:
         seen.in_flight_bytes = segment;
         seen.delivery_bytes_per_s = static_cast<std::uint64_t>(delivered / tick_s);
         seen.round_trip = std::chrono::microseconds{static_cast<std::int64_t>(delay_s * 1e6)};
+        shortest_s_ = std::min(shortest_s_, round_trip_s);
         seen.shortest_round_trip =
-            std::chrono::microseconds{static_cast<std::int64_t>(round_trip_s * 1e6)};
+            std::chrono::microseconds{static_cast<std::int64_t>(shortest_s_ * 1e6)};
         return {.connection = each.number, .seen = seen};
     }
 
@@ -112,6 +113,7 @@ private:
     std::uint64_t next_ = 1;
     double backlog_ = 0;
     double last_rate_ = 0;
+    double shortest_s_ = 1e9;
     double sent_ = 0;
     double resent_ = 0;
     std::mt19937_64 random_{7};
@@ -255,4 +257,101 @@ TEST_CASE("time in which there was nothing to send says nothing of the link", "[
     }
     CHECK(under.rate_bytes_per_s() == 0);
     CHECK(under.current().most_bytes_per_s == 0);
+}
+
+TEST_CASE("a round trip that has become longer is no queue of ours", "[link]")
+{
+    modelled link;
+    link.run(40s);
+    link.round_trip_s = 1.0;
+    link.run(300s);
+    CHECK(link.under.rate_bytes_per_s() > 100'000);
+    std::uint64_t sum = 0;
+    for (const auto& [connection, share] : link.decided().shares)
+        sum += share;
+    CHECK(sum > 100'000); // none is left over from a window in which we sent less to find that out
+}
+
+TEST_CASE("another link, of a twentieth of the rate, is not taken for a cut", "[link]")
+{
+    modelled link;
+    link.rate_bytes_per_s = 600'000;
+    link.run(40s);
+    link.rate_bytes_per_s = 30'000;
+    link.run(300s);
+    CHECK(link.under.rate_bytes_per_s() < 45'000);
+    CHECK(link.under.rate_bytes_per_s() > 0);
+}
+
+TEST_CASE("the window after one at half the pace has the whole again", "[link]")
+{
+    modelled link;
+    link.run(40s);
+    link.round_trip_s = 1.0;
+    std::uint64_t halves = 0, most_in_a_row = 0, in_a_row = 0;
+    for (int step = 0; step < 1'200; ++step) {
+        link.run(100ms);
+        std::uint64_t sum = 0;
+        for (const auto& [connection, share] : link.decided().shares)
+            sum += share;
+        const bool is_half = sum < link.under.rate_bytes_per_s() * 3 / 4;
+        halves += is_half;
+        in_a_row = is_half ? in_a_row + 1 : 0;
+        most_in_a_row = std::max(most_in_a_row, in_a_row);
+    }
+    CHECK(halves > 0);
+    CHECK(most_in_a_row <= 14); // steps of 100 ms, a window is 1.2 s
+}
+
+TEST_CASE("counters that shrink with the size of a segment are no delivery", "[link]")
+{
+    regulator under;
+    instant now = instant{} + 1h;
+    http::tcp_figures seen{
+        .in_flight_bytes = segment, .round_trip = 300ms, .shortest_round_trip = 100ms};
+    for (int i = 0; i < 100; ++i) {
+        seen.sent_bytes += 10'000;
+        seen.delivered_bytes = i == 50 ? seen.delivered_bytes / 2 : seen.delivered_bytes + 10'000;
+        const std::vector<regulator::sample> all{{1, seen}};
+        under.on_samples(now += 100ms, all, true);
+    }
+    CHECK(under.rate_bytes_per_s() < 1'000'000);
+}
+
+TEST_CASE("a fast link is never slowed down", "[link]")
+{
+    regulator under;
+    instant now = instant{} + 1h;
+    http::tcp_figures seen{
+        .in_flight_bytes = segment, .round_trip = 1ms, .shortest_round_trip = 1ms};
+    for (int i = 0; i < 600; ++i) {
+        seen.sent_bytes += 30'000'000;
+        seen.delivered_bytes += i % 7 == 0 ? 1'000'000 : 30'000'000;
+        seen.round_trip = i < 20 ? 1ms : 40ms; // a busy machine
+        const std::vector<regulator::sample> all{{1, seen}};
+        const auto& decided = under.on_samples(now += 100ms, all, true);
+        CHECK(decided.most_bytes_per_s == 0);
+        CHECK(decided.shares.empty());
+    }
+}
+
+TEST_CASE("a fast link that was exchanged for a slow one is capped", "[link]")
+{
+    regulator under;
+    instant now = instant{} + 1h;
+    http::tcp_figures seen{.in_flight_bytes = segment, .shortest_round_trip = 1ms};
+    const auto run = [&](std::uint64_t bytes, milliseconds round_trip) {
+        for (int i = 0; i < 600; ++i) {
+            seen.sent_bytes += bytes;
+            seen.delivered_bytes += bytes;
+            seen.round_trip = round_trip;
+            const std::vector<regulator::sample> all{{1, seen}};
+            under.on_samples(now += 100ms, all, true);
+        }
+    };
+    run(3'000'000, 1ms);
+    CHECK(under.current().most_bytes_per_s == 0);
+    run(12'000, 800ms);
+    CHECK(under.current().most_bytes_per_s > 0);
+    CHECK(under.current().most_bytes_per_s < 200'000);
 }
