@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
 
 namespace titip::link {
 
@@ -27,8 +28,10 @@ constexpr unsigned most_full = 8;
 constexpr unsigned most_cuts = 8;
 /// Before anything is known nobody is slowed down to less.
 constexpr std::uint64_t least_first_rate = 128'000;
-/// So many windows after a queue stood what is sent again may still be what overflowed then.
+/// So many windows after a queue stood what is sent again may still be what overflowed then; after a
+/// cut several connections begin again, and overflow it once more.
 constexpr unsigned overflow_echo = 3;
+constexpr unsigned cut_echo = 8;
 /// At 1 % of loss one link in fifty would pass for clean.
 constexpr std::uint64_t clean_bytes = 400 * segment_bytes;
 constexpr std::uint64_t clean_again_bytes = 2'000 * segment_bytes;
@@ -36,6 +39,7 @@ constexpr std::uint64_t clean_again_bytes = 2'000 * segment_bytes;
 /// records are left to share out.
 constexpr unsigned enough_mostly = 8;
 constexpr unsigned added = 4;
+constexpr std::uint64_t least_window_bytes = 6 * segment_bytes;
 constexpr unsigned patience = 3;
 /// Less than BBR's ten seconds (http::renew_bbr): it is renewed with each.
 constexpr auto probe_every = 8s;
@@ -70,11 +74,11 @@ microseconds least_queueing(microseconds round_trip, std::uint64_t rate)
 
 } // namespace
 
-regulator::regulator(const options& opts) : opts_(opts), since_full_(overflow_echo + 1)
+regulator::regulator(const options& opts) : opts_(opts)
 {
     opts_.first_connections = std::min(opts_.first_connections, opts_.most_connections);
     opts_.connections = std::min(opts_.connections, opts_.most_connections);
-    decided_.connections = opts_.connections;
+    decided_.connections = decided_.connections_at_end = opts_.connections;
 }
 
 const regulator::decision& regulator::on_samples(instant now, std::span<const sample> all,
@@ -82,6 +86,8 @@ const regulator::decision& regulator::on_samples(instant now, std::span<const sa
 {
     if (now_.began == instant{})
         now_.began = now;
+    if (!may_bbr && kind_ == kind::unknown && rate_ == 0)
+        decided_.connections = std::max(decided_.connections, opts_.first_connections);
     add(all);
     if (now - now_.began >= length())
         close(now, may_bbr);
@@ -92,21 +98,23 @@ instant::duration regulator::length() const
 {
     if (shortest_ == microseconds::max())
         return 1s;
+    const auto usual = rate_ > 0 ? 2 * shortest_ : shortest_;
+    const auto segments = rate_ > 0 ? window_segments : window_segments / 2;
     const auto wanted =
-        rate_ == 0 ? shortest_
-                   : std::max(2 * shortest_, time_for(window_segments * segment_bytes, rate_));
+        std::max(usual, time_for(segments * segment_bytes, rate_ > 0 ? rate_ : most_seen_));
     return std::clamp<instant::duration>(wanted, shortest_window, longest_window);
 }
 
 void regulator::add(std::span<const sample> all)
 {
-    std::map<std::uint64_t, http::tcp_figures> seen;
+    std::map<std::uint64_t, sample> seen;
     bool is_busy = false;
     auto queueing = microseconds::max();
     now_.newest_rate = 0;
     longest_ = microseconds{};
-    for (const auto& [connection, figures] : all) {
-        seen.emplace(connection, figures);
+    for (const auto& each : all) {
+        const auto& [connection, figures, left] = each;
+        seen.emplace(connection, each);
         if (figures.shortest_round_trip > 0us)
             shortest_ = std::min(shortest_, figures.shortest_round_trip);
         if (figures.in_flight_bytes + figures.unsent_bytes > 0) {
@@ -121,12 +129,13 @@ void regulator::add(std::span<const sample> all)
         if (before == last_.end())
             continue; // what it carried before we looked lies in no window
         // Counted in segments, and those may become smaller.
-        const auto delivered = figures.delivered_bytes -
-                               std::min(before->second.delivered_bytes, figures.delivered_bytes);
+        const auto& then = before->second.seen;
+        const auto delivered =
+            figures.delivered_bytes - std::min(then.delivered_bytes, figures.delivered_bytes);
         now_.delivered += delivered;
         now_.delivered_by[connection] += delivered;
-        now_.sent += figures.sent_bytes - before->second.sent_bytes;
-        now_.resent += figures.resent_bytes - before->second.resent_bytes;
+        now_.sent += figures.sent_bytes - then.sent_bytes;
+        now_.resent += figures.resent_bytes - then.resent_bytes;
     }
     last_ = std::move(seen);
     decided_.is_slow = (shortest_ != microseconds::max() && shortest_ >= slow_round_trip) ||
@@ -152,15 +161,21 @@ void regulator::close(instant now, bool may_bbr)
         share_out(ended, now);
         return;
     }
-    cuts_ = rate_ > 0 && rate > 0 && rate < rate_ / 8 ? cuts_ + 1 : 0;
+    const bool is_cut = rate < (rate_ > 0 ? rate_ : most_seen_) / 8;
+    cuts_ = is_cut && rate > 0 ? cuts_ + 1 : 0;
+    decided_.patient.clear();
     if (cuts_ >= most_cuts) { // no cut: another link
         cuts_ = 0;
         rate_ = most_seen_ = 0;
         full_rates_.clear();
-    }
-    if (rate_ > 0 && rate < rate_ / 8) {
+    } else if (is_cut) {
+        unsigned scouts = 0;
+        for (const auto& [connection, each] : last_)
+            if (each.seen.in_flight_bytes > 0 && ++scouts > opts_.connections)
+                decided_.patient.insert(connection);
         kind_ = kind::unknown;
-        since_full_ = unfilled_ = 0;
+        echo_ = cut_echo;
+        unfilled_ = 0;
         unlost_bytes_ = 0;
         decided_.wants_bbr = may_bbr;
         return;
@@ -168,13 +183,13 @@ void regulator::close(instant now, bool may_bbr)
     const bool is_full = ended.queueing >= least_queueing(shortest_, rate);
     if (is_full && rate_ == 0)
         rate = std::max(rate, ended.newest_rate); // in this window it only grew to what it is
-    since_full_ = is_full ? 0 : since_full_ + 1;
+    echo_ = is_full ? overflow_echo + 1 : echo_ - std::min(echo_, 1u);
     // One that passes by itself, as after a beginning, is ours.
     const bool stays =
         ended.queueing + ended.queueing / 32 >= std::exchange(last_queueing_, ended.queueing);
     full_ = is_full && stays ? full_ + 1 : 0;
     learn(rate, is_full);
-    classify(ended, rate);
+    classify(ended, rate, is_full);
     decide(may_bbr);
     cap(now);
     if (full_ >= most_full && !is_probing() && !is_fast()) {
@@ -214,9 +229,9 @@ void regulator::learn(std::uint64_t rate, bool is_full)
     }
 }
 
-void regulator::classify(const window& ended, std::uint64_t rate)
+void regulator::classify(const window& ended, std::uint64_t rate, bool is_full)
 {
-    const bool is_quiet = since_full_ > overflow_echo; // what is lost now the link loses
+    const bool is_quiet = echo_ == 0; // what is lost now the link loses
     const bool is_own_loss = is_quiet && ended.resent > 0;
     if (is_quiet && ended.sent > 0)
         lost_share_ +=
@@ -229,8 +244,8 @@ void regulator::classify(const window& ended, std::uint64_t rate)
         unlost_bytes_ += ended.sent;
     if (rate_ > 0 && unlost_bytes_ >= (kind_ == kind::lossy ? clean_again_bytes : clean_bytes))
         kind_ = kind::clean;
-    const bool is_half_empty = rate_ == 0 ? !is_growing(rate) : rate < rate_ - rate_ / 8;
-    unfilled_ = is_own_loss && is_half_empty ? unfilled_ + 1 : 0;
+    const bool is_half_empty = rate_ == 0 ? !is_growing(rate) : rate < rate_ - rate_ / 10;
+    unfilled_ = kind_ == kind::lossy && !is_full && is_half_empty ? unfilled_ + 1 : 0;
     most_seen_ = std::max(most_seen_, rate);
 }
 
@@ -240,10 +255,21 @@ void regulator::decide(bool may_bbr)
     auto& connections = decided_.connections;
     if (may_bbr || kind_ == kind::clean)
         connections = opts_.connections;
-    else if (kind_ == kind::unknown)
-        connections = std::max(connections, opts_.first_connections);
-    else if (unfilled_ > 0 && (connections < enough_mostly || unfilled_ % patience == 0))
-        connections = std::min(connections + added, opts_.most_connections);
+    else if (kind_ == kind::lossy && unfilled_ > 0 &&
+             unfilled_ % patience == (connections < enough_mostly || rate_ == 0 ? 2 : 0))
+        connections = std::max(connections, std::min(connections + added, most_connections()));
+    const bool is_each_slow = !may_bbr && kind_ == kind::lossy;
+    decided_.connections_at_end =
+        is_each_slow ? std::max(connections, most_connections()) : connections;
+}
+
+/// As many as the link holds windows for from which TCP still learns of a loss without waiting.
+unsigned regulator::most_connections() const noexcept
+{
+    const auto rate = rate_ > 0 ? rate_ : most_seen_;
+    const auto held_bytes = rate * static_cast<std::uint64_t>(shortest_.count()) / 1'000'000;
+    return static_cast<unsigned>(std::clamp<std::uint64_t>(
+        held_bytes / least_window_bytes, opts_.first_connections, opts_.most_connections));
 }
 
 void regulator::cap(instant now)
@@ -273,25 +299,52 @@ void regulator::cap(instant now)
         std::clamp<std::uint64_t>(most / decided_.connections, 16u << 10, 128u << 10);
 }
 
-/// In proportion to what each has used, so that what one leaves others may take; one that used little
-/// gets enough to show that it can use more.
+/// Evenly, and what one leaves unused goes to those who can use it. It may still take its fair share at any
+/// time: until the next window that is more than the whole, for a connection that recovers must not
+/// be held back. In proportion to what each has used the one that began last would stay the slowest.
 void regulator::share_out(const window& ended, instant now)
 {
-    decided_.shares.clear();
-    if (decided_.most_bytes_per_s == 0)
+    const auto before = std::exchange(decided_.shares, {});
+    const auto whole = decided_.most_bytes_per_s;
+    if (whole == 0)
         return;
-    const auto least = decided_.most_bytes_per_s / (4 * decided_.connections);
-    std::map<std::uint64_t, std::uint64_t> used;
-    std::uint64_t sum = 0;
-    for (const auto& [connection, figures] : last_)
-        if (figures.in_flight_bytes + figures.unsent_bytes > 0) {
-            const auto found = ended.delivered_by.find(connection);
-            const auto delivered = found == ended.delivered_by.end() ? 0 : found->second;
-            sum += used[connection] = std::max(per_second(delivered, now - ended.began), least);
-        }
-    for (const auto& [connection, each] : used)
-        decided_.shares[connection] =
-            part(decided_.most_bytes_per_s, static_cast<double>(each) / static_cast<double>(sum));
+    struct claim {
+        std::uint64_t connection = 0;
+        double wanted = 0;
+        double weight = 1;
+    };
+    std::vector<claim> claims;
+    const auto least = whole / (4 * decided_.connections);
+    for (const auto& [connection, each] : last_) {
+        const auto pending = each.seen.in_flight_bytes + each.seen.unsent_bytes;
+        if (pending == 0)
+            continue;
+        const auto found = ended.delivered_by.find(connection);
+        const auto delivered = found == ended.delivered_by.end() ? 0 : found->second;
+        const auto used = per_second(delivered, now - ended.began);
+        const auto held = before.find(connection);
+        const bool is_held_back = held == before.end() || used >= held->second - held->second / 8;
+        const auto wanted = is_held_back ? whole : std::max(used + used / 4, least);
+        claims.push_back(
+            {.connection = connection,
+             .wanted = static_cast<double>(wanted),
+             .weight = each.left_bytes ? static_cast<double>(pending + *each.left_bytes) : 1});
+    }
+    std::ranges::sort(claims, {}, [](const claim& each) { return each.wanted / each.weight; });
+    auto left = static_cast<double>(whole);
+    double weights = 0;
+    for (const auto& each : claims)
+        weights += each.weight;
+    const auto all_weights = weights;
+    for (const auto& each : claims) {
+        const auto share = std::min(each.wanted, left * each.weight / weights);
+        const auto fair = static_cast<double>(whole) * each.weight / all_weights;
+        decided_.shares[each.connection] = static_cast<std::uint64_t>(std::max(share, fair));
+        left -= share;
+        weights -= each.weight;
+    }
+    for (auto& [connection, share] : decided_.shares) // what nobody wants now
+        share += static_cast<std::uint64_t>(left) / decided_.shares.size();
 }
 
 } // namespace titip::link

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
+#include <set>
 #include <span>
 
 namespace titip::link {
@@ -42,9 +44,15 @@ public:
     struct sample {
         std::uint64_t connection = 0; ///< never the same for two connections
         http::tcp_figures seen;
+        /// Not yet handed to TCP, at the end of a backlog: that all may end together, those with most
+        /// left go fastest. Nothing: others wait, and all go alike.
+        std::optional<std::uint64_t> left_bytes;
     };
     struct decision {
         unsigned connections = 2;
+        /// For the last records, if that is more than those: where one connection gets a small part of
+        /// the link none should go alone.
+        unsigned connections_at_end = 2;
         bool wants_bbr = true;   ///< where it is allowed
         bool is_flowing = false; ///< in the last window half of the rate or more came through
         /// Of all connections together; 0: no limit yet.
@@ -52,6 +60,9 @@ public:
         std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
         std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
         milliseconds longest_retransmission_wait = 1500ms;
+        /// Connections that wait longer, while the others find out whether a cut is over: each asks with
+        /// a packet.
+        std::set<std::uint64_t> patient;
         /// Opening a connection when an urgent record comes would take it most of a second, or the
         /// link is so slow that what lies before it would: one is to be open before.
         bool is_slow = false;
@@ -84,9 +95,10 @@ private:
     void add(std::span<const sample> all);
     void close(instant now, bool may_bbr);
     void learn(std::uint64_t rate, bool is_full);
-    void classify(const window& ended, std::uint64_t rate);
+    void classify(const window& ended, std::uint64_t rate, bool is_full);
     void decide(bool may_bbr);
     void cap(instant now);
+    unsigned most_connections() const noexcept;
     bool is_growing(std::uint64_t rate) const noexcept;
     bool is_fast() const noexcept;
     bool is_probing() const noexcept { return probe_ != no_probe; }
@@ -95,7 +107,7 @@ private:
 
     options opts_;
     decision decided_;
-    std::map<std::uint64_t, http::tcp_figures> last_;
+    std::map<std::uint64_t, sample> last_;
     window now_;
     std::chrono::microseconds shortest_ = std::chrono::microseconds::max(); ///< round trip
     std::chrono::microseconds longest_{};                                   ///< round trip, now
@@ -104,7 +116,7 @@ private:
     std::uint64_t most_seen_ = 0; ///< delivered in a second
     kind kind_ = kind::unknown;
     std::uint64_t unlost_bytes_ = 0; ///< sent since the link lost something by itself
-    unsigned since_full_;            ///< windows since a queue stood, or the link was cut
+    unsigned echo_ = 0;              ///< windows in which an overflow or a cut is still sent again
     unsigned unfilled_ = 0;          ///< windows in a row that loss left half empty
     double lost_share_ = 0;          ///< by the link itself, of what was sent
     static constexpr std::size_t no_probe = ~std::size_t{0};

@@ -18,8 +18,10 @@ constexpr auto no_progress_limit = 60s;
 constexpr auto keep_open = 30s;      ///< an idle connection: the next record may come soon
 constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short retentions
 constexpr auto reconcile_every = 1h; ///< while connected
+constexpr auto open_again_after = 5s;
 constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
+constexpr milliseconds patient_retransmission_wait = 6s;
 /// One writes so much before it looks whether an urgent record wants the link for itself.
 constexpr std::size_t slice_bytes = 32u << 10;
 
@@ -115,11 +117,19 @@ bool replayer::is_wanted(connection on) const noexcept
             return scheduler_.has_urgent() || (is_busy && regulator_.current().is_slow);
         return scheduler_.has_urgent() && !allowed_.may_begin;
     }
-    // Beyond some, one more only pays where it has more than one record to carry.
-    constexpr unsigned always = 8;
-    const auto number = static_cast<unsigned>(on);
-    return number < regulator_.current().connections &&
-           scheduler_.waiting() > (number < always ? 0 : number);
+    // A record goes over one connection: so many that the last ones do not go alone.
+    const auto records = scheduler_.waiting() + scheduler_.in_flight();
+    const auto most = std::size_t{most_useful()};
+    const auto turns = (records + most - 1) / most;
+    return scheduler_.waiting() > opening_ &&
+           static_cast<unsigned>(on) < (records + turns - 1) / turns;
+}
+
+unsigned replayer::most_useful() const noexcept
+{
+    const auto& decided = regulator_.current();
+    const auto records = scheduler_.waiting() + scheduler_.in_flight();
+    return records <= decided.connections_at_end ? decided.connections_at_end : decided.connections;
 }
 
 void replayer::set_paused(bool paused)
@@ -263,6 +273,7 @@ asio::awaitable<void> replayer::load()
 asio::awaitable<void> replayer::run()
 {
     co_await asio::this_coro::throw_if_cancelled(false); // stop() ends it, in its own order
+    regulator_.on_samples(monotonic::now(), {}, may_bbr_);
     for (unsigned i = 0; i <= opts_.most_connections; ++i)
         start(send(connection{i}));
     start(watch());
@@ -545,11 +556,18 @@ asio::awaitable<void> replayer::send(connection on)
             continue;
         }
         const http::tcp_options as_usual;
+        opening_ += !is_express(on);
         auto transport = co_await around_.upstream.open(as_usual);
+        opening_ -= !is_express(on);
         if (is_stopping_)
             break;
         if (!transport) {
             auto why = link::explain(transport.error());
+            if (!carriers_.empty() && link::is_below_tls(why.verdict)) {
+                // Those that are open find out what the link is like, and have all to lose.
+                co_await changed_.wait_until(monotonic::now() + open_again_after);
+                continue;
+            }
             on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
             if (!may_send()) // the watch finds out what the link is like
                 co_await changed_.wait();
@@ -594,6 +612,8 @@ void replayer::tune(carrier& each)
     }
     http::tcp_tuning how{.notsent_lowat_bytes = wanted.notsent_lowat_bytes,
                          .longest_retransmission_wait = wanted.longest_retransmission_wait};
+    if (wanted.patient.contains(each.number))
+        how.longest_retransmission_wait = patient_retransmission_wait;
     const auto share = wanted.shares.find(each.number);
     if (share != wanted.shares.end())
         how.most_bytes_per_s = share->second;
@@ -631,6 +651,7 @@ asio::awaitable<void> replayer::regulate()
 void replayer::take_figures()
 {
     std::vector<link::regulator::sample> samples;
+    const bool is_end = scheduler_.waiting() == 0;
     for (auto& [number, each] : carriers_) {
         const auto seen = http::measure(each.transport->native_handle());
         if (!seen)
@@ -639,7 +660,9 @@ void replayer::take_figures()
         resent_bytes_ += seen->resent_bytes - each.seen.resent_bytes;
         each.seen = *seen;
         if (!is_express(each.on))
-            samples.push_back({.connection = number, .seen = *seen});
+            samples.push_back(
+                {number, *seen,
+                 is_end ? std::optional{scheduler_.left_bytes(each.on)} : std::nullopt});
     }
     regulator_.on_samples(monotonic::now(), samples, may_bbr_);
 }
@@ -733,8 +756,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     // Closed by the upstream while nothing was asked: that says nothing of the link.
     if (state.sent.empty() && http::is_closed_by_peer(over.transport().native_handle()))
         co_return false;
-    const bool is_surplus =
-        !is_express(on) && static_cast<unsigned>(on) >= regulator_.current().connections;
+    const bool is_surplus = !is_express(on) && static_cast<unsigned>(on) >= most_useful();
     const auto pick = is_surplus || !is_affordable(on)
                           ? std::nullopt
                           : scheduler_.next(on, is_express(on) ? lanes::urgent : lanes::all);

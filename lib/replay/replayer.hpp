@@ -151,6 +151,7 @@ private:
     bool may_open() const noexcept;
     void on_reached();
     bool is_wanted(connection on) const noexcept;
+    unsigned most_useful() const noexcept; ///< connections
     bool is_express(connection on) const noexcept;
     /// The budget lets another record begin on it.
     bool is_affordable(connection on) const noexcept;
@@ -174,6 +175,7 @@ private:
     link::regulator regulator_;
     std::map<std::uint64_t, carrier> carriers_;
     std::uint64_t carriers_begun_ = 0;
+    std::size_t opening_ = 0; ///< connections, each of them for a record that waits
     std::uint64_t sent_bytes_ = 0;
     std::uint64_t resent_bytes_ = 0;
     unsigned urgent_bodies_ = 0; ///< being written: others pause

@@ -163,6 +163,17 @@ bool scheduler::on_broken(connection on, std::optional<journal::place> hit)
     return is_stuck;
 }
 
+std::uint64_t scheduler::left_bytes(connection on) const noexcept
+{
+    std::uint64_t out = 0;
+    for (const auto& [at, flying] : in_flight_)
+        if (flying.on == on)
+            out +=
+                flying.what.size_bytes -
+                std::min(flying.what.size_bytes, std::max(flying.what.written, flying.what.offset));
+    return out;
+}
+
 std::vector<journal::place> scheduler::unknown(std::size_t limit) const
 {
     std::vector<journal::place> out;

@@ -138,7 +138,7 @@ class Contender:
 
 class Titip(Contender):
     """Mutual TLS, sealed records, durable on both sides, signed receipts."""
-    connections = 2
+    connections = 16
 
     @classmethod
     def missing(cls):

@@ -240,8 +240,9 @@ TEST_CASE("shares of the rate go to those who use them, and to no idle connectio
     const auto& decided = under.current();
     REQUIRE(decided.shares.size() == 2);
     CHECK(decided.shares.at(1) > decided.shares.at(2));
-    CHECK(decided.shares.at(1) + decided.shares.at(2) <= decided.most_bytes_per_s);
-    CHECK(decided.shares.at(1) + decided.shares.at(2) + 2 >= decided.most_bytes_per_s);
+    CHECK(decided.shares.at(1) + 15'000 >= decided.most_bytes_per_s);
+    CHECK(decided.shares.at(1) + 10'000 <= decided.most_bytes_per_s);
+    CHECK(decided.shares.at(2) + 1 >= decided.most_bytes_per_s / 2); // whenever it wants it
 }
 
 TEST_CASE("time in which there was nothing to send says nothing of the link", "[link]")
