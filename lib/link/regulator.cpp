@@ -314,7 +314,6 @@ void regulator::share_out(const window& ended, instant now)
         double weight = 1;
     };
     std::vector<claim> claims;
-    const auto least = whole / (4 * decided_.connections);
     for (const auto& [connection, each] : last_) {
         const auto pending = each.seen.in_flight_bytes + each.seen.unsent_bytes;
         if (pending == 0)
@@ -324,7 +323,7 @@ void regulator::share_out(const window& ended, instant now)
         const auto used = per_second(delivered, now - ended.began);
         const auto held = before.find(connection);
         const bool is_held_back = held == before.end() || used >= held->second - held->second / 8;
-        const auto wanted = is_held_back ? whole : std::max(used + used / 4, least);
+        const auto wanted = is_held_back ? whole : used + used / 4;
         claims.push_back(
             {.connection = connection,
              .wanted = static_cast<double>(wanted),

@@ -3,7 +3,9 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <random>
+#include <vector>
 
 using namespace titip;
 using link::regulator;
@@ -243,6 +245,162 @@ TEST_CASE("shares of the rate go to those who use them, and to no idle connectio
     CHECK(decided.shares.at(1) + 15'000 >= decided.most_bytes_per_s);
     CHECK(decided.shares.at(1) + 10'000 <= decided.most_bytes_per_s);
     CHECK(decided.shares.at(2) + 1 >= decided.most_bytes_per_s / 2); // whenever it wants it
+}
+
+namespace {
+
+constexpr double no_limit = 1e9;
+
+/// Connections of a link whose rate is known, each of which takes whatever share it is given, or at most
+/// `most`.
+class sharing {
+public:
+    struct one {
+        std::uint64_t number = 0;
+        double most = no_limit;
+        std::optional<std::uint64_t> left_bytes;
+        http::tcp_figures seen{
+            .in_flight_bytes = segment, .round_trip = 300ms, .shortest_round_trip = 200ms};
+    };
+    regulator under;
+    std::vector<one> all;
+    static constexpr double rate_bytes_per_s = 100'000;
+
+    void add(std::uint64_t number, double most = no_limit,
+             std::optional<std::uint64_t> left_bytes = std::nullopt)
+    {
+        all.push_back({.number = number, .most = most, .left_bytes = left_bytes});
+    }
+    void run(int steps)
+    {
+        for (int i = 0; i < steps; ++i) {
+            const auto& shares = under.current().shares;
+            std::vector<double> paces;
+            double offered = 0;
+            for (const auto& each : all) {
+                const auto held = shares.find(each.number);
+                const auto most =
+                    held == shares.end() ? rate_bytes_per_s : static_cast<double>(held->second);
+                paces.push_back(std::min(each.most, most));
+                offered += paces.back();
+            }
+            std::vector<regulator::sample> samples;
+            for (std::size_t n = 0; n < all.size(); ++n) {
+                const auto carried = paces[n] * std::min(1.0, rate_bytes_per_s / offered) / 10;
+                all[n].seen.sent_bytes += static_cast<std::uint64_t>(carried);
+                all[n].seen.delivered_bytes += static_cast<std::uint64_t>(carried);
+                samples.push_back({all[n].number, all[n].seen, all[n].left_bytes});
+            }
+            under.on_samples(now_ += 100ms, samples, true);
+        }
+    }
+    std::uint64_t share(std::uint64_t number) const { return under.current().shares.at(number); }
+
+private:
+    instant now_ = instant{} + 1h;
+};
+
+} // namespace
+
+TEST_CASE("a connection that begins later gets as much as the others", "[link]")
+{
+    sharing link;
+    link.add(1);
+    link.add(2);
+    link.run(100);
+    link.add(3, 2'000); // as TCP begins
+    link.run(40);
+    link.all.back().most = no_limit;
+    link.run(100);
+    CHECK(link.share(3) > link.share(1) * 9 / 10);
+    CHECK(link.share(3) < link.share(1) * 11 / 10);
+}
+
+TEST_CASE("one that recovers may take its fair share at once", "[link]")
+{
+    sharing link;
+    link.add(1);
+    link.add(2, 1'000);
+    link.run(100);
+    CHECK(link.share(2) >= link.under.current().most_bytes_per_s / 2 - 1);
+    CHECK(link.share(1) > link.under.current().most_bytes_per_s * 9 / 10);
+}
+
+TEST_CASE("at the end of a backlog the connections end together", "[link]")
+{
+    sharing link;
+    link.add(1, no_limit, 300'000);
+    link.add(2, no_limit, 100'000);
+    link.run(100);
+    CHECK(link.share(1) > link.share(2) * 5 / 2);
+    CHECK(link.share(1) < link.share(2) * 7 / 2);
+    link.all[0].most = 20'000; // it cannot
+    link.run(100);
+    CHECK(link.share(2) > link.under.current().most_bytes_per_s * 7 / 10);
+}
+
+TEST_CASE("in a cut two connections ask whether it is over, and afterwards all do", "[link]")
+{
+    modelled link;
+    link.loss = 0.02;
+    link.may_bbr = false;
+    link.rate_bytes_per_s = 240'000;
+    link.run(40s);
+    const auto connections = link.decided().connections;
+    REQUIRE(connections > 4);
+    CHECK(link.decided().patient.empty());
+    link.is_cut = true;
+    link.run(20s);
+    CHECK(link.decided().connections == connections); // none is opened in vain
+    CHECK(link.decided().patient.size() == connections - 2);
+    link.is_cut = false;
+    link.run(10s);
+    CHECK(link.decided().patient.empty());
+}
+
+TEST_CASE("a cut before the rate is known is one, too", "[link]")
+{
+    modelled link;
+    link.may_bbr = false;
+    link.run(800ms);
+    REQUIRE(link.under.rate_bytes_per_s() == 0);
+    REQUIRE(link.decided().connections == 4);
+    link.is_cut = true;
+    link.run(10s);
+    CHECK(link.decided().patient.size() == 2);
+}
+
+TEST_CASE("what a cut took is no loss of the link's own", "[link]")
+{
+    modelled link;
+    link.may_bbr = false;
+    link.run(40s);
+    REQUIRE(link.decided().connections == 2);
+    link.is_cut = true;
+    link.run(20s);
+    link.is_cut = false;
+    link.run(20s);
+    CHECK(link.decided().connections == 2);
+}
+
+TEST_CASE("no more connections than the link holds windows for", "[link]")
+{
+    modelled link;
+    link.loss = 0.05;
+    link.may_bbr = false;
+    link.rate_bytes_per_s = 64'000;
+    link.round_trip_s = 0.2; // nine segments are under way
+    link.run(60s);
+    CHECK(link.decided().connections == 4);
+    CHECK(link.decided().connections_at_end == 4);
+
+    modelled longer;
+    longer.loss = 0.05;
+    longer.may_bbr = false;
+    longer.rate_bytes_per_s = 240'000;
+    longer.run(60s);
+    CHECK(longer.decided().connections_at_end ==
+          16); // a hundred: the last records go over one each
 }
 
 TEST_CASE("time in which there was nothing to send says nothing of the link", "[link]")

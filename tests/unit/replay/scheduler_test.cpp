@@ -82,6 +82,29 @@ TEST_CASE("a connection has so many requests unanswered and no more", "[replay]"
     CHECK(s.waiting() == 5);
 }
 
+TEST_CASE("what is left of a connection's records is what was not written yet", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 500);
+    s.add(at(2), lane::ordinary, 60);
+    s.add(at(3), lane::ordinary, 7);
+    CHECK(s.left_bytes(first) == 0);
+    REQUIRE(s.next(first)->place == at(1));
+    REQUIRE(s.next(first)->place == at(2));
+    REQUIRE(s.next(second)->place == at(3));
+    CHECK(s.left_bytes(first) == 560);
+    s.on_written(at(1), 200);
+    CHECK(s.left_bytes(first) == 360);
+    CHECK(s.left_bytes(second) == 7);
+    s.on_settled(at(1));
+    CHECK(s.left_bytes(first) == 60);
+
+    s.on_broken(second);
+    s.on_reconciled(at(3), 4); // the upstream has four of its bytes
+    REQUIRE(s.next(second)->offset == 4);
+    CHECK(s.left_bytes(second) == 3);
+}
+
 TEST_CASE("a connection has so many bytes unanswered, but always one record", "[replay]")
 {
     scheduler s{{.most_unanswered_bytes = 100}};
