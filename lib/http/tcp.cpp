@@ -1,6 +1,7 @@
 #include "http/tcp.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <string_view>
 
@@ -49,6 +50,27 @@ bool is_closed_by_peer(int socket) noexcept
 {
     pollfd looked{.fd = socket, .events = POLLRDHUP, .revents = 0};
     return ::poll(&looked, 1, 0) == 1 && (looked.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+bool is_address_gone(int socket) noexcept
+{
+    sockaddr_storage address{};
+    auto* const general = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof address;
+    if (::getsockname(socket, general, &size) != 0)
+        return false;
+    if (address.ss_family == AF_INET)
+        reinterpret_cast<sockaddr_in&>(address).sin_port = 0;
+    else if (address.ss_family == AF_INET6)
+        reinterpret_cast<sockaddr_in6&>(address).sin6_port = 0;
+    else
+        return false;
+    const int other = ::socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (other < 0)
+        return false;
+    const bool is_gone = ::bind(other, general, size) != 0 && errno == EADDRNOTAVAIL;
+    ::close(other);
+    return is_gone;
 }
 
 void tune(int socket, const tcp_tuning& how) noexcept

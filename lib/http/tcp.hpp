@@ -26,6 +26,10 @@ std::optional<tcp_figures> measure(int socket) noexcept;
 /// Whether the peer sends no more, or the connection is gone: seen without reading.
 bool is_closed_by_peer(int socket) noexcept;
 
+/// Whether this machine has no longer the address that the connection goes out from, as after a modem
+/// has dialled again: nothing will come over it any more.
+bool is_address_gone(int socket) noexcept;
+
 /// What may be changed while a connection is in use. Whatever the system does not know or allow is
 /// left as it is: these make a link better, not possible.
 struct tcp_tuning {

@@ -393,6 +393,8 @@ asio::awaitable<void> node::run()
     while (!is_stopping_)
         co_await changed_.wait();
 
+    if (hints_)
+        hints_->stop();
     if (replayer_)
         replayer_->stop();
     if (intake_)
@@ -410,6 +412,9 @@ asio::awaitable<void> node::run()
 asio::awaitable<void> node::replay()
 {
     co_await replayer_->load(); // accepting does not wait for it: a cold disk takes its time
+    hints_.emplace(on_, [this] { replayer_->on_network_change(); });
+    if (const auto failed = is_stopping_ ? error_code{} : hints_->start())
+        log::warn("no-hints of changes of the network why=\"{}\"", failed.message());
     co_await replayer_->run();
 }
 

@@ -4,6 +4,7 @@
 #include "control/server.hpp"
 #include "intake/server.hpp"
 #include "journal/guard.hpp"
+#include "link/hints.hpp"
 #include "link/prober.hpp"
 #include "mirror/second_copy.hpp"
 #include "node/alarms.hpp"
@@ -14,6 +15,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace titip::node {
@@ -100,6 +102,7 @@ private:
     std::unique_ptr<accept::gate> gate_;
     std::unique_ptr<link::dialer> dialer_;
     std::unique_ptr<replay::replayer> replayer_;
+    std::optional<link::hints> hints_;
     std::unique_ptr<intake::server> intake_;
     std::unique_ptr<control::verification> verification_;
     std::unique_ptr<control::server> control_;

@@ -24,6 +24,9 @@ constexpr auto history_every = 10s;
 constexpr milliseconds patient_retransmission_wait = 6s;
 /// One writes so much before it looks whether an urgent record wants the link for itself.
 constexpr std::size_t slice_bytes = 32u << 10;
+/// While one does, so much of others goes on; the upstream wants 4 KiB in 15 s.
+constexpr std::size_t crumb_bytes = 4u << 10;
+constexpr auto crumb_every = 5s;
 
 double draw_chance()
 {
@@ -143,6 +146,25 @@ void replayer::check_now()
     publish(monitor_.on_hint(monotonic::now()), detail_);
     is_check_due_ = true;
     ask_again();
+}
+
+void replayer::on_network_change()
+{
+    std::size_t gone = 0;
+    const auto give_up = [&gone](http::stream& transport) {
+        if (!http::is_address_gone(transport.native_handle()))
+            return;
+        transport.close(); // whoever uses it finds it broken
+        ++gone;
+    };
+    for (auto& [number, each] : carriers_)
+        give_up(*each.transport);
+    if (auto* asking = prober_.connection())
+        give_up(asking->transport());
+    if (gone > 0)
+        log::info("address-gone connections={}", gone);
+    if (!monitor_.current().is_up)
+        check_now();
 }
 
 void replayer::stop()
@@ -620,7 +642,7 @@ void replayer::tune(carrier& each)
     else if (!is_express(each.on))
         how.most_bytes_per_s = wanted.most_bytes_per_s / wanted.connections;
     const bool is_exempt = is_express(each.on) && !budget_.binds_urgent();
-    if (const auto limit = allowed_.most_bytes_per_s / carriers_.size(); limit > 0 && !is_exempt)
+    if (const auto limit = allowed_.most_bytes_per_s / busy_carriers(); limit > 0 && !is_exempt)
         how.most_bytes_per_s =
             how.most_bytes_per_s > 0 ? std::min(how.most_bytes_per_s, limit) : limit;
     // What lies unsent must go out within the limit on no progress, however slow the pace.
@@ -628,6 +650,16 @@ void replayer::tune(carrier& each)
         how.notsent_lowat_bytes =
             std::clamp<std::uint64_t>(how.most_bytes_per_s / 4, 16u << 10, how.notsent_lowat_bytes);
     http::tune(socket, how);
+}
+
+/// At least one: among so many the budget's rate is divided.
+std::size_t replayer::busy_carriers() const
+{
+    const auto busy = std::ranges::count_if(carriers_, [](const auto& each) {
+        const auto& seen = each.second.seen;
+        return seen.in_flight_bytes + seen.unsent_bytes > 0;
+    });
+    return std::max<std::size_t>(1, static_cast<std::size_t>(busy));
 }
 
 asio::awaitable<void> replayer::regulate()
@@ -770,6 +802,8 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
         co_return true;
     }
     state.last_used = monotonic::now();
+    if (scheduler_.in_flight() == 1)
+        changed_.ring(); // regulate() has something to do
     auto what = co_await around_.store.outgoing_of(pick->place);
     result<bytes> body{what ? error_code{} : what.error()};
     if (what)
@@ -798,7 +832,8 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     co_return co_await write_body(over, state, *pick, std::move(*body));
 }
 
-/// In slices: between two of them an urgent record goes before.
+/// In slices: between two of them an urgent record goes before. A little goes all the same: where others
+/// want in, the upstream closes a connection that stands still (intake::admission).
 asio::awaitable<bool> replayer::write_body(uplink::session& over, transfer& state,
                                            const scheduler::pick& what, bytes body)
 {
@@ -806,12 +841,14 @@ asio::awaitable<bool> replayer::write_body(uplink::session& over, transfer& stat
     urgent_bodies_ += is_urgent;
     bool is_written = true;
     for (std::size_t from = 0; from < body.size() && is_written;) {
-        while (!is_urgent && urgent_bodies_ > 0 && !state.is_over && may_send()) {
+        const auto until = monotonic::now() + crumb_every;
+        const auto is_held = [&] { return !is_urgent && urgent_bodies_ > 0; };
+        while (is_held() && !state.is_over && may_send() && monotonic::now() < until) {
             over.transport().set_no_progress_limit(no_progress_limit); // from here again
-            co_await changed_.wait_until(monotonic::now() + no_progress_limit / 2);
+            co_await changed_.wait_until(until);
         }
-        const auto slice =
-            bytes_view{body}.subspan(from, std::min(slice_bytes, body.size() - from));
+        const auto most = is_held() ? crumb_bytes : slice_bytes;
+        const auto slice = bytes_view{body}.subspan(from, std::min(most, body.size() - from));
         const auto written = co_await over.write(slice);
         is_written = written.has_value();
         from += slice.size();

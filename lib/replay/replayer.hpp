@@ -90,6 +90,8 @@ public:
     void set_paused(bool paused);
     /// Look at the link now (an operator, or the system, says so).
     void check_now();
+    /// Addresses, interfaces or routes of this machine have changed.
+    void on_network_change();
 
     report now() const;
 
@@ -157,6 +159,7 @@ private:
     bool is_affordable(connection on) const noexcept;
     std::uint64_t add_carrier(http::stream& transport, connection on);
     void tune(carrier& each);
+    std::size_t busy_carriers() const;
     void take_figures();
     void count_sent(std::uint64_t bytes);
     asio::awaitable<void> write_down_sent();

@@ -3,6 +3,7 @@ is told the right one, the ledger has it, and what was taken meanwhile is delive
 outage_test.py has those that a server on this machine can play."""
 
 import contextlib
+import datetime
 import os
 import pathlib
 import shutil
@@ -99,6 +100,25 @@ def test_no_route():
         order(link, link.office, "ip", "link", "set", "wire", "up")
         order(link, link.office, "ip", "route", "replace", CENTRE, "dev", "wire")
         check_back(station, record)
+
+
+def test_a_cable_that_is_back_is_looked_at_before_the_next_try_is_due():
+    with office() as (world, link):
+        order(link, link.office, "ip", "link", "set", "wire", "down")
+        station = station_at(world, link)
+        seen = until(lambda: away_for(seen := station.link(), 7) and seen, "it waits for some seconds", 120)
+        order(link, link.office, "ip", "link", "set", "wire", "up")
+        order(link, link.office, "ip", "route", "replace", CENTRE, "dev", "wire")
+        back = until(lambda: (now := station.link())["up"] and now, "it is back")
+        assert back["since"] < seen["next_check"], (back, seen)
+
+
+def away_for(seen, seconds):
+    """Whether its next look is so far away."""
+    if seen["up"] or "next_check" not in seen:
+        return False
+    due = datetime.datetime.fromisoformat(seen["next_check"].replace("Z", "+00:00"))
+    return (due - datetime.datetime.now(datetime.timezone.utc)).total_seconds() > seconds
 
 
 def test_black_hole():

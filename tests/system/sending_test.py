@@ -69,7 +69,7 @@ def test_an_urgent_record_goes_before_a_large_one_that_is_under_way():
         assert "outage-began" not in [each["event"] for each in station.json("events")]
 
 
-def check_goes_on(profile, disturb):
+def check_goes_on(profile, disturb, noted=""):
     """A large record is under way when something happens; it goes on from what the centre has of it."""
     size_bytes = 1_500_000
     with office(profile) as (world, link):
@@ -84,6 +84,7 @@ def check_goes_on(profile, disturb):
         check_arrived_once(world, station, records)
         sent = up_bytes(link) - before
         assert sent < 1.5 * size_bytes, (sent, station.link())
+        assert noted in station.log(), station.log()
         return station.link(), station.json("events")
 
 
@@ -94,7 +95,7 @@ def test_a_change_of_the_office_s_address_in_the_middle_of_a_body():
         order(link, link.centre, "ip", "address", "delete", CENTRE, "peer", OFFICE, "dev", "wire")
         order(link, link.centre, "ip", "address", "add", CENTRE, "peer", MOVED, "dev", "wire")
 
-    seen, _ = check_goes_on("vsat0", move)
+    seen, _ = check_goes_on("vsat0", move, "address-gone")
     # What the centre had not got when the old connection was given up.
     assert 0 < seen["sent_again_bytes"] < 1_500_000 // 2, seen
 

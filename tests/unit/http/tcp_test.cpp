@@ -201,3 +201,13 @@ TEST_CASE("congestion control is exchanged while the connection is in use", "[ht
     const auto seen = measure(both.near());
     CHECK(seen->sent_bytes - seen->resent_bytes == 300'000);
 }
+
+TEST_CASE("an address that this machine has is not gone, nor that of what is no connection",
+          "[http]")
+{
+    const pair_of_sockets both;
+    CHECK_FALSE(is_address_gone(both.near()));
+    CHECK_FALSE(is_address_gone(-1));
+    const descriptor local{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    CHECK_FALSE(is_address_gone(local.get()));
+}
