@@ -40,4 +40,25 @@ local_time to_local(wall_time at)
             .minute_of_day = static_cast<unsigned>(told.tm_hour * 60 + told.tm_min)};
 }
 
+void meter::count(std::uint64_t bytes, wall_time now, wall_time earliest)
+{
+    const auto local = to_local(now);
+    if (local.day != today_.number && now >= earliest) {
+        if (local.day > today_.number)
+            today_.sent_bytes = unwritten_bytes_ = 0;
+        today_.number = local.day;
+    }
+    sent_bytes_ += bytes;
+    today_.sent_bytes += bytes;
+    unwritten_bytes_ += bytes;
+    allowed_ = budget_.at(local.minute_of_day, today_.sent_bytes);
+}
+
+std::optional<meter::day> meter::take_unwritten()
+{
+    if (!limits().day_bytes || unwritten_bytes_ == 0)
+        return std::nullopt;
+    return day{today_.number, std::exchange(unwritten_bytes_, 0)};
+}
+
 } // namespace titip::replay

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace titip::replay {
@@ -34,7 +35,6 @@ public:
     explicit budget(options opts) : opts_(std::move(opts)) {}
 
     allowance at(unsigned minute_of_day, std::uint64_t sent_today_bytes) const;
-    bool binds_urgent() const noexcept { return opts_.binds_urgent; }
     const options& limits() const noexcept { return opts_; }
 
 private:
@@ -46,5 +46,35 @@ struct local_time {
     unsigned minute_of_day = 0;
 };
 local_time to_local(wall_time at);
+
+/// What has been sent, and so what the budget allows now. A restart must not begin the day anew, so
+/// the day's bytes are to be written down now and then.
+class meter {
+public:
+    struct day {
+        std::int64_t number = 0; ///< local_time::day
+        std::uint64_t sent_bytes = 0;
+    };
+    /// `before`: as it was written down.
+    meter(budget::options limits, day before) : budget_(std::move(limits)), today_(before) {}
+
+    /// `earliest`: a clock before it was never set. Neither that one nor one that goes back begins a new
+    /// day's budget.
+    void count(std::uint64_t bytes, wall_time now, wall_time earliest);
+    /// Bytes of a day that are not written down yet; nothing: none, or no one asks for them.
+    std::optional<day> take_unwritten();
+
+    const budget::allowance& allowed() const noexcept { return allowed_; } ///< at the last count()
+    const budget::options& limits() const noexcept { return budget_.limits(); }
+    std::uint64_t sent_bytes() const noexcept { return sent_bytes_; } ///< since the start
+    std::uint64_t sent_today_bytes() const noexcept { return today_.sent_bytes; }
+
+private:
+    budget budget_;
+    budget::allowance allowed_;
+    day today_;
+    std::uint64_t sent_bytes_ = 0;
+    std::uint64_t unwritten_bytes_ = 0; ///< of today
+};
 
 } // namespace titip::replay

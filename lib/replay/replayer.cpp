@@ -21,7 +21,6 @@ constexpr auto reconcile_every = 1h; ///< while connected
 constexpr auto open_again_after = 5s;
 constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
-constexpr milliseconds patient_retransmission_wait = 6s;
 /// One writes so much before it looks whether an urgent record wants the link for itself.
 constexpr std::size_t slice_bytes = 32u << 10;
 /// While one does, so much of others goes on; the upstream wants 4 KiB in 15 s.
@@ -37,6 +36,12 @@ double draw_chance()
 wall_time to_wall(instant t)
 {
     return wall_now() + std::chrono::duration_cast<milliseconds>(t - monotonic::now());
+}
+
+carriers::options carriers_of(const replayer::options& opts, const journal::totals& before)
+{
+    return {.most_connections = opts.most_connections,
+            .sent = {opts.limits, {before.sent_day, before.sent_bytes}}};
 }
 
 link::verdict verdict_of(uplink::outcome::kind what)
@@ -69,14 +74,9 @@ struct replayer::transfer {
 replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
     : on_(on), opts_(std::move(opts)), around_(std::move(around)), monitor_(monotonic::now()),
       prober_(around_.upstream, [this] { on_reached(); }), changed_(on), link_changed_(on),
-      regulator_(link::regulator::options{.most_connections = opts_.most_connections}),
-      budget_(opts_.limits)
+      carriers_(carriers_of(opts_, around_.store.now()), scheduler_),
+      is_paused_(around_.store.now().paused)
 {
-    const auto before = around_.store.now();
-    today_ = before.sent_day;
-    sent_today_bytes_ = before.sent_bytes;
-    count_sent(0);
-    is_paused_ = before.paused;
 }
 
 replayer::~replayer() = default;
@@ -100,41 +100,6 @@ void replayer::on_reached()
     changed_.ring();
 }
 
-bool replayer::is_express(connection on) const noexcept
-{
-    return static_cast<unsigned>(on) == opts_.most_connections;
-}
-
-bool replayer::is_affordable(connection on) const noexcept
-{
-    return allowed_.may_begin || (is_express(on) && !budget_.binds_urgent());
-}
-
-bool replayer::is_wanted(connection on) const noexcept
-{
-    if (!is_affordable(on))
-        return false;
-    if (is_express(on)) {
-        const bool is_busy = scheduler_.waiting() + scheduler_.in_flight() > 0;
-        if (!carriers_.empty()) // others are at work, or this one
-            return scheduler_.has_urgent() || (is_busy && regulator_.current().is_slow);
-        return scheduler_.has_urgent() && !allowed_.may_begin;
-    }
-    // A record goes over one connection: so many that the last ones do not go alone.
-    const auto records = scheduler_.waiting() + scheduler_.in_flight();
-    const auto most = std::size_t{most_useful()};
-    const auto turns = (records + most - 1) / most;
-    return scheduler_.waiting() > opening_ &&
-           static_cast<unsigned>(on) < (records + turns - 1) / turns;
-}
-
-unsigned replayer::most_useful() const noexcept
-{
-    const auto& decided = regulator_.current();
-    const auto records = scheduler_.waiting() + scheduler_.in_flight();
-    return records <= decided.connections_at_end ? decided.connections_at_end : decided.connections;
-}
-
 void replayer::set_paused(bool paused)
 {
     is_paused_ = paused;
@@ -150,17 +115,12 @@ void replayer::check_now()
 
 void replayer::on_network_change()
 {
-    std::size_t gone = 0;
-    const auto give_up = [&gone](http::stream& transport) {
-        if (!http::is_address_gone(transport.native_handle()))
-            return;
-        transport.close(); // whoever uses it finds it broken
-        ++gone;
-    };
-    for (auto& [number, each] : carriers_)
-        give_up(*each.transport);
+    auto gone = carriers_.close_gone();
     if (auto* asking = prober_.connection())
-        give_up(asking->transport());
+        if (http::is_address_gone(asking->transport().native_handle())) {
+            asking->transport().close();
+            ++gone;
+        }
     if (gone > 0)
         log::info("address-gone connections={}", gone);
     if (!monitor_.current().is_up)
@@ -174,8 +134,7 @@ void replayer::stop()
     prober_.interrupt();
     if (auto* asking = prober_.connection())
         asking->transport().close();
-    for (auto& [number, each] : carriers_)
-        each.transport->close();
+    carriers_.close_all();
     changed_.ring();
     link_changed_.ring();
 }
@@ -203,18 +162,18 @@ report replayer::now() const
         out.next_check = to_wall(decided.probe_at);
     out.last_delivery = last_delivery_;
     out.in_flight = scheduler_.in_flight();
-    out.rate_bytes_per_s = regulator_.rate_bytes_per_s();
-    out.sent_bytes = sent_bytes_;
-    out.resent_bytes = resent_bytes_;
+    const auto& sent = carriers_.sent();
+    const auto carried = carriers_.now();
+    out.rate_bytes_per_s = carried.rate_bytes_per_s;
+    out.sent_bytes = sent.sent_bytes();
+    out.resent_bytes = carried.resent_bytes;
     out.wasted_bytes = scheduler_.wasted_bytes();
-    for (const auto& [number, each] : carriers_) {
-        out.connections += !is_express(each.on);
-        out.is_bbr = out.is_bbr || each.is_bbr;
-    }
-    out.may_bbr = may_bbr_;
-    out.day_budget_bytes = budget_.limits().day_bytes;
-    out.sent_today_bytes = sent_today_bytes_;
-    out.is_within_budget = allowed_.may_begin;
+    out.connections = carried.connections;
+    out.is_bbr = carried.is_bbr;
+    out.may_bbr = carried.may_bbr;
+    out.day_budget_bytes = sent.limits().day_bytes;
+    out.sent_today_bytes = sent.sent_today_bytes();
+    out.is_within_budget = sent.allowed().may_begin;
     out.past = history_.at(monotonic::now());
     return out;
 }
@@ -295,7 +254,6 @@ asio::awaitable<void> replayer::load()
 asio::awaitable<void> replayer::run()
 {
     co_await asio::this_coro::throw_if_cancelled(false); // stop() ends it, in its own order
-    regulator_.on_samples(monotonic::now(), {}, may_bbr_);
     for (unsigned i = 0; i <= opts_.most_connections; ++i)
         start(send(connection{i}));
     start(watch());
@@ -570,22 +528,26 @@ asio::awaitable<void> replayer::settle(journal::place at, uplink::receipt receip
     changed_.ring();
 }
 
+asio::awaitable<link::opened> replayer::open(connection on)
+{
+    const carriers::opening counted{carriers_, on};
+    const http::tcp_options as_usual;
+    co_return co_await around_.upstream.open(as_usual);
+}
+
 asio::awaitable<void> replayer::send(connection on)
 {
     while (!is_stopping_) {
-        if (!may_open() || !is_wanted(on)) {
+        if (!may_open() || !carriers_.is_wanted(on)) {
             co_await changed_.wait();
             continue;
         }
-        const http::tcp_options as_usual;
-        opening_ += !is_express(on);
-        auto transport = co_await around_.upstream.open(as_usual);
-        opening_ -= !is_express(on);
+        auto transport = co_await open(on);
         if (is_stopping_)
             break;
         if (!transport) {
             auto why = link::explain(transport.error());
-            if (!carriers_.empty() && link::is_below_tls(why.verdict)) {
+            if (!carriers_.is_empty() && link::is_below_tls(why.verdict)) {
                 // Those that are open find out what the link is like, and have all to lose.
                 co_await changed_.wait_until(monotonic::now() + open_again_after);
                 continue;
@@ -597,130 +559,35 @@ asio::awaitable<void> replayer::send(connection on)
         }
         auto& raw = **transport;
         raw.set_no_progress_limit(no_progress_limit);
-        const auto number = add_carrier(raw, on);
+        const auto number = carriers_.add(raw, on);
+        changed_.ring(); // the express opens beside others
         uplink::session over{std::move(*transport), around_.upstream.upstream().host};
         while (!may_send() && may_open())
             co_await changed_.wait();
         if (may_send())
             co_await pump(on, over);
-        carriers_.erase(number);
+        carriers_.remove(number);
     }
-}
-
-std::uint64_t replayer::add_carrier(http::stream& transport, connection on)
-{
-    const auto number = carriers_begun_++;
-    auto& each = carriers_[number];
-    each = {.transport = &transport, .on = on, .number = number};
-    tune(each);
-    changed_.ring(); // the express connection opens beside others
-    return number;
-}
-
-/// As the regulator and the budget want it now.
-void replayer::tune(carrier& each)
-{
-    using http::congestion_control;
-    const auto& wanted = regulator_.current();
-    const int socket = each.transport->native_handle();
-    if (wanted.wants_bbr && may_bbr_ && !each.is_bbr) {
-        each.is_bbr = http::set_congestion_control(socket, congestion_control::bbr);
-        each.probes = wanted.probes;
-    } else if (each.is_bbr && !wanted.wants_bbr)
-        each.is_bbr = !http::set_congestion_control(socket, congestion_control::loss_based);
-    else if (each.is_bbr && wanted.is_flowing && each.probes != wanted.probes) {
-        http::renew_bbr(socket);
-        each.probes = wanted.probes;
-    }
-    http::tcp_tuning how{.notsent_lowat_bytes = wanted.notsent_lowat_bytes,
-                         .longest_retransmission_wait = wanted.longest_retransmission_wait};
-    if (wanted.patient.contains(each.number))
-        how.longest_retransmission_wait = patient_retransmission_wait;
-    const auto share = wanted.shares.find(each.number);
-    if (share != wanted.shares.end())
-        how.most_bytes_per_s = share->second;
-    else if (!is_express(each.on))
-        how.most_bytes_per_s = wanted.most_bytes_per_s / wanted.connections;
-    const bool is_exempt = is_express(each.on) && !budget_.binds_urgent();
-    if (const auto limit = allowed_.most_bytes_per_s / busy_carriers(); limit > 0 && !is_exempt)
-        how.most_bytes_per_s =
-            how.most_bytes_per_s > 0 ? std::min(how.most_bytes_per_s, limit) : limit;
-    // What lies unsent must go out within the limit on no progress, however slow the pace.
-    if (how.most_bytes_per_s > 0)
-        how.notsent_lowat_bytes =
-            std::clamp<std::uint64_t>(how.most_bytes_per_s / 4, 16u << 10, how.notsent_lowat_bytes);
-    http::tune(socket, how);
-}
-
-/// At least one: among so many the budget's rate is divided.
-std::size_t replayer::busy_carriers() const
-{
-    const auto busy = std::ranges::count_if(carriers_, [](const auto& each) {
-        const auto& seen = each.second.seen;
-        return seen.in_flight_bytes + seen.unsent_bytes > 0;
-    });
-    return std::max<std::size_t>(1, static_cast<std::size_t>(busy));
 }
 
 asio::awaitable<void> replayer::regulate()
 {
     while (!is_stopping_) {
-        if (carriers_.empty() || scheduler_.in_flight() == 0) {
+        if (carriers_.is_empty() || scheduler_.in_flight() == 0) {
             co_await changed_.wait();
             continue;
         }
         co_await link_changed_.wait_until(monotonic::now() + regulate_every);
-        const auto before = regulator_.current();
-        take_figures();
-        for (auto& [number, each] : carriers_)
-            tune(each);
-        const auto& now = regulator_.current();
-        if (now.connections != before.connections || now.is_slow != before.is_slow)
+        if (carriers_.regulate(monotonic::now()))
             changed_.ring(); // others are wanted
     }
-}
-
-void replayer::take_figures()
-{
-    std::vector<link::regulator::sample> samples;
-    const bool is_end = scheduler_.waiting() == 0;
-    for (auto& [number, each] : carriers_) {
-        const auto seen = http::measure(each.transport->native_handle());
-        if (!seen)
-            continue;
-        count_sent(seen->sent_bytes - each.seen.sent_bytes);
-        resent_bytes_ += seen->resent_bytes - each.seen.resent_bytes;
-        each.seen = *seen;
-        if (!is_express(each.on))
-            samples.push_back(
-                {number, *seen,
-                 is_end ? std::optional{scheduler_.left_bytes(each.on)} : std::nullopt});
-    }
-    regulator_.on_samples(monotonic::now(), samples, may_bbr_);
-}
-
-/// Also looks at what the budget allows now.
-void replayer::count_sent(std::uint64_t bytes)
-{
-    const auto now = to_local(wall_now());
-    // Neither a clock that was never set nor one that goes back begins a new day's budget.
-    if (now.day != today_ && wall_now() >= trust::judge::build_time()) {
-        if (now.day > today_)
-            sent_today_bytes_ = not_written_down_bytes_ = 0;
-        today_ = now.day;
-    }
-    sent_bytes_ += bytes;
-    sent_today_bytes_ += bytes;
-    not_written_down_bytes_ += bytes;
-    allowed_ = budget_.at(now.minute_of_day, sent_today_bytes_);
 }
 
 /// A restart must not begin the day's budget anew.
 asio::awaitable<void> replayer::write_down_sent()
 {
-    if (!budget_.limits().day_bytes || not_written_down_bytes_ == 0)
-        co_return;
-    co_await around_.store.note_sent(today_, std::exchange(not_written_down_bytes_, 0));
+    if (const auto day = carriers_.sent().take_unwritten())
+        co_await around_.store.note_sent(day->number, day->sent_bytes);
 }
 
 asio::awaitable<void> replayer::keep_history()
@@ -728,8 +595,7 @@ asio::awaitable<void> replayer::keep_history()
     while (!is_stopping_) {
         history_.on_backlog(monotonic::now(),
                             around_.store.now().of(journal::state::waiting).bytes);
-        count_sent(0); // the hour may have changed
-        may_bbr_ = http::may_use_bbr();
+        carriers_.look_around();
         changed_.ring();
         co_await write_down_sent();
         if (is_stopping_)
@@ -788,13 +654,14 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     // Closed by the upstream while nothing was asked: that says nothing of the link.
     if (state.sent.empty() && http::is_closed_by_peer(over.transport().native_handle()))
         co_return false;
-    const bool is_surplus = !is_express(on) && static_cast<unsigned>(on) >= most_useful();
-    const auto pick = is_surplus || !is_affordable(on)
+    const bool is_express = carriers_.is_express(on);
+    const bool is_surplus = carriers_.is_surplus(on);
+    const auto pick = is_surplus || !carriers_.is_affordable(on)
                           ? std::nullopt
-                          : scheduler_.next(on, is_express(on) ? lanes::urgent : lanes::all);
+                          : scheduler_.next(on, is_express ? lanes::urgent : lanes::all);
     if (!pick) {
-        const bool is_needless = is_surplus || (is_express(on) && !is_wanted(on));
-        if (!state.sent.empty() || (is_express(on) && !is_needless))
+        const bool is_needless = is_surplus || (is_express && !carriers_.is_wanted(on));
+        if (!state.sent.empty() || (is_express && !is_needless))
             state.last_used = monotonic::now();
         else if (is_needless || monotonic::now() - state.last_used >= keep_open)
             co_return false;

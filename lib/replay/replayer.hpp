@@ -4,8 +4,7 @@
 #include "journal/store.hpp"
 #include "link/monitor.hpp"
 #include "link/prober.hpp"
-#include "link/regulator.hpp"
-#include "replay/budget.hpp"
+#include "replay/carriers.hpp"
 #include "replay/history.hpp"
 #include "replay/refusal.hpp"
 #include "replay/scheduler.hpp"
@@ -99,19 +98,10 @@ private:
     /// How a connection ended; refused: with an answer.
     enum class ending { idle, broken, refused };
     struct transfer; ///< one connection's requests without an answer
-    /// A connection that bodies go over.
-    struct carrier {
-        http::stream* transport = nullptr;
-        connection on{};
-        std::uint64_t number = 0;
-        bool is_bbr = false;
-        std::uint64_t probes = 0; ///< of the regulator, of which this one knows
-        http::tcp_figures seen;   ///< when we last looked
-    };
-
     asio::awaitable<void> watch();
     asio::awaitable<void> take_news(const link::node_info& info,
                                     std::optional<vault::question> asked);
+    asio::awaitable<link::opened> open(connection on);
     asio::awaitable<void> send(connection on);
     asio::awaitable<void> pump(connection on, uplink::session& over);
     asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state);
@@ -152,16 +142,6 @@ private:
     /// A connection may be opened: for what may be sent soon.
     bool may_open() const noexcept;
     void on_reached();
-    bool is_wanted(connection on) const noexcept;
-    unsigned most_useful() const noexcept; ///< connections
-    bool is_express(connection on) const noexcept;
-    /// The budget lets another record begin on it.
-    bool is_affordable(connection on) const noexcept;
-    std::uint64_t add_carrier(http::stream& transport, connection on);
-    void tune(carrier& each);
-    std::size_t busy_carriers() const;
-    void take_figures();
-    void count_sent(std::uint64_t bytes);
     asio::awaitable<void> write_down_sent();
     void note_delivery(std::uint64_t bytes);
 
@@ -175,20 +155,9 @@ private:
     bell link_changed_; ///< wakes watch() early
     std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
     std::optional<std::set<journal::place>> changed_while_loading_;
-    link::regulator regulator_;
-    std::map<std::uint64_t, carrier> carriers_;
-    std::uint64_t carriers_begun_ = 0;
-    std::size_t opening_ = 0; ///< connections, each of them for a record that waits
-    std::uint64_t sent_bytes_ = 0;
-    std::uint64_t resent_bytes_ = 0;
+    carriers carriers_;
     unsigned urgent_bodies_ = 0; ///< being written: others pause
     history history_;
-    budget budget_;
-    budget::allowance allowed_;
-    std::int64_t today_ = 0; ///< of local time, since 1970
-    std::uint64_t sent_today_bytes_ = 0;
-    std::uint64_t not_written_down_bytes_ = 0; ///< of these
-    bool may_bbr_ = http::may_use_bbr();
     std::string detail_;
     wall_time last_delivery_{};
     instant reconciled_at_{};

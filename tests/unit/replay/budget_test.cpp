@@ -75,3 +75,73 @@ TEST_CASE("days begin at local midnight", "[replay]")
     CHECK(told.day * 24 * 60 + told.minute_of_day ==
           utc.day * 24 * 60 + utc.minute_of_day + 7 * 60);
 }
+
+namespace {
+
+constexpr std::uint64_t of_a_day = 1'000;
+
+/// Noon of a day after `earliest`, in local time, whatever the zone.
+wall_time noon(int days)
+{
+    return wall_time{} + std::chrono::hours{24 * (20'000 + days) + 12};
+}
+
+replay::meter metered(int days_before, std::uint64_t sent_before)
+{
+    return {{.day_bytes = of_a_day},
+            {.number = replay::to_local(noon(days_before)).day, .sent_bytes = sent_before}};
+}
+
+const auto earliest = noon(-1'000);
+
+} // namespace
+
+TEST_CASE("a restart does not begin the day's budget anew, the next day does", "[replay]")
+{
+    auto meter = metered(0, 900);
+    meter.count(50, noon(0), earliest);
+    CHECK(meter.allowed().may_begin);
+    meter.count(50, noon(0), earliest);
+    CHECK_FALSE(meter.allowed().may_begin);
+    CHECK(meter.sent_today_bytes() == 1'000);
+    CHECK(meter.sent_bytes() == 100); // since the start
+    meter.count(10, noon(1), earliest);
+    CHECK(meter.allowed().may_begin);
+    CHECK(meter.sent_today_bytes() == 10);
+    CHECK(meter.sent_bytes() == 110);
+}
+
+TEST_CASE("neither a clock that goes back nor one that was never set begins a new day", "[replay]")
+{
+    auto meter = metered(0, of_a_day);
+    meter.count(1, noon(-3), earliest);
+    CHECK_FALSE(meter.allowed().may_begin);
+    meter.count(1, noon(-2), earliest); // forward, but from the wrong one: that is a day
+    CHECK(meter.allowed().may_begin);
+
+    auto other = metered(0, of_a_day);
+    other.count(1, noon(-2'000), earliest);
+    other.count(1, noon(0), earliest);
+    CHECK_FALSE(other.allowed().may_begin);
+}
+
+TEST_CASE("the day's bytes are written down once, and only where there is a budget for them",
+          "[replay]")
+{
+    auto meter = metered(0, 900);
+    CHECK_FALSE(meter.take_unwritten().has_value());
+    meter.count(30, noon(0), earliest);
+    meter.count(12, noon(0), earliest);
+    const auto day = meter.take_unwritten();
+    REQUIRE(day.has_value());
+    CHECK(day->number == replay::to_local(noon(0)).day);
+    CHECK(day->sent_bytes == 42);
+    CHECK_FALSE(meter.take_unwritten().has_value());
+    meter.count(5, noon(0), earliest);
+    meter.count(7, noon(1), earliest); // what the day before had more is of no use now
+    CHECK(meter.take_unwritten()->sent_bytes == 7);
+
+    replay::meter without{{}, {}};
+    without.count(42, noon(0), earliest);
+    CHECK_FALSE(without.take_unwritten().has_value());
+}
