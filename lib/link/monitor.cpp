@@ -76,7 +76,9 @@ monitor::decision monitor::on_failure(instant now, verdict why, milliseconds ret
         asked_until_ = now + std::min(retry_after, opts_.retry_after_cap);
     not_before_ = std::max(now + opts_.base, asked_until_);
     // Full jitter may draw 0: never sooner than the base, or than we were asked to come back.
-    const auto jittered = times(ceiling(now), chance);
+    const auto most = ceiling(now);
+    const auto least = is_below_tls(why) ? most / 2 : 0ms;
+    const auto jittered = least + times(most - least, chance);
     now_.probe_at = std::max(not_before_, std::max(now, asked_until_) + jittered);
     return with(begins ? event::outage_began : event::none);
 }

@@ -137,7 +137,8 @@ private:
                 wait = std::min<milliseconds>(wait, 2s);
         }
         const auto& last = seen_.back();
-        const auto jittered = std::chrono::duration_cast<milliseconds>(wait * last.chance);
+        const auto part = is_below_tls(*last.failed) ? (1 + last.chance) / 2 : last.chance;
+        const auto jittered = std::chrono::duration_cast<milliseconds>(wait * part);
         return std::max(last.at + 1s, std::max(last.at, pause_end()) + jittered);
     }
 
@@ -176,9 +177,10 @@ TEST_CASE("through four weeks without a network we look often enough, and never 
     CHECK(longest > cap_of(why, four_weeks) * 9 / 10);
     CHECK(shortest >= 1s);
     CHECK(shortest < 5s);
-    // Full jitter: half the cap on average.
-    CHECK(total / probes > cap_of(why, four_weeks) * 9 / 20);
-    CHECK(total / probes < cap_of(why, four_weeks) * 11 / 20);
+    // Jitter over the whole cap, or its upper half.
+    const auto mean = cap_of(why, four_weeks) * (is_below_tls(why) ? 15 : 10) / 20;
+    CHECK(total / probes > mean * 9 / 10);
+    CHECK(total / probes < mean * 11 / 10);
     CHECK(link.current().since == start);
 }
 
@@ -345,11 +347,11 @@ TEST_CASE("the end of a black hole is noticed within 30 s after minutes and 60 s
         const auto of_minutes = many(700s, was_up);
         CHECK(of_minutes.most_s <= 60);
         // A link that was in use is looked at every second or two for a minute: 1.4 kB.
-        CHECK(of_minutes.kb_an_hour <= (was_up ? 25 : 20));
+        CHECK(of_minutes.kb_an_hour <= (was_up ? 20 : 16));
         for (const milliseconds outage : {4h, 72h}) {
             const auto seen = many(outage, was_up);
             CHECK(seen.most_s <= 60);
-            CHECK(seen.kb_an_hour <= 15);
+            CHECK(seen.kb_an_hour <= 10);
         }
     }
 }

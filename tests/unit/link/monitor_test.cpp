@@ -146,8 +146,19 @@ TEST_CASE("however chance falls, a wait is never shorter than a second", "[link]
     monitor link{start};
     auto now = start;
     for (int i = 0; i < 20; ++i) {
-        const auto next = link.on_failure(now, verdict::tcp, 0ms, least);
+        const auto next = link.on_failure(now, verdict::tls, 0ms, least);
         CHECK(wait_of(next) == 1s);
+        now = next.probe_at;
+    }
+}
+
+TEST_CASE("below TLS a wait is never shorter than half of the longest", "[link]")
+{
+    monitor link{start};
+    auto now = start;
+    for (const milliseconds expected : {1s, 2s, 4s, 8s, 10s, 10s}) {
+        const auto next = link.on_failure(now, verdict::tcp, 0ms, least);
+        CHECK(wait_of(next) == expected);
         now = next.probe_at;
     }
 }
@@ -219,10 +230,10 @@ TEST_CASE("a pause that was asked for outlasts other failures, but not the next 
 {
     monitor link{start};
     link.on_failure(start, verdict::maintenance, 10min, least);
-    CHECK(link.on_failure(start + 1min, verdict::tcp, 0ms, least).probe_at == start + 10min);
+    CHECK(link.on_failure(start + 1min, verdict::tls, 0ms, least).probe_at == start + 10min);
     CHECK(link.on_failure(start + 2min, verdict::maintenance, 30s, least).probe_at ==
           start + 2min + 30s);
-    CHECK(link.on_failure(start + 3min, verdict::tcp, 0ms, least).probe_at == start + 3min + 1s);
+    CHECK(link.on_failure(start + 3min, verdict::tls, 0ms, least).probe_at == start + 3min + 1s);
 }
 
 TEST_CASE("a good answer to a probe ends a pause that was asked for", "[link]")
