@@ -35,8 +35,7 @@ constexpr unsigned cut_echo = 8;
 /// At 1 % of loss one link in fifty would pass for clean.
 constexpr std::uint64_t clean_bytes = 400 * segment_bytes;
 constexpr std::uint64_t clean_again_bytes = 2'000 * segment_bytes;
-/// Connections beyond these are added slowly: each makes the end of a backlog slower, when few
-/// records are left to share out.
+/// Connections beyond these are added slowly: each brings less, and takes a handshake.
 constexpr unsigned enough_mostly = 8;
 constexpr unsigned added = 4;
 constexpr std::uint64_t least_window_bytes = 6 * segment_bytes;

@@ -26,8 +26,10 @@ namespace titip::link {
 ///   not allow it, connections are added until the link is full.
 /// - On a *clean* link, one that has lost nothing for a while but what overflowed, loss-based
 ///   connections are best: they have no phases in which BBR leaves the link empty to measure it.
+/// - What is given away is shared evenly among the connections; at the end of a backlog so that all end
+///   together.
 /// - A window in which next to nothing came through is a cut. Nothing is learned from it, nor from
-///   what is sent again after it.
+///   what is sent again after it. Two connections go on asking often whether it is over.
 ///
 /// What was learned stays over reconnects, as long as this object does. Threads: one.
 class regulator {

@@ -168,9 +168,7 @@ std::uint64_t scheduler::left_bytes(connection on) const noexcept
     std::uint64_t out = 0;
     for (const auto& [at, flying] : in_flight_)
         if (flying.on == on)
-            out +=
-                flying.what.size_bytes -
-                std::min(flying.what.size_bytes, std::max(flying.what.written, flying.what.offset));
+            out += flying.what.size_bytes - std::min(flying.what.size_bytes, flying.what.written);
     return out;
 }
 
