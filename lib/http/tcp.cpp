@@ -48,6 +48,8 @@ std::optional<tcp_figures> measure(int socket) noexcept
 
 bool is_closed_by_peer(int socket) noexcept
 {
+    if (socket < 0) // poll() would look past it
+        return true;
     pollfd looked{.fd = socket, .events = POLLRDHUP, .revents = 0};
     return ::poll(&looked, 1, 0) == 1 && (looked.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }

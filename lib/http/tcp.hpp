@@ -23,7 +23,7 @@ struct tcp_figures {
 /// Of the socket of a stream (stream::native_handle()). Nothing: it is not a connected TCP socket.
 std::optional<tcp_figures> measure(int socket) noexcept;
 
-/// Whether the peer sends no more, or the connection is gone: seen without reading.
+/// Whether the peer sends no more, or the connection is gone or was closed here: seen without reading.
 bool is_closed_by_peer(int socket) noexcept;
 
 /// Whether this machine has no longer the address that the connection goes out from, as after a modem

@@ -25,7 +25,8 @@ namespace titip::link {
 /// Threads: that of `on`, which calls `changed`. Nothing is called after stop().
 class hints {
 public:
-    static constexpr milliseconds settling = 300ms;
+    static constexpr milliseconds settling =
+        2s; ///< for one an IPv6 address is tentative (RFC 4862)
     static constexpr milliseconds pause = 5s;
 
     hints(const asio::any_io_executor& on, std::function<void()> changed);

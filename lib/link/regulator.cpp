@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@ using std::chrono::microseconds;
 constexpr std::uint64_t segment_bytes = 1'448; ///< of Ethernet's 1,500, with timestamps
 constexpr milliseconds shortest_window = 250ms;
 constexpr milliseconds longest_window = 4s;
+constexpr milliseconds longest_gap = 1s;
 /// In a window of fewer packets one more or less is a difference.
 constexpr std::uint64_t window_segments = 64;
 /// After a cut half of this passes, in the mean, before TCP finds out that the link is back. One packet
@@ -38,8 +40,8 @@ constexpr std::uint64_t clean_again_bytes = 2'000 * segment_bytes;
 /// Connections beyond these are added slowly: each brings less, and takes a handshake.
 constexpr unsigned enough_mostly = 8;
 constexpr unsigned added = 4;
-constexpr std::uint64_t least_window_bytes = 6 * segment_bytes;
 constexpr unsigned patience = 3;
+constexpr unsigned soon = 2; ///< one such window may be a loss that TCP is getting over
 /// Less than BBR's ten seconds (http::renew_bbr): it is renewed with each.
 constexpr auto probe_every = 8s;
 constexpr std::array probe_gains{1.1, 1.25, 1.5};
@@ -83,8 +85,10 @@ regulator::regulator(const options& opts) : opts_(opts)
 const regulator::decision& regulator::on_samples(instant now, std::span<const sample> all,
                                                  bool may_bbr)
 {
-    if (now_.began == instant{})
-        now_.began = now;
+    if (now - std::exchange(looked_at_, now) > longest_gap) { // there was nothing to send
+        now_ = window{.began = now};
+        last_.clear();
+    }
     if (!may_bbr && kind_ == kind::unknown && rate_ == 0)
         decided_.connections = std::max(decided_.connections, opts_.first_connections);
     add(all);
@@ -182,7 +186,7 @@ void regulator::close(instant now, bool may_bbr)
     const bool is_full = ended.queueing >= least_queueing(shortest_, rate);
     if (is_full && rate_ == 0)
         rate = std::max(rate, ended.newest_rate); // in this window it only grew to what it is
-    echo_ = is_full ? overflow_echo + 1 : echo_ - std::min(echo_, 1u);
+    echo_ = std::max(echo_ - std::min(echo_, 1u), is_full ? overflow_echo + 1 : 0);
     // One that passes by itself, as after a beginning, is ours.
     const bool stays =
         ended.queueing + ended.queueing / 32 >= std::exchange(last_queueing_, ended.queueing);
@@ -255,20 +259,26 @@ void regulator::decide(bool may_bbr)
     if (may_bbr || kind_ == kind::clean)
         connections = opts_.connections;
     else if (kind_ == kind::lossy && unfilled_ > 0 &&
-             unfilled_ % patience == (connections < enough_mostly || rate_ == 0 ? 2 : 0))
+             unfilled_ % patience == (connections < enough_mostly || rate_ == 0 ? soon : 0))
         connections = std::max(connections, std::min(connections + added, most_connections()));
     const bool is_each_slow = !may_bbr && kind_ == kind::lossy;
     decided_.connections_at_end =
         is_each_slow ? std::max(connections, most_connections()) : connections;
 }
 
-/// As many as the link holds windows for from which TCP still learns of a loss without waiting.
+/// As many as the link holds windows for: one of less than six segments does not learn of a loss without
+/// waiting. Where more is lost they are smaller anyway, by the square root (Mathis et al., 1997; a
+/// little less, as measured).
 unsigned regulator::most_connections() const noexcept
 {
-    const auto rate = rate_ > 0 ? rate_ : most_seen_;
-    const auto held_bytes = rate * static_cast<std::uint64_t>(shortest_.count()) / 1'000'000;
-    return static_cast<unsigned>(std::clamp<std::uint64_t>(
-        held_bytes / least_window_bytes, opts_.first_connections, opts_.most_connections));
+    if (rate_ == 0)
+        return opts_.most_connections;
+    const auto segments = std::clamp(0.9 / std::sqrt(std::max(lost_share_, 1e-3)), 2.0, 6.0);
+    const auto held = static_cast<double>(rate_) *
+                      std::chrono::duration<double>(shortest_).count() /
+                      static_cast<double>(segment_bytes);
+    return std::clamp(static_cast<unsigned>(held / segments), opts_.first_connections,
+                      opts_.most_connections);
 }
 
 void regulator::cap(instant now)
@@ -298,7 +308,8 @@ void regulator::cap(instant now)
         std::clamp<std::uint64_t>(most / decided_.connections, 16u << 10, 128u << 10);
 }
 
-/// Evenly, and what one leaves unused goes to those who can use it. It may still take its fair share at any
+/// Evenly, or at the end by what is left, where one connection gets a small part of the link alone; and
+/// what one leaves unused goes to those who can use it. It may still take its fair share at any
 /// time: until the next window that is more than the whole, for a connection that recovers must not
 /// be held back. In proportion to what each has used the one that began last would stay the slowest.
 void regulator::share_out(const window& ended, instant now)
@@ -313,6 +324,8 @@ void regulator::share_out(const window& ended, instant now)
         double weight = 1;
     };
     std::vector<claim> claims;
+    const bool is_each_slow = kind_ == kind::lossy && !decided_.wants_bbr;
+    double heaviest = 1;
     for (const auto& [connection, each] : last_) {
         const auto pending = each.seen.in_flight_bytes + each.seen.unsent_bytes;
         if (pending == 0)
@@ -323,11 +336,15 @@ void regulator::share_out(const window& ended, instant now)
         const auto held = before.find(connection);
         const bool is_held_back = held == before.end() || used >= held->second - held->second / 8;
         const auto wanted = is_held_back ? whole : used + used / 4;
-        claims.push_back(
-            {.connection = connection,
-             .wanted = static_cast<double>(wanted),
-             .weight = each.left_bytes ? static_cast<double>(pending + *each.left_bytes) : 1});
+        claims.push_back({.connection = connection,
+                          .wanted = static_cast<double>(wanted),
+                          .weight = is_each_slow && each.left_bytes
+                                        ? static_cast<double>(pending + *each.left_bytes)
+                                        : 1});
+        heaviest = std::max(heaviest, claims.back().weight);
     }
+    for (auto& each : claims) // beside a large record a small one must not stand still
+        each.weight = std::max(each.weight, heaviest / 4);
     std::ranges::sort(claims, {}, [](const claim& each) { return each.wanted / each.weight; });
     auto left = static_cast<double>(whole);
     double weights = 0;

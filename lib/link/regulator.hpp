@@ -59,7 +59,8 @@ public:
         bool is_flowing = false; ///< in the last window half of the rate or more came through
         /// Of all connections together; 0: no limit yet.
         std::uint64_t most_bytes_per_s = 0;
-        std::map<std::uint64_t, std::uint64_t> shares;  ///< of it, by busy connection
+        /// Of it, by busy connection. Together more, where some have not used theirs lately.
+        std::map<std::uint64_t, std::uint64_t> shares;
         std::uint64_t notsent_lowat_bytes = 128u << 10; ///< of each
         milliseconds longest_retransmission_wait = 1500ms;
         /// Connections that wait longer, while the others find out whether a cut is over: each asks with
@@ -111,6 +112,7 @@ private:
     decision decided_;
     std::map<std::uint64_t, sample> last_;
     window now_;
+    instant looked_at_{};
     std::chrono::microseconds shortest_ = std::chrono::microseconds::max(); ///< round trip
     std::chrono::microseconds longest_{};                                   ///< round trip, now
     std::deque<std::uint64_t> full_rates_; ///< of the last windows in which the link was full

@@ -12,6 +12,8 @@ namespace {
 
 /// Of those that let others find out whether a cut is over.
 constexpr milliseconds patient_retransmission_wait = 6s;
+/// What lies unsent goes out in 15 s, as the upstream wants it (intake::admission).
+constexpr std::uint64_t least_pace_bytes_per_s = (16u << 10) / 15;
 
 } // namespace
 
@@ -116,10 +118,17 @@ std::size_t carriers::close_gone()
     std::size_t gone = 0;
     for (auto& [number, each] : open_)
         if (http::is_address_gone(each.transport->native_handle())) {
-            each.transport->close(); // whoever sends on it finds it broken
+            each.transport->close();
+            each.is_given_up = true;
             ++gone;
         }
     return gone;
+}
+
+bool carriers::is_given_up(std::uint64_t number) const
+{
+    const auto found = open_.find(number);
+    return found != open_.end() && found->second.is_given_up;
 }
 
 carriers::figures carriers::now() const
@@ -161,9 +170,9 @@ void carriers::tune(carrier& each)
         how.longest_retransmission_wait = patient_retransmission_wait;
     const auto share = wanted.shares.find(each.number);
     if (share != wanted.shares.end())
-        how.most_bytes_per_s = share->second;
+        how.most_bytes_per_s = std::max(share->second, least_pace_bytes_per_s);
     else if (!is_express(each.on))
-        how.most_bytes_per_s = wanted.most_bytes_per_s / wanted.connections;
+        how.most_bytes_per_s = wanted.most_bytes_per_s / most_useful();
     const bool is_exempt = is_express(each.on) && !sent_.limits().binds_urgent;
     if (const auto limit = sent_.allowed().most_bytes_per_s / busy(); limit > 0 && !is_exempt)
         how.most_bytes_per_s =

@@ -68,6 +68,8 @@ public:
     void close_all();
     /// Closes those that go out from an address which this machine has no longer. How many.
     std::size_t close_gone();
+    /// It was: not the link is to blame, nor the record.
+    bool is_given_up(std::uint64_t number) const;
 
     struct figures {
         std::size_t connections = 0; ///< without the express
@@ -86,6 +88,7 @@ private:
         connection on{};
         std::uint64_t number = 0;
         bool is_bbr = false;
+        bool is_given_up = false;
         std::uint64_t probes = 0; ///< of the regulator, of which this one knows
         http::tcp_figures seen;   ///< when we last looked
     };

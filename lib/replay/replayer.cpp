@@ -115,16 +115,18 @@ void replayer::check_now()
 
 void replayer::on_network_change()
 {
-    auto gone = carriers_.close_gone();
-    if (auto* asking = prober_.connection())
-        if (http::is_address_gone(asking->transport().native_handle())) {
-            asking->transport().close();
-            ++gone;
-        }
-    if (gone > 0)
-        log::info("address-gone connections={}", gone);
-    if (!monitor_.current().is_up)
-        check_now();
+    const auto gone = carriers_.close_gone();
+    auto* const asking = prober_.connection();
+    const bool is_asked_in_vain =
+        asking && http::is_address_gone(asking->transport().native_handle());
+    if (gone > 0 || is_asked_in_vain)
+        log::info("address-gone connections={}", gone + is_asked_in_vain);
+    // A question under way is let go on otherwise: an interface that flaps would keep us from any answer.
+    publish(monitor_.on_hint(monotonic::now()), detail_);
+    if (is_asked_in_vain)
+        ask_again();
+    else
+        link_changed_.ring();
 }
 
 void replayer::stop()
@@ -547,9 +549,11 @@ asio::awaitable<void> replayer::send(connection on)
             break;
         if (!transport) {
             auto why = link::explain(transport.error());
-            if (!carriers_.is_empty() && link::is_below_tls(why.verdict)) {
-                // Those that are open find out what the link is like, and have all to lose.
-                co_await changed_.wait_until(monotonic::now() + open_again_after);
+            if (scheduler_.in_flight() > 0 && link::is_below_tls(why.verdict)) {
+                // Those at work find out what the link is like, and have all to lose.
+                const auto until = monotonic::now() + open_again_after;
+                while (!is_stopping_ && scheduler_.in_flight() > 0 && monotonic::now() < until)
+                    co_await changed_.wait_until(until);
                 continue;
             }
             on_transfer_failure(why.verdict, why.retry_after, std::move(why.detail));
@@ -565,7 +569,7 @@ asio::awaitable<void> replayer::send(connection on)
         while (!may_send() && may_open())
             co_await changed_.wait();
         if (may_send())
-            co_await pump(on, over);
+            co_await pump(on, over, number);
         carriers_.remove(number);
     }
 }
@@ -605,7 +609,7 @@ asio::awaitable<void> replayer::keep_history()
 }
 
 /// Sends on one connection until it breaks, or there is nothing to send for a while.
-asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
+asio::awaitable<void> replayer::pump(connection on, uplink::session& over, std::uint64_t number)
 {
     transfer state{on_};
     auto answers = take_answers(over, state);
@@ -623,8 +627,10 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     while (state.is_reading && !state.sent.empty() && monitor_.current().is_up && !is_stopping_)
         co_await state.changed.wait_until(monotonic::now() + 1s);
     // Not closed by us, and nobody has found the link wanting: the break may be this record's.
+    const bool is_given_up = carriers_.is_given_up(number);
     std::optional<journal::place> hit;
-    if (state.how == ending::broken && !state.sent.empty() && monitor_.current().is_up)
+    if (state.how == ending::broken && !is_given_up && !state.sent.empty() &&
+        monitor_.current().is_up)
         hit = state.sent.front();
     over.close();
     state.is_over = true;
@@ -641,7 +647,7 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over)
     is_reconciled_ = false;
     if (is_stuck)
         start(take_refusal(*hit, refusal::stalled, "the connection breaks in its middle"));
-    if (is_stuck || state.how == ending::refused)
+    if (is_stuck || is_given_up || state.how == ending::refused)
         ask_again(); // the upstream closes where it wants no body: the link is as good as before
     else
         on_transfer_failure(link::verdict::tcp, 0ms, "the connection broke");

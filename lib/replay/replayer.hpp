@@ -52,7 +52,7 @@ struct report {
 ///     reconcile  first thing whenever the link comes up, and when the upstream has news; on the
 ///                connection of the watch, in the same round trip as the question whether it is up
 ///     send * N   a connection each: requests are pipelined, answers taken as they come. One more
-///                is open for urgent records alone, for which the bodies of others pause
+///                is open for urgent records alone, for which the bodies of others all but pause
 ///     regulate   how many of them, and how fast each: link::regulator decides
 ///
 /// Threads: the socket thread.
@@ -103,7 +103,7 @@ private:
                                     std::optional<vault::question> asked);
     asio::awaitable<link::opened> open(connection on);
     asio::awaitable<void> send(connection on);
-    asio::awaitable<void> pump(connection on, uplink::session& over);
+    asio::awaitable<void> pump(connection on, uplink::session& over, std::uint64_t number);
     asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state);
     asio::awaitable<bool> write_body(uplink::session& over, transfer& state,
                                      const scheduler::pick& what, bytes body);
@@ -156,7 +156,7 @@ private:
     std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
     std::optional<std::set<journal::place>> changed_while_loading_;
     carriers carriers_;
-    unsigned urgent_bodies_ = 0; ///< being written: others pause
+    unsigned urgent_bodies_ = 0; ///< being written: others all but pause
     history history_;
     std::string detail_;
     wall_time last_delivery_{};

@@ -89,15 +89,30 @@ def check_goes_on(profile, disturb, noted=""):
 
 
 def test_a_change_of_the_office_s_address_in_the_middle_of_a_body():
-    def move(_, link, __):
-        order(link, link.office, "ip", "address", "delete", OFFICE, "peer", CENTRE, "dev", "wire")
-        order(link, link.office, "ip", "address", "add", MOVED, "peer", CENTRE, "dev", "wire")
-        order(link, link.centre, "ip", "address", "delete", CENTRE, "peer", OFFICE, "dev", "wire")
-        order(link, link.centre, "ip", "address", "add", CENTRE, "peer", MOVED, "dev", "wire")
-
-    seen, _ = check_goes_on("vsat0", move, "address-gone")
+    seen, _ = check_goes_on("vsat0", lambda _, link, __: move_office(link), "address-gone")
     # What the centre had not got when the old connection was given up.
     assert 0 < seen["sent_again_bytes"] < 1_500_000 // 2, seen
+
+
+def move_office(link):
+    order(link, link.office, "ip", "address", "delete", OFFICE, "peer", CENTRE, "dev", "wire")
+    order(link, link.office, "ip", "address", "add", MOVED, "peer", CENTRE, "dev", "wire")
+    order(link, link.centre, "ip", "address", "delete", CENTRE, "peer", OFFICE, "dev", "wire")
+    order(link, link.centre, "ip", "address", "add", CENTRE, "peer", MOVED, "dev", "wire")
+
+
+def test_a_change_of_the_office_s_address_while_nothing_is_sent_is_no_outage():
+    with office("vsat0") as (world, link):
+        station = station_at(world, link)
+        until(lambda: station.link()["up"], "the link is up")
+        records = submitted(world, station, 20_000)
+        wait_for(station, "delivered", 1)
+        move_office(link)
+        until(lambda: "address-gone" in station.log(), "it is seen")
+        records += submitted(world, station, 20_000, seed=2)
+        wait_for(station, "delivered", 2)
+        check_arrived_once(world, station, records)
+        assert "outage-began" not in [each["event"] for each in station.json("events")], station.log()
 
 
 def test_a_centre_that_is_killed_in_the_middle_of_a_body():

@@ -1,10 +1,12 @@
 #include "http/tcp.hpp"
 
 #include "base/descriptor.hpp"
+#include "support/namespace.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -210,4 +212,35 @@ TEST_CASE("an address that this machine has is not gone, nor that of what is no 
     CHECK_FALSE(is_address_gone(-1));
     const descriptor local{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     CHECK_FALSE(is_address_gone(local.get()));
+}
+
+namespace {
+
+int lose_the_address()
+{
+    if (std::system("ip link set lo up && ip address add 10.9.9.9/32 dev lo") != 0)
+        return 1;
+    const descriptor socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = ::inet_addr("10.9.9.9");
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        return 2;
+    if (is_address_gone(socket.get()))
+        return 3;
+    if (std::system("ip address delete 10.9.9.9/32 dev lo") != 0)
+        return 4;
+    return is_address_gone(socket.get()) ? 0 : 5;
+}
+
+} // namespace
+
+TEST_CASE("an address that was taken from this machine is gone", "[http]")
+{
+    support::check_in_a_network_namespace(lose_the_address);
+}
+
+TEST_CASE("what was closed here is closed", "[http]")
+{
+    CHECK(is_closed_by_peer(-1));
 }

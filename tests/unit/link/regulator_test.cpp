@@ -265,6 +265,8 @@ public:
     regulator under;
     std::vector<one> all;
     static constexpr double rate_bytes_per_s = 100'000;
+    bool may_bbr = true;
+    bool is_lossy = false;
 
     void add(std::uint64_t number, double most = no_limit,
              std::optional<std::uint64_t> left_bytes = std::nullopt)
@@ -284,20 +286,27 @@ public:
                 paces.push_back(std::min(each.most, most));
                 offered += paces.back();
             }
+            ++steps_;
             std::vector<regulator::sample> samples;
             for (std::size_t n = 0; n < all.size(); ++n) {
                 const auto carried = paces[n] * std::min(1.0, rate_bytes_per_s / offered) / 10;
                 all[n].seen.sent_bytes += static_cast<std::uint64_t>(carried);
                 all[n].seen.delivered_bytes += static_cast<std::uint64_t>(carried);
+                // A queue stands now and then; what is lost in between the link loses.
+                const bool is_full = steps_ % 100 < 30;
+                all[n].seen.round_trip = is_full ? 300ms : 200ms;
+                if (is_lossy && !is_full && steps_ % 5 == 0)
+                    all[n].seen.resent_bytes += segment;
                 samples.push_back({all[n].number, all[n].seen, all[n].left_bytes});
             }
-            under.on_samples(now_ += 100ms, samples, true);
+            under.on_samples(now_ += 100ms, samples, may_bbr);
         }
     }
     std::uint64_t share(std::uint64_t number) const { return under.current().shares.at(number); }
 
 private:
     instant now_ = instant{} + 1h;
+    unsigned steps_ = 0;
 };
 
 } // namespace
@@ -326,17 +335,30 @@ TEST_CASE("one that recovers may take its fair share at once", "[link]")
     CHECK(link.share(1) > link.under.current().most_bytes_per_s * 9 / 10);
 }
 
-TEST_CASE("at the end of a backlog the connections end together", "[link]")
+TEST_CASE("where each is slow alone the connections end together", "[link]")
 {
     sharing link;
+    link.may_bbr = false;
+    link.is_lossy = true;
     link.add(1, no_limit, 300'000);
     link.add(2, no_limit, 100'000);
-    link.run(100);
+    link.run(300);
     CHECK(link.share(1) > link.share(2) * 5 / 2);
     CHECK(link.share(1) < link.share(2) * 7 / 2);
     link.all[0].most = 20'000; // it cannot
     link.run(100);
     CHECK(link.share(2) > link.under.current().most_bytes_per_s * 7 / 10);
+}
+
+TEST_CASE("beside a large record a small one does not stand still", "[link]")
+{
+    sharing link;
+    link.may_bbr = GENERATE(false, true);
+    link.is_lossy = true;
+    link.add(1, no_limit, 6'000'000);
+    link.add(2, no_limit, 6'000);
+    link.run(300);
+    CHECK(link.share(2) >= link.under.current().most_bytes_per_s / 6);
 }
 
 TEST_CASE("in a cut two connections ask whether it is over, and afterwards all do", "[link]")
@@ -385,6 +407,26 @@ TEST_CASE("what a cut took is no loss of the link's own", "[link]")
     link.loss = 0;
     link.run(14s);
     CHECK(link.decided().connections == 2);
+}
+
+TEST_CASE("where much is lost there are more, since each one's window is small", "[link]")
+{
+    modelled link;
+    link.loss = 0.1;
+    link.may_bbr = false;
+    link.run(120s);
+    CHECK(link.decided().connections > 8);
+}
+
+TEST_CASE("a while without anything to send is no cut", "[link]")
+{
+    modelled link;
+    link.run(40s);
+    REQUIRE_FALSE(link.decided().wants_bbr); // it is known to be clean
+    link.now += GENERATE(3s, 60s, 3600s);
+    link.run(5s);
+    CHECK_FALSE(link.decided().wants_bbr);
+    CHECK(link.decided().patient.empty());
 }
 
 TEST_CASE("no more connections than the link holds windows for", "[link]")
