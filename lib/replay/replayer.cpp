@@ -23,7 +23,8 @@ constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
 /// One writes so much before it looks whether an urgent record wants the link for itself.
 constexpr std::size_t slice_bytes = 32u << 10;
-/// While one does, so much of others goes on; the upstream wants 4 KiB in 15 s.
+/// While one does, so much goes on over each other connection, a tenth of a link of 256 kbit/s with four of
+/// them; the upstream wants 4 KiB in 15 s.
 constexpr std::size_t crumb_bytes = 4u << 10;
 constexpr auto crumb_every = 5s;
 
