@@ -127,6 +127,7 @@ void regulator::add(std::span<const sample> all)
             const auto excess = figures.round_trip - std::min(shortest_, figures.round_trip);
             standing_ = std::min(standing_, excess);
             queueing = std::min(queueing, excess - standing_);
+            now_.most_queueing = std::max(now_.most_queueing, excess - standing_);
         }
         const auto before = last_.find(connection);
         if (before == last_.end())
@@ -234,7 +235,8 @@ void regulator::learn(std::uint64_t rate, bool is_full)
 
 void regulator::classify(const window& ended, std::uint64_t rate, bool is_full)
 {
-    const bool is_quiet = echo_ == 0; // what is lost now the link loses
+    // What is lost now the link loses: no queue stood, for however short a time.
+    const bool is_quiet = echo_ == 0 && ended.most_queueing < least_queueing(shortest_, rate);
     const bool is_own_loss = is_quiet && ended.resent > 0;
     if (is_quiet && ended.sent > 0)
         lost_share_ +=

@@ -93,6 +93,7 @@ private:
         std::uint64_t resent = 0;
         std::uint64_t newest_rate = 0; ///< as the newest acknowledgements tell
         std::chrono::microseconds queueing = std::chrono::microseconds::max(); ///< the least
+        std::chrono::microseconds most_queueing{};
         bool is_busy = true; ///< there was always something to send
     };
     void add(std::span<const sample> all);
