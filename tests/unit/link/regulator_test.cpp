@@ -267,6 +267,7 @@ public:
     static constexpr double rate_bytes_per_s = 100'000;
     bool may_bbr = true;
     bool is_lossy = false;
+    bool is_overflowing = false; ///< now and then, for a moment
 
     void add(std::uint64_t number, double most = no_limit,
              std::optional<std::uint64_t> left_bytes = std::nullopt)
@@ -297,6 +298,10 @@ public:
                 all[n].seen.round_trip = is_full ? 300ms : 200ms;
                 if (is_lossy && !is_full && steps_ % 5 == 0)
                     all[n].seen.resent_bytes += segment;
+                if (is_overflowing && steps_ % 20 == 0) {
+                    all[n].seen.round_trip = 450ms;
+                    all[n].seen.resent_bytes += segment;
+                }
                 samples.push_back({all[n].number, all[n].seen, all[n].left_bytes});
             }
             under.on_samples(now_ += 100ms, samples, may_bbr);
@@ -348,6 +353,20 @@ TEST_CASE("where each is slow alone the connections end together", "[link]")
     link.all[0].most = 20'000; // it cannot
     link.run(100);
     CHECK(link.share(2) > link.under.current().most_bytes_per_s * 7 / 10);
+}
+
+TEST_CASE("what is lost in a moment's overflow is no loss of the link's own", "[link]")
+{
+    sharing link;
+    link.is_overflowing = true;
+    link.add(1);
+    link.add(2);
+    link.run(600);
+    CHECK_FALSE(link.under.current().wants_bbr); // it is clean
+    link.is_overflowing = false;
+    link.is_lossy = true;
+    link.run(600);
+    CHECK(link.under.current().wants_bbr);
 }
 
 TEST_CASE("beside a large record a small one does not stand still", "[link]")
