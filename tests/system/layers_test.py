@@ -13,7 +13,7 @@ import sys
 import time
 
 import harness
-from harness import BIN, SOURCE, Server, Skipped, World, run, until
+from harness import BIN, SOURCE, Server, Skipped, World, run, start_late, until
 
 sys.path.insert(0, str(SOURCE / "tests" / "link"))
 from link import CENTRE, Link, is_possible  # noqa: E402
@@ -217,18 +217,8 @@ def replaced(world, server, verdict, *details):
     record = check_away(world, station, verdict, *details)
     server.close()
     yield station
-    until(lambda: start(world.centre()), "the centre starts")
+    start_late(world.centre())
     check_back(station, record)
-
-
-def start(node):
-    """The port of the server that was there before may be busy for a moment."""
-    node.start(wait=False)
-    until(lambda: node.process.poll() is not None or node.is_answering(), "it answers or ends")
-    if node.process.poll() is None:
-        return True
-    node.process = None
-    return False
 
 
 def answering(world, answer, name="centre"):
@@ -308,7 +298,7 @@ def check_certificate(clock, days, verdict, detail):
         record = check_away(world, station, verdict, detail)
         world.issue_centre("-1d", 100)
         centre.stop()
-        until(lambda: start(centre), "the centre starts")
+        start_late(centre)
         check_back(station, record)
 
 

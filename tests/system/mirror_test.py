@@ -56,6 +56,9 @@ class Disk:
         self._release()
         return False
 
+    def _drivers(self):
+        return run("pgrep", "-f", f"mount.exfat-fuse {self.device} {self.path}").stdout.split()
+
     def _release(self):
         if self.device:
             run("losetup", "-d", self.device)
@@ -73,7 +76,12 @@ class Disk:
         if os.path.ismount(self.path):
             assert run("umount", "-l", self.path).returncode == 0
         if self.device:
-            until(lambda: not run("pgrep", "-f", f"mount.exfat-fuse {self.device}").stdout, "the driver has ended")
+            # By itself it ends with the last mount, and who has a mount namespace of its own (ip netns exec, beside us)
+            # may have taken one along.
+            for driver in self._drivers():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(driver), signal.SIGTERM)
+            until(lambda: not self._drivers(), "the driver has ended")
         self._release()
 
     def files(self):

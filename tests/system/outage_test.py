@@ -8,7 +8,7 @@ import sys
 import time
 
 import harness
-from harness import Server, World, run, until
+from harness import Server, World, run, start_late, until
 
 
 @contextlib.contextmanager
@@ -28,22 +28,12 @@ def away(world, cause, expected):
     if cause:
         cause.close()
     centre = world.centre()
-    until(lambda: try_start(centre), "the centre starts")
+    start_late(centre)
     station.http("POST", "/v1/link/probe")
     station.wait_drained()
     assert {r["state"] for r in station.list()} == {"delivered"}
     events = [e["event"] for e in station.json("events")]
     assert events.count("outage-began") == events.count("outage-ended") >= 1, events
-
-
-def try_start(node):
-    """The port of the server that was there before may be busy for a moment."""
-    node.start(wait=False)
-    until(lambda: node.process.poll() is not None or node.is_answering(), "it answers or ends")
-    if node.process.poll() is None:
-        return True
-    node.process = None
-    return False
 
 
 def tls(world, answer, name="centre"):
