@@ -268,14 +268,14 @@ void regulator::decide(bool may_bbr)
         is_each_slow ? std::max(connections, most_connections()) : connections;
 }
 
-/// As many as the link holds windows for: one of less than six segments does not learn of a loss without
-/// waiting. Where more is lost they are smaller anyway, by the square root (Mathis et al., 1997; a
-/// little less, as measured).
+/// As many as the link holds windows for: one of less than four segments does not learn of a loss without
+/// waiting (RFC 5681, section 3.2). Where more is lost they are smaller anyway, by the square root
+/// (Mathis et al., 1997; a little less, as measured).
 unsigned regulator::most_connections() const noexcept
 {
     if (rate_ == 0)
         return opts_.most_connections;
-    const auto segments = std::clamp(0.9 / std::sqrt(std::max(lost_share_, 1e-3)), 2.0, 6.0);
+    const auto segments = std::clamp(0.9 / std::sqrt(std::max(lost_share_, 1e-3)), 2.0, 4.0);
     const auto held = static_cast<double>(rate_) *
                       std::chrono::duration<double>(shortest_).count() /
                       static_cast<double>(segment_bytes);
