@@ -19,11 +19,12 @@ namespace titip::link {
 ///                                the second is asked for after `base`
 ///
 /// Between failures: exponential backoff with jitter. The n-th wait is drawn evenly from 0 to
-/// min(cap, base * 2^n), but is never less than `base`, so that nothing spins; below TLS from half of it.
+/// min(cap, base * 2^n), but is never less than `base`, so that nothing spins; below TLS from half
+/// of it.
 /// Rationale: jitter over the whole range spreads a fleet that failed in one moment best. Where an
 /// attempt costs nobody but ourselves, half of it does, and a black hole is looked into half as often
-/// with the same longest wait. The cap is low where an attempt costs a SYN or two and higher where it costs a TLS handshake, on both
-/// sides. Below TLS it is larger once an outage is no longer `young`: after minutes the link is
+/// with the same longest wait. The cap is low where an attempt costs a SYN or two and higher where it
+/// costs a TLS handshake, on both sides. Below TLS it is larger once an outage is no longer `young`: after minutes the link is
 /// wanted back within half a minute, after hours a minute is soon, and half the bytes
 /// (tests/simulation/link_test.cpp prints what comes of it).
 ///

@@ -263,9 +263,8 @@ void regulator::decide(bool may_bbr)
     else if (kind_ == kind::lossy && unfilled_ > 0 &&
              unfilled_ % patience == (connections < enough_mostly || rate_ == 0 ? soon : 0))
         connections = std::max(connections, std::min(connections + added, most_connections()));
-    const bool is_each_slow = !may_bbr && kind_ == kind::lossy;
     decided_.connections_at_end =
-        is_each_slow ? std::max(connections, most_connections()) : connections;
+        is_each_slow() ? std::max(connections, most_connections()) : connections;
 }
 
 /// As many as the link holds windows for: one of less than four segments does not learn of a loss without
@@ -326,7 +325,6 @@ void regulator::share_out(const window& ended, instant now)
         double weight = 1;
     };
     std::vector<claim> claims;
-    const bool is_each_slow = kind_ == kind::lossy && !decided_.wants_bbr;
     double heaviest = 1;
     for (const auto& [connection, each] : last_) {
         const auto pending = each.seen.in_flight_bytes + each.seen.unsent_bytes;
@@ -340,7 +338,7 @@ void regulator::share_out(const window& ended, instant now)
         const auto wanted = is_held_back ? whole : used + used / 4;
         claims.push_back({.connection = connection,
                           .wanted = static_cast<double>(wanted),
-                          .weight = is_each_slow && each.left_bytes
+                          .weight = is_each_slow() && each.left_bytes
                                         ? static_cast<double>(pending + *each.left_bytes)
                                         : 1});
         heaviest = std::max(heaviest, claims.back().weight);

@@ -105,6 +105,8 @@ private:
     unsigned most_connections() const noexcept;
     bool is_growing(std::uint64_t rate) const noexcept;
     bool is_fast() const noexcept;
+    /// One connection alone gets a small part of the link.
+    bool is_each_slow() const noexcept { return kind_ == kind::lossy && !decided_.wants_bbr; }
     bool is_probing() const noexcept { return probe_ != no_probe; }
     void share_out(const window& ended, instant now);
     instant::duration length() const;

@@ -90,8 +90,8 @@ public:
     /// Of bodies: written, and then written again or not wanted.
     std::uint64_t wasted_bytes() const noexcept { return wasted_bytes_; }
     std::size_t in_flight() const noexcept { return in_flight_.size(); }
-    std::uint64_t
-    left_bytes(connection on) const noexcept; ///< of bodies in flight, not yet written
+    /// Of bodies in flight on it: not yet written.
+    std::uint64_t left_bytes(connection on) const noexcept;
     bool is_in_flight(journal::place at) const noexcept { return in_flight_.contains(at); }
 
 private:
