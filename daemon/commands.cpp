@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "files.hpp"
+#include "output.hpp"
 
 namespace titip::cli {
 
@@ -47,7 +48,7 @@ std::vector<object> to_objects(bytes_view body)
 void print(const std::vector<std::string>& lines)
 {
     for (const auto& each : lines)
-        fmt::print("{}\n", each);
+        put("{}\n", each);
 }
 
 int code_of(unsigned status)
@@ -72,7 +73,7 @@ int code_of(unsigned status)
 void complain(const session& with, const object& problem)
 {
     if (with.json)
-        fmt::print("{}\n", boost::json::serialize(problem));
+        put("{}\n", boost::json::serialize(problem));
     else
         for (const auto& each : words::problem(problem))
             fmt::print(stderr, "titip: {}\n", each);
@@ -91,7 +92,7 @@ int unreached(const session& with, const error_code& why)
         said["title"] = "titipd is not reachable";
         said["detail"] = why.message();
         said["socket"] = with.socket;
-        fmt::print("{}\n", boost::json::serialize(said));
+        put("{}\n", boost::json::serialize(said));
     } else
         fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
     return unreachable;
@@ -124,7 +125,7 @@ void say(const session& with, const http::response& answer,
          std::vector<std::string> (*in_words)(const object&))
 {
     if (with.json)
-        fmt::print("{}", as_text(answer.body));
+        put_text(as_text(answer.body));
     else
         print(in_words(to_object(answer.body)));
 }
@@ -169,10 +170,9 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
             continue;
         }
         if (with.json)
-            fmt::print("{}", as_text(answer->body));
+            put_text(as_text(answer->body));
         else
-            fmt::print("{}\n",
-                       words::accepted(to_object(answer->body), answer->status == 201, lane));
+            put("{}\n", words::accepted(to_object(answer->body), answer->status == 201, lane));
     }
     return worst;
 }
@@ -189,12 +189,13 @@ int status(session& with, bool watch, std::chrono::milliseconds every)
             if (answer->status != 200)
                 return complain(with, *answer);
             if (watch && !with.json && ::isatty(STDOUT_FILENO) != 0)
-                fmt::print("\x1b[H\x1b[2J");
+                put("\x1b[H\x1b[2J");
             say(with, *answer, watch ? words::watched : words::status);
             if (!watch)
                 return to_object(answer->body).contains("safe_mode") ? untrusted : done;
         }
-        std::fflush(stdout);
+        if (!flush())
+            return output_lost;
         std::this_thread::sleep_for(every);
     }
 }
@@ -230,13 +231,15 @@ int list(session& with, const list_options& options)
         if (page.empty())
             return done;
         if (with.json)
-            fmt::print("{}", as_text(answer->body));
+            put_text(as_text(answer->body));
         else {
             if (std::exchange(is_first, false))
-                fmt::print("{}\n", words::list_header());
+                put("{}\n", words::list_header());
             for (const auto& each : page)
-                fmt::print("{}\n", words::list_line(each));
+                put("{}\n", words::list_line(each));
         }
+        if (!flush())
+            return output_lost;
         after = number_of(page.back(), "place");
     }
 }
@@ -294,10 +297,10 @@ int receipt(session& with, const std::string& id, const std::string& out)
     if (with.json && out.empty()) {
         object said;
         said["receipt"] = to_base64(answer->body);
-        fmt::print("{}\n", boost::json::serialize(said));
+        put("{}\n", boost::json::serialize(said));
         return done;
     }
-    return put_out(answer->body, out) ? done : refused;
+    return put_out(answer->body, out) ? done : output_lost;
 }
 
 int events(session& with, std::uint64_t after, bool follow)
@@ -311,8 +314,9 @@ int events(session& with, std::uint64_t after, bool follow)
             return complain(with, *answer);
         const auto page = to_objects(answer->body);
         for (const auto& each : page)
-            fmt::print("{}\n", with.json ? boost::json::serialize(each) : words::event(each));
-        std::fflush(stdout);
+            put("{}\n", with.json ? boost::json::serialize(each) : words::event(each));
+        if (!flush())
+            return output_lost;
         if (page.empty() && !follow)
             return done;
         if (!page.empty())
@@ -367,7 +371,7 @@ void say_whether(const session& with, const std::string& until, bool it_holds)
     object said;
     said["until"] = until;
     said["holds"] = it_holds;
-    fmt::print("{}\n", boost::json::serialize(said));
+    put("{}\n", boost::json::serialize(said));
 }
 
 } // namespace
@@ -433,7 +437,7 @@ int open(session& with, const std::string& id, const std::string& key,
         fmt::print(stderr, "titip: {} carries other ids inside: {} of {}\n", id,
                    opened->ids.record.to_string(), opened->ids.station);
     if (opened && !out.empty() && !put_out(opened->enrollment, out))
-        return refused;
+        return output_lost;
     if (!opened)
         return no;
     object said;
@@ -448,9 +452,9 @@ int open(session& with, const std::string& id, const std::string& key,
     if (told->status != 200)
         return complain(with, *told);
     if (with.json)
-        fmt::print("{}", as_text(told->body));
+        put_text(as_text(told->body));
     else if (fits)
-        fmt::print("{} of station {} was opened; its station will know.\n", id, station);
+        put("{} of station {} was opened; its station will know.\n", id, station);
     return fits ? done : no;
 }
 
@@ -479,11 +483,12 @@ int verify_store(session& with)
             after = number_of(each, "number");
             const auto what = text_of(each, "what");
             if (with.json)
-                fmt::print("{}\n", boost::json::serialize(each));
+                put("{}\n", boost::json::serialize(each));
             else if (what != "progress" || shows_progress)
-                fmt::print("{}{}{}", shows_progress ? "\r\x1b[K" : "", words::verification(each),
-                           what == "progress" ? "" : "\n");
-            std::fflush(stdout);
+                put("{}{}{}", shows_progress ? "\r\x1b[K" : "", words::verification(each),
+                    what == "progress" ? "" : "\n");
+            if (!flush())
+                return output_lost;
             if (what != "end")
                 continue;
             const auto outcome = text_of(each, "outcome");
@@ -500,9 +505,9 @@ int trust(session& with)
     if (answer->status != 200)
         return complain(with, *answer);
     if (with.json)
-        fmt::print("{}", as_text(answer->body));
+        put_text(as_text(answer->body));
     else
-        fmt::print("{}\n", words::trusted_again());
+        put("{}\n", words::trusted_again());
     return done;
 }
 

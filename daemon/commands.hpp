@@ -14,7 +14,7 @@
 namespace titip::cli {
 
 /// 0 done, 1 the answer is no, 2 usage, 3 daemon not reachable, 4 not allowed, 5 no such record,
-/// 6 refused (conflict, full, defects), 7 the store is not trusted.
+/// 6 refused (conflict, full, defects), 7 the store is not trusted; 8 is in output.hpp.
 enum exit_code {
     done = 0,
     no = 1,

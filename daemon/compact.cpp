@@ -1,4 +1,5 @@
 #include "commands.hpp"
+#include "output.hpp"
 
 #include "control/words.hpp"
 #include "journal/compact.hpp"
@@ -20,9 +21,9 @@ int compact(const std::string& state, bool json)
     said["bytes_before"] = made->bytes_before;
     said["bytes_after"] = made->bytes_after;
     if (json)
-        fmt::print("{}\n", boost::json::serialize(said));
+        put("{}\n", boost::json::serialize(said));
     else
-        fmt::print("{}\n", control::words::compacted(said));
+        put("{}\n", control::words::compacted(said));
     return done;
 }
 

@@ -1,7 +1,9 @@
 #include "files.hpp"
 
 #include "commands.hpp"
+#include "output.hpp"
 
+#include "base/descriptor.hpp"
 #include "base/file.hpp"
 #include "trust/authorities.hpp"
 
@@ -9,7 +11,7 @@
 #include <fmt/format.h>
 #include <titip/v1/enrollment.pb.h>
 
-#include <cstdio>
+#include <fcntl.h>
 
 namespace titip::cli {
 
@@ -21,12 +23,34 @@ std::optional<record_id> id_of_enrollment(bytes_view enrollment)
     return record_id::from_bytes(as_bytes(parsed.record_id()));
 }
 
+namespace {
+
+result<void> write_into(const std::string& file, bytes_view data)
+{
+    descriptor opened{::open(file.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC)};
+    if (!opened)
+        return last_error();
+    if (auto written = write_all(opened.get(), data); !written)
+        return written;
+    if (!opened.close())
+        return last_error();
+    return {};
+}
+
+} // namespace
+
 bool put_out(bytes_view data, const std::string& file)
 {
-    if (file.empty() || file == "-")
-        return std::fwrite(data.data(), 1, data.size(), stdout) == data.size() &&
-               std::fflush(stdout) == 0;
-    const auto written = write_file(file, data);
+    if (file.empty() || file == "-") {
+        put_text(as_text(data));
+        return flush();
+    }
+    // A device or a pipe is written to: renaming a file to its name would put that in its place.
+    std::error_code failed;
+    const auto there = std::filesystem::status(file, failed).type();
+    using kind = std::filesystem::file_type;
+    const bool is_other = there == kind::character || there == kind::fifo || there == kind::block;
+    const auto written = is_other ? write_into(file, data) : write_file(file, data);
     if (!written)
         fmt::print(stderr, "titip: {}: {}\n", file, written.error().message());
     return written.has_value();
@@ -130,14 +154,13 @@ int verify(const std::string& file, const std::string& authorities, bool json)
     out["signer"] = verified->signer.name;
     out["signer_role"] = trust::to_string(verified->signer.role);
     if (json) {
-        fmt::print("{}\n", boost::json::serialize(out));
+        put("{}\n", boost::json::serialize(out));
         return done;
     }
-    fmt::print("{}: good; signed by {}\n", file, verified->signer.name);
+    put("{}: good; signed by {}\n", file, verified->signer.name);
     for (const auto& [key, value] : out)
-        fmt::print("  {:<12} {}\n", std::string_view{key},
-                   value.is_string() ? std::string{value.get_string()}
-                                     : boost::json::serialize(value));
+        put("  {:<12} {}\n", std::string_view{key},
+            value.is_string() ? std::string{value.get_string()} : boost::json::serialize(value));
     return done;
 }
 

@@ -1,4 +1,5 @@
 #include "commands.hpp"
+#include "output.hpp"
 
 #include "control/words.hpp"
 #include "mirror/disk.hpp"
@@ -56,7 +57,7 @@ int refuse(std::string_view title, const std::string& why, bool json)
         boost::json::object out;
         out["title"] = title;
         out["detail"] = why;
-        fmt::print("{}\n", boost::json::serialize(out));
+        put("{}\n", boost::json::serialize(out));
     } else
         fmt::print(stderr, "titip: {}: {}\n", title, why);
     return refused;
@@ -82,10 +83,10 @@ int mark_disk(const std::string& config, bool json)
     shown["station"] = said->name;
     shown["disk"] = *marked;
     if (json)
-        fmt::print("{}\n", boost::json::serialize(shown));
+        put("{}\n", boost::json::serialize(shown));
     else
         for (const auto& each : control::words::marked(shown))
-            fmt::print("{}\n", each);
+            put("{}\n", each);
     return cli::done;
 }
 
@@ -103,10 +104,10 @@ int restore(const std::string& config, const node::restore_options& opts, bool j
         return refuse(title, done.error().sentence, json);
     const auto shown = to_json(*done, said->upstream.has_value());
     if (json)
-        fmt::print("{}\n", boost::json::serialize(shown));
+        put("{}\n", boost::json::serialize(shown));
     else
         for (const auto& each : control::words::restored(shown))
-            fmt::print("{}\n", each);
+            put("{}\n", each);
     return done->left.empty() ? cli::done : no;
 }
 

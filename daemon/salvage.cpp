@@ -1,4 +1,5 @@
 #include "commands.hpp"
+#include "output.hpp"
 
 #include "base/digest.hpp"
 #include "base/file.hpp"
@@ -58,10 +59,10 @@ public:
         if (found.vanished)
             said["vanished"] = *found.vanished;
         if (json_)
-            fmt::print("{}\n", boost::json::serialize(said));
+            put("{}\n", boost::json::serialize(said));
         else
             for (const auto& each : words::salvaged(said))
-                fmt::print("{}\n", each);
+                put("{}\n", each);
     }
 
 private:
@@ -98,9 +99,9 @@ private:
         }
         said["why"] = what.why;
         if (json_)
-            fmt::print("{}\n", boost::json::serialize(said));
+            put("{}\n", boost::json::serialize(said));
         else
-            fmt::print("{}\n", words::not_salvaged(said));
+            put("{}\n", words::not_salvaged(said));
     }
 
     fs::path path_;

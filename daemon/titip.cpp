@@ -1,6 +1,7 @@
 #include "base/name.hpp"
 #include "base/record_id.hpp"
 #include "commands.hpp"
+#include "output.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -43,9 +44,7 @@ CLI::Validator interval()
     return {check, "SECONDS"};
 }
 
-} // namespace
-
-int main(int argc, char** argv)
+int run(int argc, char** argv)
 {
     namespace cli = titip::cli;
     CLI::App app{"titip shows and steers titipd: whether records are safe, where they are, what "
@@ -215,9 +214,9 @@ int main(int argc, char** argv)
         }
         // Not app.help(): that is the help of the command which was given, and this one is "help".
         const auto* which = about.empty() ? &app : about.front();
-        fmt::print("{}\n",
-                   app.get_formatter()->make_help(which, about.empty() ? "titip" : "titip " + topic,
-                                                  CLI::AppFormatMode::Normal));
+        cli::put("{}\n",
+                 app.get_formatter()->make_help(which, about.empty() ? "titip" : "titip " + topic,
+                                                CLI::AppFormatMode::Normal));
         return cli::done;
     }
     if (*verify && !file.empty())
@@ -268,4 +267,11 @@ int main(int argc, char** argv)
         if (*command)
             return cli::act_on_link(with, name);
     return cli::usage;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    return titip::cli::with_output("titip", [argc, argv] { return run(argc, argv); });
 }

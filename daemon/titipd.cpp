@@ -3,11 +3,17 @@
 #include "node/child.hpp"
 #include "node/node.hpp"
 #include "node/service.hpp"
+#include "output.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-int main(int argc, char** argv)
+#include <optional>
+
+namespace {
+
+/// All that comes before the service; nothing in `service`: the program has done what was asked for.
+int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
 {
     CLI::App app{
         "titipd keeps identity-card enrollment records safe and hands them on when the link is up"};
@@ -56,10 +62,23 @@ int main(int argc, char** argv)
         }
         for (const auto& each : *warnings)
             fmt::print(stderr, "titipd: warning: {}\n", each);
-        fmt::print("{}: good\n", file);
+        titip::cli::put("{}: good\n", file);
         return 0;
     }
     for (const auto& each : *warnings)
         titip::log::warn("configuration {}", each);
-    return titip::node::run_service(*std::move(config));
+    service = *std::move(config);
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    std::optional<titip::node::config> service;
+    const int code =
+        titip::cli::with_output("titipd", [&] { return prepare(argc, argv, service); });
+    if (!service || code != 0)
+        return code;
+    return titip::node::run_service(std::move(*service));
 }
