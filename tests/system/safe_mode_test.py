@@ -140,13 +140,11 @@ def test_a_start_that_fails_for_another_reason_says_nothing_against_the_store():
 
 @contextlib.contextmanager
 def small_disk(world, options):
-    """A file system in memory; None if we may not mount one."""
+    """A file system in memory."""
     disk = world.path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or run("mount", "-t", "tmpfs", "-o", options, "tmpfs", disk).returncode != 0:
-        print("skipped: needs root and a mount")
-        yield None
-        return
+        raise harness.Skipped("needs root and a mount")
     try:
         yield disk
     finally:
@@ -158,8 +156,6 @@ def small_disk(world, options):
 def test_a_full_disk_that_has_no_place_for_the_marker_does_not_keep_a_store_closed():
     """As after an upgrade: the store is older than the marker."""
     with World() as world, small_disk(world, "size=256m,nr_inodes=32") as disk:
-        if disk is None:
-            return
         station = world.station(state=disk / "state").start()
         (_, file), = world.records(1)
         assert station.submit(file).returncode == 0
@@ -175,8 +171,6 @@ def test_a_full_disk_that_has_no_place_for_the_marker_does_not_keep_a_store_clos
 
 def test_safe_mode_of_a_disk_that_could_not_be_written_ends_by_trust_once_it_can():
     with World() as world, small_disk(world, "size=256m") as disk:
-        if disk is None:
-            return
         station = world.station(state=disk / "state").start()
         for _, file in world.records(2):
             assert station.submit(file).returncode == 0
@@ -210,8 +204,7 @@ def test_a_rotten_index_ends_the_process_and_the_next_start_is_safe_mode():
 def test_a_sync_that_fails_ends_the_process_and_the_next_start_is_safe_mode():
     preload = {"LD_PRELOAD": str(BIN / "libtitip_failing_sync.so")}
     if run(BIN / "titipd", "--version", env={**os.environ, **preload}).returncode != 0:
-        print("skipped: a sanitizer's runtime wants to be loaded first")
-        return
+        raise harness.Skipped("a sanitizer's runtime wants to be loaded first")
     with World() as world:
         sign = world.path / "fails"
         station = world.station().start(environment={**preload, "TITIP_SYNC_FAILS": str(sign)})
@@ -230,8 +223,7 @@ def test_a_store_that_cannot_be_opened_on_a_full_disk_is_trusted_still():
     """LMDB says EIO of a short write too."""
     preload = {"LD_PRELOAD": str(BIN / "libtitip_failing_sync.so")}
     if run(BIN / "titipd", "--version", env={**os.environ, **preload}).returncode != 0:
-        print("skipped: a sanitizer's runtime wants to be loaded first")
-        return
+        raise harness.Skipped("a sanitizer's runtime wants to be loaded first")
     with World() as world:
         fails, full = world.path / "fails", world.path / "full"
         signs = {**preload, "TITIP_SYNC_FAILS": str(fails), "TITIP_DISK_FULL": str(full)}
@@ -262,8 +254,7 @@ def test_a_disk_that_takes_no_more_writes_leads_to_safe_mode_without_a_marker():
             file.truncate(256 << 20)
         if os.geteuid() != 0 or run("mkfs.ext4", "-q", "-F", image).returncode != 0 or run(
                 "mount", "-o", "loop,errors=remount-ro", image, disk).returncode != 0:
-            print("skipped: needs root and a loop device")
-            return
+            raise harness.Skipped("needs root and a loop device")
         try:
             device = pathlib.Path(run("findmnt", "-no", "SOURCE", disk).stdout.decode().strip()).name
             trigger = pathlib.Path(f"/sys/fs/ext4/{device}/trigger_fs_error")
@@ -273,8 +264,7 @@ def test_a_disk_that_takes_no_more_writes_leads_to_safe_mode_without_a_marker():
             try:
                 trigger.write_text("a fault")
             except OSError as why:
-                print(f"skipped: {why}")
-                return
+                raise harness.Skipped(str(why)) from None
             assert station.submit(records[1][1]).returncode != 0
             assert ended(station) == 7
             assert "`untrusted` cannot be written" in station.log(), station.log()
@@ -319,8 +309,7 @@ def test_verify_of_a_good_store_finds_nothing_while_work_goes_on():
 
 def test_who_may_only_read_does_not_make_the_disk_work_nor_ends_safe_mode():
     if os.geteuid() != 0:
-        print("skipped: needs root to become another")
-        return
+        raise harness.Skipped("needs root to become another")
     with World() as world:
         station, _ = fill(world, count=1)
         station.stop()
@@ -485,8 +474,7 @@ def filled_for_salvage(world):
 def test_a_daemon_without_privileges_ends_on_a_bad_page_and_looks_at_its_store_too():
     """As in the service: what it may see of itself is less than what root may."""
     if os.geteuid() != 0:
-        print("skipped: needs root to become another")
-        return
+        raise harness.Skipped("needs root to become another")
     with World() as world:
         station, _ = fill(world)
         station.stop()

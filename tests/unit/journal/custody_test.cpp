@@ -350,7 +350,7 @@ TEST_CASE("only a digest that is held, of a record that is whole, can be judged"
 }
 
 TEST_CASE(
-    "a number that still waits here is on its way; any other that is missing above is a finding",
+    "a number that still waits here is on its way, any other that is missing above is a finding",
     "[journal]")
 {
     journal_fixture at;

@@ -445,7 +445,7 @@ TEST_CASE("a custodian takes records of any epoch of a station", "[journal]")
 }
 
 TEST_CASE(
-    "only an empty file declares a copy; what else has its name is refused, and begins nothing",
+    "only an empty file declares a copy, and what else has its name is refused and begins nothing",
     "[journal]")
 {
     using kind = journal::open_failure::kind;
