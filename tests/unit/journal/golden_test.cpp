@@ -10,7 +10,7 @@
 /// Stores that an earlier titipd wrote, kept as they were (tests/unit/journal/golden), beside what
 /// they hold in words: what a later one reads out of them must be the same, for ever. They were made
 /// by the hidden test at the end:
-///     TITIP_GOLDEN=DIR journal_test "[make-golden]"
+///     TITIP_GOLDEN=DIR journal_test "[make-golden]"      (and "[make-troubles]")
 using namespace titip;
 using namespace titip::tests;
 
@@ -148,7 +148,7 @@ std::filesystem::path golden(std::string_view name)
 
 TEST_CASE("a store that an earlier version wrote reads as it did then", "[journal]")
 {
-    const std::string name = GENERATE("format-1");
+    const std::string name = GENERATE("format-1", "format-1-troubles");
     journal_fixture at;
     std::filesystem::create_directories(at.options.directory);
     const auto unpack = fmt::format("gzip -dc '{}' > '{}'", golden(name + ".mdb.gz").string(),
@@ -347,14 +347,125 @@ private:
     std::uint64_t lost_ = 0;
 };
 
-} // namespace
+/// A station that also listens, with a record in each trouble that the version of format-1-troubles
+/// left people in (the numbers are places).
+class troubles {
+public:
+    explicit troubles(journal_fixture& at) : at_(at), store_(at.open()) {}
 
-TEST_CASE("make a store to be kept", "[.][make-golden]")
+    void make()
+    {
+        refused_for_what_is_no_record_s_fault(); // 1 to 6
+        opened_before_the_centre_lost_it();      // 7, 8
+        relayed();                               // 9, 10
+        judged_twice();                          // 11
+        never_ends();                            // 12
+        put_back();                              // 13
+    }
+
+private:
+    place accept()
+    {
+        return finish(store_.accept(submission_of(noise(300, at_.random)))).value().place;
+    }
+    journal::record_view view(place at) { return finish(store_.outgoing_of(at)).value().view; }
+    void settle(place at, const std::shared_ptr<const trust::identity>& by, wall_time held_at)
+    {
+        const auto said = receipt_for(finish(store_.outgoing_of(at)).value(), held_at);
+        REQUIRE(finish(store_.settle(at, said, by->sign(envelope::encode(said)), by->self()))
+                    .has_value());
+    }
+    void verdict(place at, verdict_kind kind, wall_time when)
+    {
+        REQUIRE(finish(store_.take_verdicts({verdict_on(view(at), kind, when)}, upstream_,
+                                            ++verdict_number_))
+                    .has_value());
+    }
+
+    void refused_for_what_is_no_record_s_fault()
+    {
+        const std::pair<reason, std::string_view> each[] = {
+            {reason::refused, "the manifest is not believed: the certificate has expired"},
+            {reason::refused, "the manifest is not believed: the certificate was not issued by one "
+                              "of our authorities"},
+            {reason::refused, "the bytes are no sealed envelope"},
+            {reason::not_ours, "office-1 may not offer records of station office-9"},
+            {reason::not_believed, "receipt not believed: the certificate has expired"},
+            {reason::too_large, "an envelope has 1 to 100 bytes, this one 300"}};
+        for (const auto& [why, note] : each)
+            REQUIRE(finish(store_.quarantine(accept(), why, std::string{note})).has_value());
+    }
+
+    /// The second one has been sent again: the new receipt alone made it "opened".
+    void opened_before_the_centre_lost_it()
+    {
+        const auto then = wall_now() - 2h;
+        const auto waits = accept();
+        const auto again = accept();
+        for (const auto at : {waits, again}) {
+            settle(at, everyone().centre, then);
+            verdict(at, verdict_kind::opened, then);
+        }
+        const envelope::custody said{.station = "office-1", .at = wall_now() - 1h, .epochs = {}};
+        REQUIRE(finish(store_.take_custody(said, trust::role::centre,
+                                           everyone().centre->sign(envelope::encode(said)), {}, {}))
+                    .has_value());
+        REQUIRE(view(waits).state == journal::state::waiting);
+        settle(again, everyone().centre, wall_now());
+        REQUIRE(view(again).state == journal::state::opened);
+    }
+
+    /// The first one has been opened at the centre; the second came from the relay that then gave a
+    /// receipt for it.
+    void relayed()
+    {
+        const auto opened = accept();
+        settle(opened, everyone().relay, wall_now() - 1h);
+        verdict(opened, verdict_kind::opened, wall_now());
+        const auto data = noise(400, at_.random);
+        const auto round = below_.next(data);
+        REQUIRE(finish(store_.complete(round, 0, data)).has_value());
+        settle(place{static_cast<std::uint64_t>(opened) + 1}, everyone().relay, wall_now());
+    }
+
+    void judged_twice()
+    {
+        const auto at = accept();
+        settle(at, everyone().centre, wall_now());
+        for (const auto kind :
+             {verdict_kind::opened, verdict_kind::print_ready, verdict_kind::duplicate})
+            verdict(at, kind, wall_now());
+    }
+
+    void never_ends()
+    {
+        const auto part = noise(9'000, at_.random);
+        REQUIRE(finish(store_.keep(below_.next(part), 0, bytes(part.begin(), part.begin() + 5'000)))
+                    .has_value());
+    }
+
+    /// As `titip restore` does: without the digest of what was submitted.
+    void put_back()
+    {
+        sender lost{everyone().station};
+        const auto data = noise(500, at_.random);
+        REQUIRE(finish(store_.restore(lost.next(data), data, {})).has_value());
+    }
+
+    journal_fixture& at_;
+    journal::store& store_;
+    sender below_{everyone().neighbour};
+    epoch_id upstream_ = epoch_id::random();
+    std::uint64_t verdict_number_ = 0;
+};
+
+template <class Life>
+void make_golden()
 {
     const char* into = std::getenv("TITIP_GOLDEN");
     REQUIRE(into);
     journal_fixture at;
-    variety{at}.make();
+    Life{at}.make();
     const auto said = description{*at.store}.text();
     CHECK(finish(at.store->audit()).value().empty());
     at.close();
@@ -365,4 +476,16 @@ TEST_CASE("make a store to be kept", "[.][make-golden]")
     std::filesystem::copy_file(at.options.directory / "titipd.lock", folder / "store.lock");
     const auto pack = fmt::format("gzip -9n '{}'", (folder / "store.mdb").string());
     REQUIRE(std::system(pack.c_str()) == 0);
+}
+
+} // namespace
+
+TEST_CASE("make a store to be kept", "[.][make-golden]")
+{
+    make_golden<variety>();
+}
+
+TEST_CASE("make a store with every trouble to be kept", "[.][make-troubles]")
+{
+    make_golden<troubles>();
 }
