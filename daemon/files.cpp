@@ -116,6 +116,22 @@ object describe(const envelope::withdrawal& w)
     return out;
 }
 
+/// What is to be said of the signer's certificate: one whose dates do not hold now is believed all the
+/// same, and whoever reads "good" may wonder. Empty: nothing.
+std::string note_on(const trust::verified& what, wall_time now)
+{
+    if (!std::holds_alternative<envelope::manifest>(what.statement))
+        return {};
+    constexpr auto rule = "that does not count for a manifest";
+    if (now > what.dates.until)
+        return fmt::format("the signer's certificate ended at {}: {}", to_rfc3339(what.dates.until),
+                           rule);
+    if (now < what.dates.from)
+        return fmt::format("the signer's certificate begins at {} only: {}",
+                           to_rfc3339(what.dates.from), rule);
+    return {};
+}
+
 /// What every CMS SignedData (DER) begins with, whether or not its signature holds.
 bool is_signed_data(bytes_view file)
 {
@@ -145,7 +161,8 @@ int verify(const std::string& file, const std::string& authorities, bool json)
         fmt::print(stderr, "titip: {}: {}\n", authorities, roots.error().message());
         return refused;
     }
-    const auto verified = roots->verify(*cms, wall_now());
+    const auto now = wall_now();
+    const auto verified = roots->verify(*cms, now);
     if (!verified) {
         fmt::print(stderr, "titip: {}: not to be believed: {}\n", file, verified.error().message());
         return no;
@@ -153,6 +170,8 @@ int verify(const std::string& file, const std::string& authorities, bool json)
     auto out = std::visit([](const auto& each) { return describe(each); }, verified->statement);
     out["signer"] = verified->signer.name;
     out["signer_role"] = trust::to_string(verified->signer.role);
+    if (const auto note = note_on(*verified, now); !note.empty())
+        out["note"] = note;
     if (json) {
         put("{}\n", boost::json::serialize(out));
         return done;

@@ -6,27 +6,36 @@
 
 namespace titip::accept {
 
+namespace {
+
+using kind = refusal::kind;
+
+kind kind_of(const error_code& failed)
+{
+    if (failed.category() == error_code{envelope::errc::bad_statement}.category())
+        return kind::not_a_manifest;
+    // Of this one manifest: damaged on its way here, or made by nobody. What else is wrong is the
+    // same for all that its signer signs.
+    return failed == trust::errc::bad_signature ? kind::not_signed : kind::not_believed;
+}
+
+} // namespace
+
 result<vault::offer, refusal> gate::examine(const bytes& manifest_cms, const trust::peer& from,
                                             std::string_view station) const
 {
-    using kind = refusal::kind;
     if (!may_offer(from, station))
         return refusal{kind::not_theirs,
                        fmt::format("{} may not offer records of station {}", from.name, station)};
-    auto verified = authorities_->verify(manifest_cms, judge_->judged(wall_now()));
-    if (!verified && verified.error() == trust::errc::expired)
-        verified = authorities_->verify_as_taken(manifest_cms);
-    if (!verified) {
-        const bool malformed =
-            verified.error().category() == error_code{envelope::errc::bad_statement}.category();
-        return refusal{malformed ? kind::not_a_manifest : kind::not_believed,
+    auto verified = authorities_->verify(manifest_cms, wall_now());
+    if (!verified)
+        return refusal{kind_of(verified.error()),
                        fmt::format("the manifest is not believed: {}", verified.error().message())};
-    }
     auto* manifest = std::get_if<envelope::manifest>(&verified->statement);
     if (!manifest)
         return refusal{kind::not_a_manifest, "the statement is not a manifest"};
     if (manifest->station != station)
-        return refusal{kind::not_theirs,
+        return refusal{kind::other_station,
                        fmt::format("the manifest names station {}, the address names {}",
                                    manifest->station, station)};
     if (manifest->size_bytes > envelope::limit_bytes || manifest->size_bytes == 0)

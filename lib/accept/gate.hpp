@@ -1,7 +1,6 @@
 #pragma once
 
 #include "trust/authorities.hpp"
-#include "trust/judge.hpp"
 #include "vault/vault.hpp"
 
 #include <memory>
@@ -14,8 +13,10 @@ struct refusal {
     enum class kind {
         not_a_manifest, ///< 400
         not_theirs,     ///< 403: this peer may not offer this station's records
+        other_station,  ///< 403: the manifest names another station than the address
         too_large,      ///< 413
-        not_believed,   ///< 422: the signature or its certificate
+        not_believed,   ///< 422: its signer, whatever the record
+        not_signed,     ///< 422: the signature does not hold
     };
     refusal::kind what{};
     std::string sentence;
@@ -25,8 +26,8 @@ struct refusal {
 /// Threads: the socket thread.
 class gate {
 public:
-    gate(std::shared_ptr<const trust::authorities> authorities, std::shared_ptr<trust::judge> judge)
-        : authorities_(std::move(authorities)), judge_(std::move(judge))
+    explicit gate(std::shared_ptr<const trust::authorities> authorities)
+        : authorities_(std::move(authorities))
     {
     }
 
@@ -38,7 +39,7 @@ public:
                (from.role == trust::role::station && from.name == station);
     }
 
-    /// `station` is the one in the URL.
+    /// `station` is the one in the URL. Dates do not count (trust::authorities).
     result<vault::offer, refusal> examine(const bytes& manifest_cms, const trust::peer& from,
                                           std::string_view station) const;
 
@@ -50,7 +51,6 @@ public:
 
 private:
     std::shared_ptr<const trust::authorities> authorities_;
-    std::shared_ptr<trust::judge> judge_;
 };
 
 } // namespace titip::accept

@@ -134,7 +134,7 @@ result<sealed_record> read_sealed(int file)
 }
 
 result<verified_record> read_record(const std::filesystem::path& file,
-                                    const trust::authorities& believed, wall_time judged_at)
+                                    const trust::authorities& believed)
 {
     // Neither a pipe nor a link that somebody put there keeps us waiting, or leads elsewhere.
     const descriptor opened{::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
@@ -143,10 +143,7 @@ result<verified_record> read_record(const std::filesystem::path& file,
     auto sealed = read_sealed(opened.get());
     if (!sealed)
         return sealed.error();
-    auto said = believed.verify(sealed->manifest_cms, judged_at);
-    if (!said &&
-        (said.error() == trust::errc::expired || said.error() == trust::errc::not_yet_valid))
-        said = believed.verify_as_taken(sealed->manifest_cms);
+    auto said = believed.verify(sealed->manifest_cms, wall_now());
     if (!said)
         return said.error();
     auto* manifest = std::get_if<envelope::manifest>(&said->statement);

@@ -34,12 +34,10 @@ result<void> write_sealed(int file, const sealed_record& what);
 result<sealed_record> read_sealed(int file);
 
 /// And checks that the manifest was signed by the station that it names, and that the envelope is
-/// the one that it names. The signer's certificate has to hold at `judged_at`, or when the record was
-/// taken: it may have been renewed since, and an office's clock may have been wrong then. Errors
-/// beside those of read_sealed(): errc::no_manifest, errc::wrong_envelope, those of
-/// trust::authorities.
+/// the one that it names. Dates do not count (trust::authorities): the certificate has long been renewed
+/// when a second copy is needed. Errors beside those of read_sealed(): errc::no_manifest,
+/// errc::wrong_envelope, those of trust::authorities.
 result<verified_record> read_record(const std::filesystem::path& file,
-                                    const trust::authorities& believed,
-                                    wall_time judged_at = wall_now());
+                                    const trust::authorities& believed);
 
 } // namespace titip::bundle

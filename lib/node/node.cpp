@@ -327,7 +327,7 @@ result<void, start_failure> node::open_doors()
                 fmt::format("[listen] address: \"{}\": {}: use another port, or stop what has it",
                             config_.listen->address, door.error().message())};
         upper_door_ = std::move(*door);
-        gate_ = std::make_unique<accept::gate>(materials_.authorities, judge_);
+        gate_ = std::make_unique<accept::gate>(materials_.authorities);
         intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
                                                    intake::self_description{config_.name}, opts);
     }

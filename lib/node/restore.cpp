@@ -3,7 +3,6 @@
 #include "base/descriptor.hpp"
 #include "bundle/folder.hpp"
 #include "journal/marker.hpp"
-#include "trust/judge.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -164,7 +163,7 @@ public:
     /// False: no more can be taken.
     asio::awaitable<result<void, start_failure>> take(fs::path file)
     {
-        auto found = bundle::read_record(file, *with_.authorities, judged_at_);
+        auto found = bundle::read_record(file, *with_.authorities);
         if (!found && is_of_the_system(found.error()))
             co_return failure(file, found.error().message());
         if (!found)
@@ -228,7 +227,7 @@ private:
     {
         if (found.manifest.station == config_.name && config_.upstream)
             return true;
-        const auto said = with_.authorities->verify_as_taken(found.sealed.receipt_given_cms);
+        const auto said = with_.authorities->verify(found.sealed.receipt_given_cms, wall_now());
         const auto* given = said ? std::get_if<envelope::receipt>(&said->statement) : nullptr;
         const auto& self = with_.identity->self();
         return given != nullptr && said->signer.name == self.name &&
@@ -247,7 +246,7 @@ private:
     {
         if (cms.empty() || !config_.upstream)
             co_return;
-        const auto said = with_.authorities->verify_as_taken(cms);
+        const auto said = with_.authorities->verify(cms, wall_now());
         const auto* receipt = said ? std::get_if<envelope::receipt>(&said->statement) : nullptr;
         if (receipt == nullptr)
             co_return;
@@ -270,7 +269,6 @@ private:
     restored& out_;
     numbering numbers_;
     std::optional<newest_record> newest_;
-    wall_time judged_at_ = trust::judge{trust::judge::build_time()}.judged(wall_now());
 };
 
 asio::awaitable<void> take_all(restoring& by, const std::vector<fs::path>& files,

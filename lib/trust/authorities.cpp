@@ -179,24 +179,17 @@ bool contains(const validity& dates, wall_time at)
     return at >= dates.from && !has_ended(dates, at);
 }
 
-// A signed time, or that of the one who judges. A manifest carries none; what a station says of
-// its own clock in a withdrawal must not make the withdrawal void. Nothing: as of the station's
-// clock.
-wall_time time_of(const envelope::statement& statement, std::optional<wall_time> judged_at)
+// A signed time, or that of the one who judges: what a station says of its own clock in a withdrawal
+// must not make the withdrawal void. Nothing: dates do not count.
+std::optional<wall_time> time_of(const envelope::statement& statement, wall_time judged_at)
 {
     struct visitor {
-        std::optional<wall_time> judged_at;
-        wall_time operator()(const envelope::manifest& m) const
-        {
-            return judged_at.value_or(m.taken_at);
-        }
-        wall_time operator()(const envelope::withdrawal& w) const
-        {
-            return judged_at.value_or(w.decided_at);
-        }
-        wall_time operator()(const envelope::receipt& r) const { return r.held_at; }
-        wall_time operator()(const envelope::custody& c) const { return c.at; }
-        wall_time operator()(const envelope::verdict& v) const { return v.at; }
+        wall_time judged_at;
+        std::optional<wall_time> operator()(const envelope::manifest&) const { return {}; }
+        std::optional<wall_time> operator()(const envelope::withdrawal&) const { return judged_at; }
+        std::optional<wall_time> operator()(const envelope::receipt& r) const { return r.held_at; }
+        std::optional<wall_time> operator()(const envelope::custody& c) const { return c.at; }
+        std::optional<wall_time> operator()(const envelope::verdict& v) const { return v.at; }
     };
     return std::visit(visitor{judged_at}, statement);
 }
@@ -281,17 +274,19 @@ result<authorities> authorities::load(bytes_view pem)
 }
 
 result<peer> authorities::judge_certificate(x509_st* certificate, const digest& fingerprint,
-                                            wall_time judged_at) const
+                                            std::optional<wall_time> judged_at) const
 {
-    const auto at = std::clamp(judged_at, wall_time{}, envelope::last_time); // X.509's calendar
-    if (const auto known = known_->find(fingerprint); known && contains(known->dates, at))
+    const auto at = std::clamp(judged_at.value_or(wall_time{}), wall_time{},
+                               envelope::last_time); // X.509's calendar
+    if (const auto known = known_->find(fingerprint);
+        known && (!judged_at || contains(known->dates, at)))
         return known->who;
     const auto dates = chain_of(store_.get(), certificate, at);
     if (!dates)
         return errc::foreign;
-    if (has_ended(*dates, at))
+    if (judged_at && has_ended(*dates, at))
         return errc::expired;
-    if (at < dates->from)
+    if (judged_at && at < dates->from)
         return errc::not_yet_valid;
     auto who = peer_of(certificate);
     if (!who)
@@ -307,16 +302,6 @@ result<peer> authorities::check(x509_st* certificate, wall_time judged_at) const
 }
 
 result<verified> authorities::verify(bytes_view cms, wall_time judged_at) const
-{
-    return verify_at(cms, judged_at);
-}
-
-result<verified> authorities::verify_as_taken(bytes_view cms) const
-{
-    return verify_at(cms, std::nullopt);
-}
-
-result<verified> authorities::verify_at(bytes_view cms, std::optional<wall_time> judged_at) const
 {
     const envelope::quiet_errors quiet;
     const auto parts = take_apart(cms);
@@ -337,7 +322,8 @@ result<verified> authorities::verify_at(bytes_view cms, std::optional<wall_time>
         return signer.error();
     if (!may_say(*signer, *statement))
         return errc::wrong_role;
-    return verified{std::move(*statement), *signer, envelope::hash_of(parts->content)};
+    return verified{std::move(*statement), *signer, envelope::hash_of(parts->content),
+                    envelope::validity_of(certificate.get())};
 }
 
 } // namespace titip::trust

@@ -2,6 +2,7 @@
 
 #include "base/bytes.hpp"
 #include "base/time.hpp"
+#include "envelope/pem.hpp"
 #include "envelope/statement.hpp"
 #include "trust/identity.hpp"
 
@@ -16,21 +17,28 @@ namespace titip::trust {
 struct verified {
     envelope::statement statement;
     peer signer;
-    digest hash{}; ///< of the Statement bytes: envelope::hash_of()
+    digest hash{};              ///< of the Statement bytes: envelope::hash_of()
+    envelope::validity dates{}; ///< of the signer's own certificate
 };
 
 /// Whose certificates we believe. Shared, immutable. Threads: from any thread.
 ///
 /// A statement is believed if its CMS signature holds, the signer's certificate leads to one of
-/// these authorities at the time to judge by, and the signer may say such a thing:
+/// these authorities, with dates that hold at the time to judge by, and the signer may say such a
+/// thing:
 ///
 ///     manifest, withdrawal   the station that it names (a relay only passes them on)
 ///     receipt, custody       a relay or the centre
 ///     verdict                the centre
 ///
 /// The time to judge by is the statement's own: its signing time for receipts, custody and
-/// verdicts, which therefore verify for ever; for a manifest, which carries no signing time, and a
-/// withdrawal, whose time is that of an office's clock, `judged_at`.
+/// verdicts, which therefore verify for ever; for a withdrawal, whose time is that of an office's
+/// clock, `judged_at`. For a manifest no date counts, neither its own nor one of the chain.
+///
+/// Rationale: a manifest has no signing time; when its record was taken is what the clock of a
+/// capture set said. An office goes on recording while its certificate is expired, and what it took
+/// then has to be believed whenever it comes: after the renewal, on a stick, from a second copy
+/// years later. That the bearer is this office now, TLS proves.
 class authorities {
 public:
     /// From PEM certificates of authorities, one or more; nothing else may be among them. Each is
@@ -41,11 +49,6 @@ public:
     /// changed byte anywhere is refused. Errors, the first that holds: errc::bad_signature,
     /// envelope::errc::bad_statement, then those of check(), errc::wrong_role.
     result<verified> verify(bytes_view cms, wall_time judged_at) const;
-
-    /// The same, but a manifest is judged as of the time when its record was taken. For one that is
-    /// only expired, from a bearer who has just proved otherwise to be this station, or a relay:
-    /// after an outage of weeks, records come that were numbered under a certificate renewed since.
-    result<verified> verify_as_taken(bytes_view cms) const;
 
     /// Whether `certificate` leads to one of these authorities at `judged_at`: for TLS, where
     /// dates alone are told apart from foreignness. Errors, the first that holds: errc::foreign,
@@ -58,9 +61,9 @@ private:
     class known_certificates;
 
     authorities() = default;
+    /// Nothing to judge by: dates do not count.
     result<peer> judge_certificate(x509_st* certificate, const digest& fingerprint,
-                                   wall_time judged_at) const;
-    result<verified> verify_at(bytes_view cms, std::optional<wall_time> judged_at) const;
+                                   std::optional<wall_time> judged_at) const;
 
     std::shared_ptr<x509_store_st> store_;
     std::shared_ptr<known_certificates> known_;

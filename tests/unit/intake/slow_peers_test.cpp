@@ -72,7 +72,7 @@ private:
 class centre : public journal_fixture {
 public:
     explicit centre(intake::options with)
-        : behind(make()), gate(believed(), judge),
+        : behind(make()), gate(believed()),
           server(home().get_executor(), behind, gate, {.name = "centre"}, with)
     {
         auto door =
@@ -111,8 +111,6 @@ public:
         return standing ? standing->offset : 0;
     }
 
-    std::shared_ptr<trust::judge> judge =
-        std::make_shared<trust::judge>(trust::judge::build_time());
     journal::store& behind;
     accept::gate gate;
     intake::server server;

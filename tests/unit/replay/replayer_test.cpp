@@ -203,7 +203,7 @@ std::shared_ptr<const trust::authorities> believed()
 class centre_side : public journal_fixture {
 public:
     explicit centre_side(intake::options opts = {})
-        : behind(make()), vault(behind), gate(believed(), judge),
+        : behind(make()), vault(behind), gate(believed()),
           server(home().get_executor(), vault, gate, {.name = "centre"}, std::move(opts))
     {
         auto door =

@@ -235,34 +235,87 @@ TEST_CASE("receipts, custody and verdicts verify for ever, as of their signing t
     CHECK(error_of(f.relay, some_receipt(begins - 1s)) == errc::not_yet_valid);
 }
 
-TEST_CASE("manifests and withdrawals are judged at the judge's time", "[trust]")
+TEST_CASE("withdrawals are judged at the judge's time", "[trust]")
 {
     const auto& f = shared();
-    const auto office_clock = from_ms(1'000); // stands at 1970
-    for (const envelope::statement& each : {envelope::statement{some_manifest()},
-                                            envelope::statement{some_withdrawal(office_clock)}}) {
-        CHECK_FALSE(error_of(f.station, each, within));
-        CHECK(error_of(f.station, each, ends + 1s) == errc::expired);
-        CHECK(error_of(f.station, each, begins - 1s) == errc::not_yet_valid);
+    const auto said = some_withdrawal(from_ms(1'000)); // the office's clock stands at 1970
+    CHECK_FALSE(error_of(f.station, said, within));
+    CHECK(error_of(f.station, said, ends + 1s) == errc::expired);
+    CHECK(error_of(f.station, said, begins - 1s) == errc::not_yet_valid);
+}
+
+TEST_CASE("no date counts for a manifest, neither its own nor its signer's", "[trust]")
+{
+    const auto& f = shared();
+    for (const auto taken_at :
+         {from_ms(0), begins - 1s, within, ends + 1s, from_ms(4'300'000'000'000)})
+        for (const auto at :
+             {wall_time{}, begins - 1s, within, ends + 1s, ends + std::chrono::years{50}}) {
+            auto said = some_manifest();
+            said.taken_at = taken_at;
+            CHECK_FALSE(error_of(f.station, said, at));
+            // Of a certificate that nobody has seen valid.
+            CHECK_FALSE(
+                error_of(fixture::load(f.ca.station("kab-karimun-03", short_lived)), said, at));
+        }
+}
+
+TEST_CASE("no date of the chain counts for a manifest, though for a receipt it does", "[trust]")
+{
+    const support::pki regency{shared().ca, "Regency Authority", short_lived};
+    const support::pki old{"Old Authority", short_lived};
+    for (const auto* above : {&regency, &old}) {
+        const auto station = fixture::load(above->station("kab-karimun-03", long_lived));
+        const auto hub = fixture::load(above->relay("hub", long_lived));
+        const auto trusted = authorities::load(above->authorities()).value();
+        for (const auto at : {begins - 1s, within, ends + 1s}) {
+            CHECK(trusted.verify(sign(station, some_manifest()), at).has_value());
+            CHECK(trusted.verify(sign(hub, some_receipt(at)), within).has_value() ==
+                  (at == within));
+        }
     }
 }
 
-TEST_CASE("as taken, a manifest is judged at the time of its record and nothing else is", "[trust]")
+TEST_CASE("believed for a manifest, a certificate is no better for anything else", "[trust]")
 {
     const auto& f = shared();
-    const auto error_of_taken = [&](wall_time taken_at) {
-        auto said = some_manifest();
-        said.taken_at = taken_at;
-        const auto got = f.trusted.verify_as_taken(sign(f.station, said));
-        return got ? error_code{} : got.error();
-    };
-    CHECK_FALSE(error_of_taken(within)); // though the certificate has ended long since
-    CHECK(error_of_taken(begins - 1s) == errc::not_yet_valid);
-    CHECK(error_of_taken(ends + 1s) == errc::expired);
-    CHECK(f.trusted.verify_as_taken(sign(f.relay, some_manifest())).error() == errc::wrong_role);
-    auto changed = sign(f.station, some_manifest());
-    changed[changed.size() / 2] ^= std::byte{1};
-    CHECK_FALSE(f.trusted.verify_as_taken(changed).has_value());
+    const auto station = fixture::load(f.ca.station("kab-karimun-03", short_lived));
+    for (int i = 0; i < 2; ++i) { // the second time it is known
+        CHECK_FALSE(error_of(station, some_manifest(), ends + 1s));
+        CHECK(f.trusted.check(station.certificate(), ends + 1s).error() == errc::expired);
+        CHECK(f.trusted.check(station.certificate(), begins - 1s).error() == errc::not_yet_valid);
+        CHECK(error_of(station, some_withdrawal(), ends + 1s) == errc::expired);
+    }
+}
+
+TEST_CASE("who signed a manifest, and for which authority, counts whatever the dates", "[trust]")
+{
+    const auto& f = shared();
+    const support::pki theirs{"Test Authority", long_lived};
+    const auto foreign = fixture::load(theirs.station("kab-karimun-03", short_lived));
+    const auto other = fixture::load(f.ca.station("kab-karimun-04", short_lived));
+    const auto weak =
+        f.ca.node({"titip:station:kab-karimun-03"}, short_lived, support::key_kind::p384);
+    const auto nobody = f.ca.node({}, short_lived);
+    for (const auto at : {within, ends + 1s}) {
+        CHECK(error_of(foreign, some_manifest(), at) == errc::foreign);
+        CHECK(error_of(other, some_manifest(), at) == errc::wrong_role);
+        CHECK(error_of(f.relay, some_manifest(), at) == errc::wrong_role);
+        auto changed = sign(f.station, some_manifest());
+        changed[changed.size() / 2] ^= std::byte{1};
+        CHECK_FALSE(f.trusted.verify(changed, at).has_value());
+    }
+    CHECK_FALSE(identity::load(weak.certificate, weak.key).has_value());
+    CHECK_FALSE(identity::load(nobody.certificate, nobody.key).has_value());
+}
+
+TEST_CASE("what a statement's signer's certificate says of its dates is told", "[trust]")
+{
+    const auto& f = shared();
+    const auto got = f.trusted.verify(sign(f.station, some_manifest()), ends + 1s);
+    REQUIRE(got.has_value());
+    CHECK(got->dates.from == begins);
+    CHECK(got->dates.until == ends);
 }
 
 TEST_CASE("what is signed but says nothing is refused", "[trust]")
