@@ -1,5 +1,8 @@
 #include "intake/answers.hpp"
 
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
 namespace titip::intake {
 
 namespace {
@@ -40,6 +43,18 @@ http::response with_offset(unsigned status, const vault::key& which, std::uint64
     return out;
 }
 
+http::response problem(vault::problem type, unsigned status, std::string_view title,
+                       std::string_view detail)
+{
+    boost::json::object body{{"type", to_string(type)}, {"title", title}, {"status", status}};
+    if (!detail.empty())
+        body["detail"] = detail;
+    http::response out{.status = status};
+    out.fields.add("Content-Type", "application/problem+json");
+    out.body = to_bytes(as_bytes(boost::json::serialize(body)));
+    return out;
+}
+
 http::response refused(const admission::refusal& why)
 {
     auto out = why.is_over_share
@@ -53,7 +68,8 @@ http::response refused(const admission::refusal& why)
 http::response refused(const error_code& why)
 {
     if (why == vault::errc::full) {
-        auto out = http::problem(507, "no space for another record here", "try again later");
+        auto out = problem(vault::problem::full, 507, "no space for another record here",
+                           "try again later");
         out.fields.add("Retry-After", std::string{retry_when_full_s});
         return out;
     }
@@ -63,8 +79,8 @@ http::response refused(const error_code& why)
         return out;
     }
     if (why == vault::errc::conflict)
-        return http::problem(409, "this id is here with other bytes",
-                             "the two sealings have different digests");
+        return problem(vault::problem::conflict, 409, "this id is here with other bytes",
+                       "the two sealings have different digests");
     if (why == vault::errc::unknown)
         return http::problem(404, "no such upload here");
     if (why == vault::errc::rotten) // of this one record, so nothing that a wait would mend

@@ -98,19 +98,25 @@ v1::ReconcileResponse to_response(const vault::answer& answer)
     return out;
 }
 
-unsigned status_of(accept::refusal::kind what)
+/// A type where the sender has to know whose fault it is: never for what only one manifest is.
+http::response refused(const accept::refusal& why)
 {
-    switch (what) {
-    case accept::refusal::kind::not_a_manifest:
-        return 400;
-    case accept::refusal::kind::not_theirs:
-        return 403;
-    case accept::refusal::kind::too_large:
-        return 413;
-    case accept::refusal::kind::not_believed:
-        return 422;
+    using kind = accept::refusal::kind;
+    switch (why.what) {
+    case kind::not_a_manifest:
+        return http::problem(400, why.sentence);
+    case kind::not_theirs:
+        return problem(vault::problem::role, 403, why.sentence);
+    case kind::other_station:
+        return http::problem(403, why.sentence);
+    case kind::too_large:
+        return problem(vault::problem::limit, 413, why.sentence);
+    case kind::not_believed:
+        return problem(vault::problem::not_believed, 422, why.sentence);
+    case kind::not_signed:
+        return http::problem(422, why.sentence);
     }
-    return 400;
+    return http::problem(400, why.sentence);
 }
 
 } // namespace
@@ -339,7 +345,7 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
         co_return answer(into, closing(refused(place.error())));
     auto what = owner_.gate_.examine(*cms, peer_, station);
     if (!what)
-        co_return refuse(status_of(what.error().what), what.error().sentence, {});
+        co_return answer(into, closing(refused(what.error())));
     if (what->manifest.size_bytes != *size)
         co_return refuse(400, "Upload-Length differs from the manifest's size", {});
 
@@ -396,8 +402,7 @@ asio::awaitable<bool> server::exchange::append(slot_ptr into, http::request requ
     }
     auto what = owner_.gate_.examine(known.manifest_cms, peer_, which.station);
     if (!what)
-        co_return answer(
-            into, closing(http::problem(status_of(what.error().what), what.error().sentence)));
+        co_return answer(into, closing(refused(what.error())));
     co_return co_await take_body(into, std::move(claim), std::move(*place), std::move(request),
                                  std::move(*what), *offset, false);
 }
@@ -421,8 +426,8 @@ asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
                                  std::move(place));
     if (came.is_mismatch) {
         co_await owner_.vault_.discard(which);
-        co_return answer(
-            into, closing(http::problem(460, "the bytes do not have the manifest's digest")));
+        co_return answer(into, closing(problem(vault::problem::mismatch, 460,
+                                               "the bytes do not have the manifest's digest")));
     }
     if (came.failed == vault::errc::rotten) { // what came before is damaged: it begins again
         co_await owner_.vault_.discard(which);
@@ -496,6 +501,7 @@ http::response server::exchange::description() const
     body["spread_s"] = owner_.turnstile_.rules().spread(monotonic::now()).count();
     body["most_bytes"] = envelope::limit_bytes;
     body["newest_verdict"] = owner_.vault_.newest_verdict(peer_.name);
+    body["protocol"] = vault::protocol_version;
     http::response out;
     out.fields.add("Content-Type", "application/json");
     out.body = to_bytes(as_bytes(boost::json::serialize(body)));
