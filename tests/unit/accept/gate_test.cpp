@@ -127,7 +127,7 @@ TEST_CASE(
     const auto ahead =
         identity_of(authority.station("office-1", {wall_now() + 24h, wall_now() + 48h}));
     for (const auto& by : {before, ahead, everyone().station})
-        for (const auto taken_at : {from_ms(0), wall_now() - 72h, wall_now() - 36h, wall_now(),
+        for (const auto taken_at : {from_ms(1), wall_now() - 72h, wall_now() - 36h, wall_now(),
                                     wall_now() + 72h, from_ms(4'300'000'000'000)}) {
             auto said = a_manifest("office-1");
             said.taken_at = from_ms(to_ms(taken_at));

@@ -248,7 +248,7 @@ TEST_CASE("no date counts for a manifest, neither its own nor its signer's", "[t
 {
     const auto& f = shared();
     for (const auto taken_at :
-         {from_ms(0), begins - 1s, within, ends + 1s, from_ms(4'300'000'000'000)})
+         {from_ms(1), begins - 1s, within, ends + 1s, from_ms(4'300'000'000'000)})
         for (const auto at :
              {wall_time{}, begins - 1s, within, ends + 1s, ends + std::chrono::years{50}}) {
             auto said = some_manifest();
