@@ -1,4 +1,5 @@
 #include "base/log.hpp"
+#include "base/outlet.hpp"
 #include "node/check.hpp"
 #include "node/child.hpp"
 #include "node/node.hpp"
@@ -44,14 +45,14 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
 
     auto config = titip::node::load_config(file);
     if (!config) {
-        fmt::print(stderr, "titipd: {}\n", config.error().sentence);
+        titip::log::last_word(fmt::format("titipd: {}", config.error().sentence));
         return 1;
     }
     using titip::node::occasion;
     const auto warnings =
         titip::node::check_machine(*config, file, check_only ? occasion::check : occasion::start);
     if (!warnings) {
-        fmt::print(stderr, "titipd: {}\n", warnings.error().sentence);
+        titip::log::last_word(fmt::format("titipd: {}", warnings.error().sentence));
         return 1;
     }
     if (check_only) {

@@ -5,8 +5,8 @@
 #include <string_view>
 
 /// One line per change of custody or state, never per retry: event word first, as in the ledger and
-/// the command line, then key=value. No personal data. To standard error, where systemd's journal
-/// takes the level from the prefix (sd-daemon(3)).
+/// the command line, then key=value. No personal data. To standard error, where systemd's journal takes
+/// the level from the prefix (sd-daemon(3)). Never waits for who reads it: see base/outlet.hpp.
 namespace titip::log {
 
 enum class level { error, warn, info, debug };

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include <poll.h>
 #include <unistd.h>
 
 namespace titip::journal {
@@ -29,9 +30,14 @@ std::atomic<std::uintptr_t> map_end{0};
 std::atomic<bool> is_for_journal{false};
 std::array<struct sigaction, opening_signals.size()> before; ///< what was there before the guard
 
+/// The marker has it already: a reader that does not read must not keep the process from its end. A pipe
+/// that can be written has a page free, which is more than we say.
 void say(std::string_view text) noexcept
 {
-    [[maybe_unused]] const auto put = ::write(STDERR_FILENO, text.data(), text.size());
+    constexpr int patience_ms = 1'000;
+    pollfd out{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    if (::poll(&out, 1, patience_ms) == 1) [[maybe_unused]]
+        const auto put = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
 /// Only what signal-safety(7) allows from here on.
