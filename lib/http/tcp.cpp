@@ -41,6 +41,9 @@ std::optional<tcp_figures> measure(int socket) noexcept
                        .resent_bytes = told.tcpi_bytes_retrans,
                        .in_flight_bytes = (in_flight - gone) * segment_bytes,
                        .unsent_bytes = told.tcpi_notsent_bytes,
+                       .written_bytes =
+                           told.tcpi_bytes_sent - told.tcpi_bytes_retrans + told.tcpi_notsent_bytes,
+                       .acknowledged_bytes = told.tcpi_bytes_acked,
                        .delivery_bytes_per_s = told.tcpi_delivery_rate,
                        .round_trip = std::chrono::microseconds{told.tcpi_rtt},
                        .shortest_round_trip = std::chrono::microseconds{told.tcpi_min_rtt}};

@@ -14,7 +14,10 @@ struct tcp_figures {
     std::uint64_t sent_bytes = 0;      ///< each time that they were sent
     std::uint64_t resent_bytes = 0;
     std::uint64_t in_flight_bytes = 0;
-    std::uint64_t unsent_bytes = 0;                  ///< written by us, still in this machine
+    std::uint64_t unsent_bytes = 0;  ///< written by us, still in this machine
+    std::uint64_t written_bytes = 0; ///< by us, sent or not
+    std::uint64_t acknowledged_bytes =
+        0; ///< the peer has them in order; of all others some may be missing
     std::uint64_t delivery_bytes_per_s = 0;          ///< as the newest acknowledgements tell
     std::chrono::microseconds round_trip{};          ///< smoothed
     std::chrono::microseconds shortest_round_trip{}; ///< of the last minutes

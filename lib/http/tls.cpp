@@ -108,6 +108,8 @@ void set_options(tcp::socket& socket, const tcp_options& options) noexcept
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, static_cast<int>(options.notsent_lowat_bytes));
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms);
+    if (options.most_segment_bytes > 0) // before it is connected, or it changes nothing
+        set(fd, IPPROTO_TCP, TCP_MAXSEG, static_cast<int>(options.most_segment_bytes));
     // TCP_USER_TIMEOUT also ends an idle connection, at the first probe that finds it exceeded.
     // Three probes before that: on a link that loses packets a single one proves nothing.
     const auto idle_s = std::max(static_cast<int>(timeout_ms / 2'000), 1);

@@ -98,7 +98,8 @@ struct endpoint {
 struct tcp_options {
     std::size_t notsent_lowat_bytes = 128u << 10;
     milliseconds user_timeout = 60s;
-    bool asks_once = false; ///< for the address: without the resolver's repetitions
+    bool asks_once = false;          ///< for the address: without the resolver's repetitions
+    unsigned most_segment_bytes = 0; ///< TCP_MAXSEG, both ways; 0: as path and interface say
 };
 
 /// Resolves (layer::resolve, timed_out where no answer came), connects (each address in turn) and

@@ -146,8 +146,14 @@ asio::awaitable<Outcome> dialer::attempt(asio::awaitable<Outcome> work)
 
 asio::awaitable<opened> dialer::open(http::tcp_options options, std::function<void()> reached)
 {
-    return attempt(
-        http::connect_tls(upstream_, context_(), options, connect_limit, std::move(reached)));
+    options.most_segment_bytes = most_segment_bytes_;
+    auto work =
+        http::connect_tls(upstream_, context_(), options, connect_limit, std::move(reached));
+    auto out = co_await attempt(std::move(work));
+    if (!out && out.error().at == http::layer::tls &&
+        out.error().reason == boost::system::errc::timed_out && silent_handshake_)
+        silent_handshake_();
+    co_return out;
 }
 
 asio::awaitable<knocked> dialer::knock(milliseconds patience)

@@ -56,6 +56,10 @@ public:
     asio::awaitable<opened> open(http::tcp_options options = {},
                                  std::function<void()> reached = nullptr);
     asio::awaitable<knocked> knock(milliseconds patience);
+    /// Of connections from now on, the prober's too; 0: as path and interface say. See passage.
+    void use_segments(unsigned most_bytes) noexcept { most_segment_bytes_ = most_bytes; }
+    /// Called when a handshake gets no answer, TCP being connected.
+    void on_silent_handshake(std::function<void()> told) { silent_handshake_ = std::move(told); }
     /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at
     /// once with operation_aborted.
     void cancel();
@@ -69,6 +73,8 @@ private:
     asio::awaitable<Outcome> attempt(asio::awaitable<Outcome> work);
 
     std::vector<asio::cancellation_signal*> attempts_;
+    unsigned most_segment_bytes_ = 0;
+    std::function<void()> silent_handshake_;
 };
 
 /// Asks the upstream whether it is there, on a connection that is kept; while nothing answers, it

@@ -27,6 +27,8 @@ std::string_view to_string(verdict value) noexcept
         return "application";
     case verdict::maintenance:
         return "maintenance";
+    case verdict::nothing_through:
+        return "nothing-through";
     case verdict::ok:
         return "ok";
     }
@@ -57,6 +59,7 @@ bool is_below_tls(verdict value) noexcept
     case verdict::auth:
     case verdict::application:
     case verdict::maintenance:
+    case verdict::nothing_through:
     case verdict::ok:
         return false;
     }

@@ -20,6 +20,7 @@ enum class verdict : std::uint8_t {
     auth,        ///< the upstream does not accept who we are
     application, ///< an error of its own: 5xx, or an answer that makes no sense
     maintenance, ///< it is there, and asked for a pause: 429, 503, 507, or "not accepting"
+    nothing_through, ///< questions are answered, but no byte of a body is acknowledged
     ok,
 };
 

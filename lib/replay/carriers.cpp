@@ -1,5 +1,6 @@
 #include "replay/carriers.hpp"
 
+#include "base/log.hpp"
 #include "trust/judge.hpp"
 
 #include <algorithm>
@@ -40,6 +41,10 @@ bool carriers::is_wanted(connection on) const noexcept
 {
     if (!is_affordable(on))
         return false;
+    // One finds out as much as all, and nothing is taken from an urgent record that would go.
+    const auto& way = passage_.current();
+    if (way.is_blocked && (static_cast<unsigned>(on) > 0 || monotonic::now() < way.next_at))
+        return false;
     const auto records = queue_.waiting() + queue_.in_flight();
     if (is_express(on)) {
         if (!is_empty()) // others are at work, or this one
@@ -54,6 +59,12 @@ bool carriers::is_wanted(connection on) const noexcept
 
 bool carriers::is_surplus(connection on) const noexcept
 {
+    // One that was made before would lose the next body as it, or its like, lost the last.
+    const auto& way = passage_.current();
+    if (way.is_blocked && std::ranges::any_of(open_, [&](const auto& each) {
+            return each.second.on == on && each.second.segment_bytes != way.most_segment_bytes;
+        }))
+        return true;
     return !is_express(on) && static_cast<unsigned>(on) >= most_useful();
 }
 
@@ -68,7 +79,10 @@ std::uint64_t carriers::add(http::stream& transport, connection on)
 {
     const auto number = begun_++;
     auto& each = open_[number];
-    each = {.transport = &transport, .on = on, .number = number};
+    each = {.transport = &transport,
+            .on = on,
+            .number = number,
+            .segment_bytes = passage_.current().most_segment_bytes};
     tune(each);
     return number;
 }
@@ -91,6 +105,7 @@ bool carriers::regulate(instant now)
                     trust::judge::build_time());
         resent_bytes_ += seen->resent_bytes - each.seen.resent_bytes;
         each.seen = *seen;
+        note_progress(each, *seen, now);
         if (!is_express(each.on))
             samples.push_back(
                 {number, *seen, is_end ? std::optional{queue_.left_bytes(each.on)} : std::nullopt});
@@ -101,8 +116,50 @@ bool carriers::regulate(instant now)
     return decided.connections != before.connections || decided.is_slow != before.is_slow;
 }
 
+void carriers::note_progress(carrier& each, const http::tcp_figures& seen, instant now)
+{
+    // The first acknowledged byte is the SYN's, which was never written.
+    if (!each.body_from || seen.acknowledged_bytes <= *each.body_from + 1)
+        return;
+    each.has_progress = true;
+    each.body_from = seen.acknowledged_bytes; // from here it is progress again
+    if (passage_.on_progress(now) == link::passage::event::through)
+        log::info("through-again segment_bytes={}", passage_.current().most_segment_bytes);
+}
+
+void carriers::on_body(std::uint64_t number, instant now)
+{
+    const auto found = open_.find(number);
+    if (found == open_.end() || found->second.body_from)
+        return;
+    auto& each = found->second;
+    if (const auto seen = http::measure(each.transport->native_handle())) {
+        each.body_from = seen->written_bytes;
+        each.body_at = now;
+    }
+}
+
+bool carriers::is_silence(std::uint64_t number, instant now)
+{
+    const auto found = open_.find(number);
+    if (found == open_.end() || !found->second.body_from)
+        return false;
+    auto& each = found->second;
+    if (const auto seen = http::measure(each.transport->native_handle()))
+        note_progress(each, *seen, now);
+    const bool was_blocked = passage_.current().is_blocked;
+    if (each.has_progress || !passage_.on_silence(now, each.body_at))
+        return false;
+    const auto& way = passage_.current();
+    if (!was_blocked)
+        log::warn("nothing-through: the upstream answers, but no byte of a body is acknowledged");
+    log::debug("silence next_segment_bytes={}", way.most_segment_bytes);
+    return true;
+}
+
 void carriers::look_around()
 {
+    passage_.at(monotonic::now());
     sent_.count(0, wall_now(), trust::judge::build_time());
     may_bbr_ = http::may_use_bbr();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "http/transport.hpp"
+#include "link/passage.hpp"
 #include "link/regulator.hpp"
 #include "replay/budget.hpp"
 #include "replay/scheduler.hpp"
@@ -13,8 +14,9 @@
 namespace titip::replay {
 
 /// The connections that bodies go over: which of them are wanted now, how fast each may go, and what
-/// has gone out over them. How the link is filled link::regulator decides, what may be used of it the
-/// budget; this asks TCP for its figures and carries both out.
+/// has gone out over them. How the link is filled link::regulator decides, what to try where nothing
+/// gets through link::passage, what may be used of it the budget; this asks TCP for its figures and
+/// carries them out.
 ///
 /// Connections 0, 1, ... take all records. The one after the most that are configured is the
 /// *express*: for urgent records alone, beside others.
@@ -71,6 +73,14 @@ public:
     /// It was: not the link is to blame, nor the record.
     bool is_given_up(std::uint64_t number) const;
 
+    /// A body is about to be written to it.
+    void on_body(std::uint64_t number, instant now);
+    /// It broke, and no byte of a body was acknowledged: neither the record nor the answers to small
+    /// questions tell why.
+    bool is_silence(std::uint64_t number, instant now);
+    link::passage& passage() noexcept { return passage_; }
+    const link::passage& passage() const noexcept { return passage_; }
+
     struct figures {
         std::size_t connections = 0; ///< without the express
         bool is_bbr = false;         ///< on one of them at least
@@ -87,12 +97,17 @@ private:
         http::stream* transport = nullptr;
         connection on{};
         std::uint64_t number = 0;
+        unsigned segment_bytes = 0; ///< at most, as it was made
         bool is_bbr = false;
         bool is_given_up = false;
-        std::uint64_t probes = 0; ///< of the regulator, of which this one knows
-        http::tcp_figures seen;   ///< when we last looked
+        std::uint64_t probes = 0;               ///< of the regulator, of which this one knows
+        std::optional<std::uint64_t> body_from; ///< bytes that were written before the first body
+        instant body_at{};
+        bool has_progress = false; ///< a byte of a body was acknowledged
+        http::tcp_figures seen;    ///< when we last looked
     };
     unsigned most_useful() const noexcept;
+    void note_progress(carrier& each, const http::tcp_figures& seen, instant now);
     void choose_control(carrier& each);
     void tune(carrier& each);
     std::size_t busy() const;
@@ -100,6 +115,7 @@ private:
     unsigned most_connections_;
     const scheduler& queue_;
     link::regulator regulator_;
+    link::passage passage_;
     meter sent_;
     std::map<std::uint64_t, carrier> open_;
     std::uint64_t begun_ = 0;

@@ -78,9 +78,16 @@ replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
       carriers_(carriers_of(opts_, around_.store.now()), scheduler_),
       is_paused_(around_.store.now().paused)
 {
+    around_.upstream.on_silent_handshake([this] {
+        carriers_.passage().on_silent_handshake(monotonic::now());
+        around_.upstream.use_segments(carriers_.passage().current().most_segment_bytes);
+    });
 }
 
-replayer::~replayer() = default;
+replayer::~replayer()
+{
+    around_.upstream.on_silent_handshake(nullptr);
+}
 
 bool replayer::may_send() const noexcept
 {
@@ -109,6 +116,7 @@ void replayer::set_paused(bool paused)
 
 void replayer::check_now()
 {
+    carriers_.passage().on_hint();
     publish(monitor_.on_hint(monotonic::now()), detail_);
     is_check_due_ = true;
     ask_again();
@@ -116,6 +124,7 @@ void replayer::check_now()
 
 void replayer::on_network_change()
 {
+    carriers_.passage().on_network_change();
     const auto gone = carriers_.close_gone();
     auto* const asking = prober_.connection();
     const bool is_asked_in_vain =
@@ -157,6 +166,12 @@ report replayer::now() const
 {
     const auto& decided = monitor_.current();
     report out{.is_up = decided.is_up, .verdict = decided.verdict, .detail = detail_};
+    if (const auto& way = carriers_.passage().current(); decided.is_up && way.is_blocked) {
+        out.verdict = link::verdict::nothing_through;
+        out.nothing_through_since = to_wall(way.blocked_since);
+        if (way.next_at > monotonic::now())
+            out.next_check = to_wall(way.next_at);
+    }
     out.upstream = around_.upstream.upstream().host + ":" + around_.upstream.upstream().port;
     out.since = to_wall(decided.since);
     if (decided.verdict != link::verdict::unknown)
@@ -211,6 +226,7 @@ void replayer::publish(const link::monitor::decision& decided, std::string detai
     const bool began = decided.happened == event::outage_began;
     const std::string layer{link::to_string(decided.verdict)};
     if (began) {
+        carriers_.passage().on_outage(); // which explains what nobody acknowledged
         outage_began_ = monotonic::now();
         log::warn("outage-began layer={} detail=\"{}\"", layer, detail_);
         start(note_outage(true, layer, 0ms));
@@ -534,6 +550,7 @@ asio::awaitable<void> replayer::settle(journal::place at, uplink::receipt receip
 asio::awaitable<link::opened> replayer::open(connection on)
 {
     const carriers::opening counted{carriers_, on};
+    around_.upstream.use_segments(carriers_.passage().current().most_segment_bytes);
     const http::tcp_options as_usual;
     co_return co_await around_.upstream.open(as_usual);
 }
@@ -622,15 +639,18 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over, std::
     });
     bool goes_on = true;
     while (goes_on && !state.is_over && may_send())
-        goes_on = co_await send_next(on, over, state);
+        goes_on = co_await send_next(on, over, state, number);
 
     // Answers under way are still worth taking, unless the link is gone.
     while (state.is_reading && !state.sent.empty() && monitor_.current().is_up && !is_stopping_)
         co_await state.changed.wait_until(monotonic::now() + 1s);
     // Not closed by us, and nobody has found the link wanting: the break may be this record's.
     const bool is_given_up = carriers_.is_given_up(number);
+    const bool is_silence = state.how == ending::broken && !is_given_up &&
+                            monitor_.current().is_up &&
+                            carriers_.is_silence(number, monotonic::now());
     std::optional<journal::place> hit;
-    if (state.how == ending::broken && !is_given_up && !state.sent.empty() &&
+    if (state.how == ending::broken && !is_given_up && !is_silence && !state.sent.empty() &&
         monitor_.current().is_up)
         hit = state.sent.front();
     over.close();
@@ -648,14 +668,17 @@ asio::awaitable<void> replayer::pump(connection on, uplink::session& over, std::
     is_reconciled_ = false;
     if (is_stuck)
         start(take_refusal(*hit, refusal::stalled, "the connection breaks in its middle"));
-    if (is_stuck || is_given_up || state.how == ending::refused)
-        ask_again(); // the upstream closes where it wants no body: the link is as good as before
+    // The upstream closes where it wants no body: the link is as good as before. Where nothing gets through
+    // the next answer, or that none comes, says whether there is a link at all.
+    if (is_stuck || is_given_up || is_silence || state.how == ending::refused)
+        ask_again();
     else
         on_transfer_failure(link::verdict::tcp, 0ms, "the connection broke");
 }
 
 /// False: the connection has ended, or may.
-asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, transfer& state)
+asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, transfer& state,
+                                          std::uint64_t number)
 {
     using lanes = scheduler::lanes;
     // Closed by the upstream while nothing was asked: that says nothing of the link.
@@ -703,6 +726,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     const auto begun = co_await over.begin(std::move(parcel), pick->offset);
     if (!begun)
         co_return false;
+    carriers_.on_body(number, monotonic::now());
     co_return co_await write_body(over, state, *pick, std::move(*body));
 }
 

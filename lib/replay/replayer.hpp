@@ -28,7 +28,9 @@ struct report {
     std::string upstream; ///< host:port
     wall_time since{};
     wall_time last_checked{};
-    wall_time next_check{}; ///< zero while up
+    wall_time next_check{}; ///< zero while up, but for the next try where nothing gets through
+    wall_time
+        nothing_through_since{}; ///< connected, and no byte of a body is acknowledged; or zero
     wall_time last_delivery{};
     std::size_t in_flight = 0;
     std::uint64_t rate_bytes_per_s = 0; ///< what the link has been seen to carry; 0: not known
@@ -104,7 +106,8 @@ private:
     asio::awaitable<link::opened> open(connection on);
     asio::awaitable<void> send(connection on);
     asio::awaitable<void> pump(connection on, uplink::session& over, std::uint64_t number);
-    asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state);
+    asio::awaitable<bool> send_next(connection on, uplink::session& over, transfer& state,
+                                    std::uint64_t number);
     asio::awaitable<bool> write_body(uplink::session& over, transfer& state,
                                      const scheduler::pick& what, bytes body);
     asio::awaitable<void> regulate();

@@ -111,6 +111,9 @@ TEST_CASE("what TCP has sent and delivered is counted, from the connection's beg
     CHECK(first->sent_bytes - first->resent_bytes == 1'000'000);
     CHECK(first->delivered_bytes >= 1'000'000); // in whole segments
     CHECK(first->unsent_bytes == 0);
+    CHECK(first->written_bytes == 1'000'000);
+    CHECK(first->acknowledged_bytes >= 1'000'000);
+    CHECK(first->acknowledged_bytes <= 1'000'001); // the SYN counts
     CHECK(first->in_flight_bytes == 0);
     CHECK(first->round_trip > std::chrono::microseconds{0});
     CHECK(first->shortest_round_trip > std::chrono::microseconds{0});

@@ -20,6 +20,7 @@
 
 #include <array>
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 namespace titip::http::test {
@@ -312,6 +313,43 @@ TEST_CASE("a peer that goes without a goodbye has closed all the same", "[http]"
     const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
     run(f.io, running, vanish(to, client_of(f.ours.issue(a_station), f.ours), f.seen));
     CHECK(f.seen->end == asio::error::eof);
+}
+
+namespace {
+
+asio::awaitable<void> look_at_segments(endpoint to, std::shared_ptr<tls_context> with,
+                                       unsigned most, int& used)
+{
+    tcp_options wanted;
+    wanted.most_segment_bytes = most;
+    auto ready = co_await connect_tls(to, with, wanted, 20s);
+    REQUIRE(ready.has_value());
+    socklen_t size = sizeof used;
+    REQUIRE(::getsockopt((*ready)->native_handle(), IPPROTO_TCP, TCP_MAXSEG, &used, &size) == 0);
+    ready->reset();
+}
+
+} // namespace
+
+TEST_CASE("a connection sends and asks for no larger segments than it is told to", "[http]")
+{
+    fixture f;
+    const auto client = client_of(f.ours.issue(a_station), f.ours);
+    const auto server =
+        server_of(f.ours.issue({.name = "centre", .alternative = "IP:127.0.0.1,IP:::1"}), f.ours);
+    const std::string here = GENERATE("127.0.0.1", "::1");
+    for (const unsigned most : {0u, 1'200u, 536u}) {
+        auto made =
+            listen_tls(f.io.get_executor(), here == "::1" ? "[::1]:0" : "127.0.0.1:0", server, 8);
+        REQUIRE(made.has_value());
+        running_server running{f.io, std::move(*made), echo(f.seen)};
+        int used = 0;
+        run(f.io, running,
+            look_at_segments(fixture::endpoint_of(running.on(), here), client, most, used));
+        CHECK(used > 0);
+        // The loopback's own are far larger.
+        CHECK((most == 0 ? used > 1'500 : used <= static_cast<int>(most)));
+    }
 }
 
 TEST_CASE("a session is resumed with the same endpoint and no other", "[http]")
