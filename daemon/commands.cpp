@@ -6,6 +6,7 @@
 #include "control/words.hpp"
 #include "envelope/seal.hpp"
 
+#include <boost/asio/error.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
@@ -85,16 +86,27 @@ int complain(const session& with, const http::response& answer)
     return code_of(answer.status);
 }
 
-int unreached(const session& with, const error_code& why)
+/// It was there, and went away or said nothing; whether it runs now nobody has looked.
+bool has_vanished(const error_code& why)
 {
+    namespace errc = boost::system::errc;
+    return why == boost::asio::error::eof || why == errc::connection_reset ||
+           why == errc::broken_pipe || why == errc::timed_out;
+}
+
+int unreached(const session& with, const error_code& why, bool is_submission = false)
+{
+    const bool vanished = has_vanished(why);
     if (with.json) {
         object said;
-        said["title"] = "titipd is not reachable";
+        said["title"] = vanished ? "titipd did not answer" : "titipd is not reachable";
         said["detail"] = why.message();
         said["socket"] = with.socket;
         put("{}\n", boost::json::serialize(said));
     } else
-        fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
+        fmt::print(stderr, "titip: {}\n",
+                   vanished ? words::no_answer(why.message(), is_submission)
+                            : words::not_reachable(with.socket, why.message()));
     return unreachable;
 }
 
@@ -146,6 +158,8 @@ int ask(session& with, std::string_view method, const std::string& target,
 
 int submit(session& with, const std::vector<std::string>& files, const std::string& lane)
 {
+    // A disk that is dying, or flooded, takes minutes for a sync, and who goes away learns nothing.
+    static constexpr auto limit = std::chrono::hours{1};
     int worst = done;
     for (const auto& file : files) {
         const auto body = read_file(file);
@@ -160,9 +174,9 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
         auto target = "/v1/records/" + id->to_string();
         if (!lane.empty())
             target += "?lane=" + lane;
-        const auto answer = with.client.exchange("PUT", target, *body);
+        const auto answer = with.client.exchange("PUT", target, *body, limit);
         if (!answer)
-            return unreached(with, answer.error());
+            return unreached(with, answer.error(), true);
         if (answer->status != 200 && answer->status != 201) {
             fmt::print(stderr, "titip: {}:\n", file);
             const int code = complain(with, *answer);
@@ -252,6 +266,21 @@ int show(session& with, const std::string& id)
 int act_on_record(session& with, const std::string& id, const std::string& action)
 {
     return ask(with, "POST", record_target(with, id, action), words::record);
+}
+
+int discard(session& with, const std::string& id, const std::string& reason)
+{
+    object said;
+    said["reason"] = reason;
+    const auto body = boost::json::serialize(said);
+    const auto answer =
+        with.client.exchange("POST", record_target(with, id, "discard"), as_bytes(body));
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    say(with, *answer, words::discarded);
+    return done;
 }
 
 int act_on_link(session& with, const std::string& action)

@@ -47,6 +47,7 @@ int list(session& with, const list_options& options);
 int show(session& with, const std::string& id);
 int receipt(session& with, const std::string& id, const std::string& out);
 int act_on_record(session& with, const std::string& id, const std::string& action);
+int discard(session& with, const std::string& id, const std::string& reason);
 int act_on_link(session& with, const std::string& action);
 int backup(session& with, const std::string& folder);
 int events(session& with, std::uint64_t after, bool follow);

@@ -128,6 +128,11 @@ int run(int argc, char** argv)
         command->add_option("id", id, "the record")->required()->transform(canonical_id());
         on_record.emplace_back(command, name);
     }
+    std::string why;
+    auto* discard = app.add_subcommand(
+        "discard", "give up an upload that was begun and never ended; needs --station");
+    discard->add_option("id", id, "the record")->required()->transform(canonical_id());
+    discard->add_option("--reason", why, "why, for the ledger")->required();
     std::vector<std::pair<CLI::App*, std::string>> on_link;
     for (const auto& [name, what] : {std::pair{"pause", "stop sending; taking records goes on"},
                                      std::pair{"resume", "go on sending"}})
@@ -250,6 +255,13 @@ int run(int argc, char** argv)
         return cli::show(with, id);
     if (*receipt)
         return cli::receipt(with, id, out);
+    if (*discard && station.empty()) {
+        fmt::print(stderr,
+                   "titip: discard needs --station NAME: the same id may be another station's\n");
+        return cli::usage;
+    }
+    if (*discard)
+        return cli::discard(with, id, why);
     if (*backup)
         return cli::backup(with, file);
     if (*events)

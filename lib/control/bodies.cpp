@@ -62,6 +62,7 @@ boost::json::object to_json(const replay::report& link)
     add_time(out, "since_ms", link.since);
     add_time(out, "last_checked_ms", link.last_checked);
     add_time(out, "next_check_ms", link.next_check);
+    add_time(out, "nothing_through_since_ms", link.nothing_through_since);
     add_time(out, "last_delivery_ms", link.last_delivery);
     out["in_flight"] = link.in_flight;
     out["goodput_bytes_per_s"] = link.past.minute_bytes_per_s;
@@ -124,8 +125,10 @@ boost::json::object to_json(const journal::record_view& record)
     add_time(out, "opened_at_ms", record.opened_at);
     add_time(out, "erased_at_ms", record.erased_at);
     add_time(out, "rotten_at_ms", record.rotten_at);
-    if (record.state == journal::state::arriving)
+    if (record.state == journal::state::arriving) {
         out["stored_bytes"] = record.stored_bytes;
+        add_time(out, "last_byte_at_ms", record.last_byte_at);
+    }
     if (record.reason != journal::reason::none)
         out["reason"] = journal::to_string(record.reason);
     if (!record.note.empty())
@@ -251,6 +254,9 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
             days_to_full(parts.store->quota_bytes(), now.live_bytes, now.days, wall_now()))
         disk["days_to_full"] = *days;
     disk["has_room"] = now.has_room;
+    const auto waits = parts.store->disk();
+    disk["sync_wait_ms"] = waits.now.count();
+    disk["slowest_sync_ms"] = waits.slowest.count();
     out["disk"] = std::move(disk);
     if (parts.scrubber) {
         const auto& scrubbed = parts.scrubber->now();
@@ -260,6 +266,15 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
         scrub["rotten"] = scrubbed.rotten_records;
         scrub["differences"] = scrubbed.differences.size();
         out["scrub"] = std::move(scrub);
+    }
+    if (parts.stalled) {
+        boost::json::object stalled;
+        stalled["count"] = parts.stalled->now().count;
+        boost::json::array oldest;
+        for (const auto& each : parts.stalled->now().oldest)
+            oldest.push_back(to_json(each));
+        stalled["oldest"] = std::move(oldest);
+        out["stalled_uploads"] = std::move(stalled);
     }
     boost::json::array findings;
     for (const auto& each : now.findings)
@@ -354,6 +369,9 @@ http::response failed(const error_code& why)
     if (why == vault::errc::wrong_state)
         return http::problem(409, "the record is not in a state that allows this",
                              "see titip show");
+    if (why == vault::errc::already_complete)
+        return http::problem(409, "the record is complete here: only an upload that was begun and "
+                                  "never ended is discarded");
     if (why == vault::errc::conflict)
         return http::problem(409, "the record here has another digest");
     if (why == vault::errc::erased)

@@ -5,6 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -212,6 +213,11 @@ server::connection::answer server::connection::route_record(const http::request&
         if (auto no = forbid(role::operate))
             co_return *std::move(no);
         co_return co_await operate_record(*id, part);
+    }
+    if (request.method == "POST" && part == "discard") {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await discard(request, *id);
     }
     co_return http::problem(404, "no such resource");
 }
@@ -421,6 +427,50 @@ server::connection::answer server::connection::operate_record(record_id id, std:
     if (!done)
         co_return failed(done.error());
     co_return co_await show(id);
+}
+
+namespace {
+
+/// Goes to the ledger, and to terminals from there.
+bool is_fit_to_show(std::string_view text)
+{
+    constexpr std::size_t most_bytes = 200;
+    const auto is_control = [](char each) {
+        return static_cast<unsigned char>(each) < 0x20 || each == 0x7f;
+    };
+    // 0xc2 0x80 to 0xc2 0x9f: the other control characters. JSON was UTF-8 already.
+    for (std::size_t i = 0; i + 1 < text.size(); ++i)
+        if (text[i] == '\xc2' && static_cast<unsigned char>(text[i + 1]) < 0xa0)
+            return false;
+    return !text.empty() && text.size() <= most_bytes && std::ranges::none_of(text, is_control);
+}
+
+} // namespace
+
+server::connection::answer server::connection::discard(const http::request& request, record_id id)
+{
+    const auto body = co_await read_body(request, most_request_bytes);
+    if (!body)
+        co_return http::problem(400, "the body is too large or ended early");
+    boost::system::error_code not_json;
+    const auto value = boost::json::parse(as_text(*body), not_json);
+    const auto* reason = value.is_object() ? value.get_object().if_contains("reason") : nullptr;
+    if (not_json || station_.empty() || !reason || !reason->is_string() ||
+        !is_fit_to_show(reason->get_string()))
+        co_return http::problem(400, "a discard needs ?station=NAME and a reason",
+                                "{\"reason\": \"at most 200 bytes, without control characters\"}");
+    const auto record = co_await find(id);
+    if (!record)
+        co_return record.error();
+    auto by = fmt::format("by uid {}: {}", peer_.uid, std::string_view{reason->get_string()});
+    const auto done = co_await owner_.parts_.store->discard_for(record->key, by);
+    if (!done)
+        co_return failed(done.error());
+    log::warn("discarded record={} station={} number={} bytes={} of={} {}", id.to_string(),
+              record->key.station, record->sequence, record->stored_bytes, record->size_bytes, by);
+    auto out = to_json(*record);
+    out["discarded"] = true;
+    co_return json_answer(200, out);
 }
 
 server::connection::answer server::connection::operate_link(std::string_view action)

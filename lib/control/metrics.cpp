@@ -58,6 +58,16 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         single("titip_store_has_room", "1 while new records are accepted.", now.has_room ? 1 : 0));
     all.push_back(single("titip_store_row_bytes", "Pages of rows, ledger and indexes.",
                          static_cast<double>(now.row_bytes)));
+    const auto waits = parts.store->disk();
+    all.push_back(single("titip_disk_sync_wait_seconds",
+                         "How long the disk has had the writer wait for a commit, now.",
+                         static_cast<double>(waits.now.count()) / 1000));
+    all.push_back(single("titip_disk_slowest_sync_seconds", "The longest wait of the last hour.",
+                         static_cast<double>(waits.slowest.count()) / 1000));
+    if (parts.stalled)
+        all.push_back(single("titip_stalled_uploads",
+                             "Begun uploads that have got no byte for a week.",
+                             static_cast<double>(parts.stalled->now().count)));
     if (parts.scrubber) {
         const auto& scrubbed = parts.scrubber->now();
         if (scrubbed.oldest_check != wall_time{})
@@ -75,6 +85,9 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         const auto link = parts.replayer->now();
         all.push_back(
             single("titip_link_up", "1 while the upstream can be reached.", link.is_up ? 1 : 0));
+        all.push_back(single("titip_link_blocked",
+                             "1 while the upstream answers and no byte of a body gets through.",
+                             link.nothing_through_since != wall_time{} ? 1 : 0));
         all.push_back(single("titip_goodput_bytes_per_second",
                              "Delivered bytes a second, last minute.",
                              static_cast<double>(link.past.minute_bytes_per_s)));

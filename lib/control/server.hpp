@@ -6,6 +6,7 @@
 #include "control/verification.hpp"
 #include "http/server.hpp"
 #include "journal/scrubber.hpp"
+#include "journal/stalled.hpp"
 #include "mirror/second_copy.hpp"
 #include "replay/replayer.hpp"
 
@@ -24,6 +25,7 @@ struct services {
     replay::replayer* replayer = nullptr;
     const mirror::second_copy* second_copy = nullptr;
     const journal::scrubber* scrubber = nullptr;
+    const journal::stalled_uploads* stalled = nullptr; ///< of a node that listens
     std::string safe_mode; ///< why the store is not open; empty if it is
     wall_time safe_mode_since{};
     control::verification* verification = nullptr;

@@ -86,7 +86,7 @@ std::string in(wall_time then, wall_time now)
     return "in " + show_duration(then - now);
 }
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> verdicts{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> verdicts{
     {{"unknown", "has not been tried yet"},
      {"no-route", "this machine has no network"},
      {"dns", "the name of the upstream cannot be resolved"},
@@ -98,6 +98,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> verdicts
      {"auth", "the upstream does not accept this machine's certificate: call the centre"},
      {"application", "the upstream has an error of its own"},
      {"maintenance", "the upstream is there and asked for a pause"},
+     {"nothing-through", "the upstream answers, but nothing of a record gets through to it"},
      {"ok", "the upstream is reached"}}};
 
 /// Where the records are and whether they are safe: what a clerk wants to know first.
@@ -163,6 +164,13 @@ void add_next(lines& out, const object& status, wall_time now)
             "itself.",
             to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
             in(time_of(link, "next_check_ms"), now)));
+    else if (const auto blocked = time_of(link, "nothing_through_since_ms");
+             waiting.records > held && blocked != wall_time{})
+        out.push_back(fmt::format(
+            "Connected, but nothing gets through: since {} ({}) nothing of a record has been "
+            "acknowledged. Next try {}. Nothing is lost; operating.md says what to look for.",
+            to_rfc3339(blocked), show_duration(now - blocked),
+            in(time_of(link, "next_check_ms"), now)));
     else if (waiting.records > held && !truth(link, "within_budget") &&
              link.contains("within_budget"))
         out.push_back(out_of_budget(link));
@@ -226,6 +234,31 @@ std::string finding(const object& what, std::string_view node, bool is_centre)
                                  : "call the centre");
 }
 
+/// Uploads that were begun and get no byte any more.
+void add_stalled(lines& out, const object& stalled, wall_time now)
+{
+    const auto* oldest = stalled.if_contains("oldest");
+    if (!oldest || !oldest->is_array())
+        return;
+    std::uint64_t told = 0;
+    for (const auto& value : oldest->get_array())
+        if (value.is_object()) {
+            const auto& each = value.get_object();
+            ++told;
+            out.push_back(fmt::format(
+                "ALARM: number {} of station {} began to arrive and has got no byte for {} ({} of "
+                "{} are here). It goes on by itself when the station sends. If it never will: "
+                "titip discard {} --station {} --reason TEXT",
+                number(each, "sequence"), text(each, "station"),
+                show_duration(now - time_of(each, "last_byte_at_ms")),
+                show_size(number(each, "stored_bytes")), show_size(number(each, "size_bytes")),
+                text(each, "id"), text(each, "station")));
+        }
+    if (const auto all = number(stalled, "count"); all > told)
+        out.push_back(
+            fmt::format("ALARM: {} more like these: titip list --state arriving", all - told));
+}
+
 void add_alarms(lines& out, const object& status, wall_time now)
 {
     const auto& disk = sub(status, "disk");
@@ -239,6 +272,20 @@ void add_alarms(lines& out, const object& status, wall_time now)
         out.push_back(fmt::format("ALARM: {} % of the quota is used.", used));
     else if (used >= 80)
         out.push_back(fmt::format("Warning: {} % of the quota is used.", used));
+    constexpr milliseconds slow = 5s;
+    const milliseconds waits{static_cast<std::int64_t>(number(disk, "sync_wait_ms"))};
+    const milliseconds waited{static_cast<std::int64_t>(number(disk, "slowest_sync_ms"))};
+    if (waits >= slow)
+        out.push_back(fmt::format("ALARM: the disk has not been done with a sync for {}. What was "
+                                  "accepted is safe; whoever submits a record waits. operating.md, "
+                                  "\"A slow disk\".",
+                                  show_duration(waits)));
+    else if (waited >= slow)
+        out.push_back(
+            fmt::format("ALARM: the disk took {} for a sync within the last hour. What was "
+                        "accepted is safe. operating.md, \"A slow disk\".",
+                        show_duration(waited)));
+    add_stalled(out, sub(status, "stalled_uploads"), now);
     if (const auto* findings = status.if_contains("findings"); findings && findings->is_array())
         for (const auto& each : findings->get_array())
             if (each.is_object())
@@ -448,7 +495,12 @@ std::string where(const object& shown)
 {
     const auto state = text(shown, "state");
     if (state == "arriving")
-        return "Arriving: its bytes are not complete here yet.";
+        return fmt::format(
+            "Arriving: its bytes are not complete here yet ({} of {}{}).",
+            show_size(number(shown, "stored_bytes")), show_size(number(shown, "size_bytes")),
+            shown.contains("last_byte_at_ms")
+                ? "; the last byte came at " + to_rfc3339(time_of(shown, "last_byte_at_ms"))
+                : std::string{});
     if (state == "waiting")
         return "Safe on this machine, not yet handed on.";
     if (state == "relayed")
@@ -510,6 +562,9 @@ std::string what_next(const object& shown, wall_time now)
     if (!truth(shown, "link_up"))
         return fmt::format("Not sent yet because {}. Next check {}.",
                            link_verdict(text(shown, "link_verdict")),
+                           in(time_of(shown, "next_check_ms"), now));
+    if (text(shown, "link_verdict") == "nothing-through")
+        return fmt::format("Not sent yet because {}. Next try {}.", link_verdict("nothing-through"),
                            in(time_of(shown, "next_check_ms"), now));
     return "Next: it is sent in its turn; the link is up.";
 }
@@ -801,6 +856,25 @@ lines marked(const object& done)
 {
     return {fmt::format("The disk at {} is now the second disk of {}. titipd takes it by itself.",
                         text(done, "path"), text(done, "station"))};
+}
+
+lines discarded(const object& record)
+{
+    return {fmt::format("Discarded: {} of {} that had arrived of {} (station {}, number {}). The "
+                        "space is free. If its station sends it after all, it begins anew.",
+                        show_size(number(record, "stored_bytes")),
+                        show_size(number(record, "size_bytes")), text(record, "id"),
+                        text(record, "station"), number(record, "sequence"))};
+}
+
+std::string no_answer(std::string_view why, bool is_submission)
+{
+    return is_submission
+               ? fmt::format(
+                     "titipd did not answer ({}): whether the record was taken is not known. "
+                     "Submit the same file again: nothing is taken twice",
+                     why)
+               : fmt::format("titipd did not answer ({}): ask again in a moment", why);
 }
 
 std::string not_reachable(std::string_view socket, std::string_view why)

@@ -59,6 +59,11 @@ std::vector<std::string> restored(const boost::json::object& done);
 /// What `titip mark-disk` did: {"path", "station", "disk"}.
 std::vector<std::string> marked(const boost::json::object& done);
 
+/// An upload that was given up: as it was.
+std::vector<std::string> discarded(const boost::json::object& record);
+
+/// The daemon was asked, and went away, or said nothing, before it answered. `is_submission`: of a record.
+std::string no_answer(std::string_view why, bool is_submission);
 std::string not_reachable(std::string_view socket, std::string_view why);
 
 } // namespace titip::control::words

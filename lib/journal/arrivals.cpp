@@ -118,6 +118,7 @@ result<void> writing::keep(const vault::offer& what, std::uint64_t offset, bytes
         meta_.set_next_place(meta_.next_place() + 1);
         auto row = row_from(what);
         row.set_stored_bytes(data.size());
+        row.set_last_byte_at_ms(to_ms(now_));
         append_chunks(txn_, t_, at, 0, data);
         txn_.put(t_.by_id, id_key(what.key()), key_builder{}.u64(static_cast<std::uint64_t>(at)));
         store_row(at, row);
@@ -134,6 +135,8 @@ result<void> writing::keep(const vault::offer& what, std::uint64_t offset, bytes
     append_chunks(txn_, t_, *known, offset, data);
     auto after = before;
     after.set_stored_bytes(offset + data.size());
+    if (!data.empty())
+        after.set_last_byte_at_ms(to_ms(now_));
     replace(*known, before, after);
     return {};
 }
@@ -198,7 +201,7 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
     return cms;
 }
 
-result<void> writing::discard(const vault::key& which)
+result<void> writing::discard(const vault::key& which, std::string_view detail)
 {
     const auto found = row_of(which);
     if (!found)
@@ -210,7 +213,7 @@ result<void> writing::discard(const vault::key& which)
     txn_.erase(t_.by_id, id_key(which));
     txn_.erase(t_.rows, place_key(at));
     count(row, -1);
-    enter(v1::Entry::DISCARDED, at, row);
+    enter(v1::Entry::DISCARDED, at, row, detail);
     return {};
 }
 

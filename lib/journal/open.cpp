@@ -376,6 +376,8 @@ std::uint64_t mean_size(const totals& all)
 store::parts::parts(options o, asio::thread_pool& p)
     : opts(std::move(o)), pool(p), lock(opts.directory)
 {
+    if (!opts.writer)
+        opts.writer = std::make_shared<activity>();
 }
 
 result<std::shared_ptr<void>, open_failure> store::reserve(const std::filesystem::path& directory)
@@ -471,6 +473,8 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                                                   ? "this store is a backup, restored"
                                                   : "this store is a copy");
             }
+            if (meta.last_bytes_noted_since_ms() == 0)
+                meta.set_last_bytes_noted_since_ms(to_ms(wall_now()));
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
             meta.set_transaction(txn.id());
             txn.put(p->t.meta, key, seal_row(seed::meta, key, meta));
@@ -500,7 +504,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p->writer = std::make_unique<journal::writer>(
             p->env->get(), p->t, std::move(meta),
             surroundings{p->opts.node, p->opts.has_upstream, p->opts.identity}, *p->room,
-            writer::options{.group_bytes = p->opts.group_bytes},
+            writer::options{.group_bytes = p->opts.group_bytes, .watched = p->opts.writer},
             [&shared](writer::outcome done) { shared.on_commit(std::move(done)); }, p->failed);
         return std::unique_ptr<store>{new store{std::move(p)}};
     } catch (open_failure& failure) {

@@ -320,6 +320,39 @@ asio::awaitable<result<upstream_view>> store::upstream()
     co_return co_await look<upstream_view>(std::move(act));
 }
 
+asio::awaitable<result<store::stalled_page>> store::stalled(place after, wall_time before)
+{
+    auto act = [after, before](const transaction& txn, const tables& t) -> result<stalled_page> {
+        constexpr std::size_t most_rows = 4'096;
+        v1::Meta meta;
+        const auto key = key_builder{}.text("meta");
+        open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
+        const auto noted_since = from_ms(meta.last_bytes_noted_since_ms());
+        stalled_page out;
+        std::size_t rows = 0;
+        cursor walk{txn, t.rows};
+        for (auto each = walk.seek(place_key(place{static_cast<std::uint64_t>(after) + 1})); each;
+             each = walk.next()) {
+            const place at{read_u64(each->key)};
+            const auto row = find_good_row(txn, t, at);
+            if (row && row->state() == v1::ARRIVING) {
+                auto view = to_view(at, *row);
+                // A clock that was ahead then says nothing of when it was.
+                if (view.last_byte_at == wall_time{} || view.last_byte_at > wall_now())
+                    view.last_byte_at = noted_since;
+                if (view.last_byte_at < before)
+                    out.found.push_back(std::move(view));
+            }
+            if (++rows == most_rows) {
+                out.next = at;
+                break;
+            }
+        }
+        return out;
+    };
+    co_return co_await look<stalled_page>(std::move(act));
+}
+
 asio::awaitable<result<std::vector<record_view>>>
 store::list(list_filter filter, std::optional<place> after, std::size_t limit)
 {

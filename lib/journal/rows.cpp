@@ -172,6 +172,7 @@ record_view to_view(place at, const v1::Row& row)
     out.delivered_at = from_ms(row.delivered_at_ms());
     out.opened_at = from_ms(row.opened_at_ms());
     out.erased_at = from_ms(row.erased_at_ms());
+    out.last_byte_at = from_ms(row.last_byte_at_ms());
     out.rotten_at = from_ms(row.rotten_at_ms());
     out.record_failures = row.record_failures();
     out.reason = static_cast<reason>(row.quarantine());

@@ -136,6 +136,14 @@ asio::awaitable<result<void>> store::discard(::titip::vault::key which)
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<void>> store::discard_for(::titip::vault::key which, std::string who_and_why)
+{
+    auto act = [which = std::move(which), who_and_why = std::move(who_and_why)](writing& w) {
+        return w.discard(which, who_and_why);
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
 asio::awaitable<result<acceptance>> store::accept(submission offered)
 {
     const auto weight = offered.sealed.size();
@@ -457,13 +465,19 @@ std::uint64_t store::quota_bytes() const noexcept
     return parts_->opts.quota_bytes;
 }
 
-asio::awaitable<void> store::pulse()
+void store::knock(std::function<void()> passed)
 {
-    auto start = [this](auto done) {
-        parts_->writer->submit(
-            std::make_unique<pulse_operation>([done = std::move(done)]() mutable { done(true); }));
-    };
-    co_await elsewhere<bool>(std::move(start));
+    parts_->writer->submit(std::make_unique<pulse_operation>(std::move(passed)));
+}
+
+store::disk_waits store::disk() const noexcept
+{
+    const auto now = monotonic::now();
+    const auto word = parts_->opts.writer->now();
+    const auto waits = word.what == activity::kind::disk
+                           ? std::chrono::duration_cast<milliseconds>(now - word.since)
+                           : 0ms;
+    return {.now = waits, .slowest = std::max(waits, parts_->opts.writer->slowest(now))};
 }
 
 void store::on_change(asio::any_io_executor executor, std::function<void(const change&)> told)

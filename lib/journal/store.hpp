@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/activity.hpp"
 #include "base/pool.hpp"
 #include "journal/backup.hpp"
 #include "journal/types.hpp"
@@ -54,6 +55,10 @@ struct upstream_view {
 
 struct remark;
 
+/// A commit that takes longer is an alarm: a disk that is well takes a hundredth of it, also an old one
+/// that turns, and whoever submits a record waits as long.
+inline constexpr milliseconds slow_disk = 5s;
+
 /// The records that this node answers for, in one LMDB environment. DESIGN §7 and
 /// docs/architecture.md have the format and its reasons.
 /// Promise:  what an awaited function has returned as done survives power loss.
@@ -73,6 +78,8 @@ public:
         /// Most envelope bytes in one transaction: dirty pages are kept in memory.
         std::size_t group_bytes = 8u << 20;
         std::shared_ptr<const trust::identity> identity;
+        /// What the writer is about, for who watches; made where it is null.
+        std::shared_ptr<activity> writer;
         /// A backup whose disk takes nothing for so long is given up: a snapshot that stays keeps
         /// freed pages from being used again.
         milliseconds copy_patience = 2min;
@@ -179,6 +186,17 @@ public:
     asio::awaitable<result<void>> hold(::titip::vault::key which);
     asio::awaitable<result<void>> release(::titip::vault::key which);
     asio::awaitable<result<void>> retry(::titip::vault::key which);
+    /// Gives up an upload that is not complete, for an operator: `who_and_why` goes to the ledger. What
+    /// had arrived is gone, the space free; its sender begins anew if it ever comes.
+    /// errc::already_complete for anything else.
+    asio::awaitable<result<void>> discard_for(::titip::vault::key which, std::string who_and_why);
+    /// Uploads behind `after` whose newest byte came before `before`, out of a bounded number of rows;
+    /// last_byte_at is not later than what is known of older rows. `next`: where to go on; none at the end.
+    struct stalled_page {
+        std::vector<record_view> found;
+        std::optional<place> next;
+    };
+    asio::awaitable<result<stalled_page>> stalled(place after, wall_time before);
     asio::awaitable<result<void>> set_paused(bool paused);
     /// Adds to what was sent on this day (of local time, since 1970) for records; another day than the
     /// last one begins anew. now() tells it.
@@ -220,8 +238,14 @@ public:
     epoch_id epoch() const;
     std::uint64_t quota_bytes() const noexcept;
 
-    /// Comes back when it has passed through the writer thread.
-    asio::awaitable<void> pulse();
+    /// `passed` is called by the writer thread when it comes round; it must not block.
+    void knock(std::function<void()> passed);
+    /// How long the disk has had the writer wait for one commit: now, and the longest of the last hour.
+    struct disk_waits {
+        milliseconds now{};
+        milliseconds slowest{};
+    };
+    disk_waits disk() const noexcept;
     /// Told on `executor` after each commit, in order, until replaced.
     void on_change(asio::any_io_executor executor, std::function<void(const change&)> told);
     void replace_identity(std::shared_ptr<const trust::identity> identity);

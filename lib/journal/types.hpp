@@ -60,7 +60,8 @@ struct record_view {
     wall_time delivered_at{}; ///< these three: zero if not yet
     wall_time opened_at{};
     wall_time erased_at{};
-    wall_time rotten_at{}; ///< the bytes here were found rotten after they had been handed on
+    wall_time last_byte_at{}; ///< arriving: zero if that was before such times were kept
+    wall_time rotten_at{};    ///< the bytes here were found rotten after they had been handed on
     std::uint32_t record_failures = 0;
     journal::reason reason = reason::none;
     std::string note;

@@ -64,10 +64,13 @@ writer::batch writer::take_batch()
 
 void writer::run()
 {
+    opts_.watched->begin_thread();
     for (;;) {
+        opts_.watched->say(activity::kind::idle);
         auto group = take_batch();
         if (group.empty())
             return;
+        opts_.watched->say(activity::kind::own);
         auto failed = commit(group);
         if (failed == vault::errc::full && group.size() > 1) {
             // What frees space, or records that custody has moved, must not wait for what needs
@@ -101,6 +104,7 @@ error_code writer::commit(const batch& group)
             each->apply(w);
         w.finish();
         const auto rows = row_bytes(txn, t_);
+        const activity::at_disk waiting{*opts_.watched};
         txn.commit();
         meta_ = std::move(meta);
         const bool has_room = finds_room(environment_, space_, meta_, space_.refused_bytes());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/activity.hpp"
 #include "journal/writing.hpp"
 
 #include <condition_variable>
@@ -39,6 +40,7 @@ class writer {
 public:
     struct options {
         std::size_t group_bytes = 8u << 20;
+        std::shared_ptr<activity> watched; ///< what the writer is about, for who watches; not null
     };
     /// What a commit brought about; told on the writer thread, before the operations settle.
     struct outcome {

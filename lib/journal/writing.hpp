@@ -28,7 +28,8 @@ public:
     result<acceptance> accept(const submission& offered);
     result<void> keep(const vault::offer& what, std::uint64_t offset, bytes_view data);
     result<bytes> complete(const vault::offer& what, std::uint64_t offset, bytes_view rest);
-    result<void> discard(const vault::key& which);
+    /// `detail`: by whom and why, where it is not the sender.
+    result<void> discard(const vault::key& which, std::string_view detail = {});
 
     /// The next custodian's receipt: overrides hold, quarantine and withdrawal, because the truth
     /// is what is held where.

@@ -26,8 +26,30 @@ asio::awaitable<void> say_if_open_failed(journal::store& store, vault::key which
 
 } // namespace
 
-void alarms::look(const journal::totals& now)
+void alarms::look(const journal::totals& now, const journal::store::disk_waits& disk,
+                  const journal::stalled_uploads* stalled)
 {
+    using std::chrono::duration_cast;
+    using std::chrono::seconds;
+    const bool is_slow = disk.slowest >= journal::slow_disk;
+    if (is_slow && !is_disk_slow_)
+        log::warn(
+            "disk-slow wait_s={}: what was accepted is safe; accepting takes as long as the disk",
+            duration_cast<seconds>(disk.slowest).count());
+    if (!is_slow && is_disk_slow_)
+        log::info("disk-well: no wait as long for an hour");
+    is_disk_slow_ = is_slow;
+    std::set<journal::place> still;
+    if (stalled)
+        for (const auto& each : stalled->now().oldest) {
+            still.insert(each.place);
+            if (!stalled_.contains(each.place))
+                log::warn(
+                    "upload-stalled record={} station={} number={} bytes={} of={} last_byte={}",
+                    each.key.record.to_string(), each.key.station, each.sequence, each.stored_bytes,
+                    each.size_bytes, to_rfc3339(each.last_byte_at));
+        }
+    stalled_ = std::move(still);
     if (had_room_ && !now.has_room)
         log::error("full used_bytes={}: no space for another record; what was accepted is safe, "
                    "free space on the disk, or raise [node] quota",

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "journal/stalled.hpp"
 #include "journal/store.hpp"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,14 +13,19 @@ namespace titip::node {
 /// reads only the log must hear of it too. Threads: the socket thread.
 class alarms {
 public:
-    /// That there is no room any more, or again; each finding that has not been said by this process.
-    void look(const journal::totals& now);
+    /// That there is no room any more, or again; that the disk takes its time, or again does not; each
+    /// finding, and each upload that stalls, that has not been said by this process. `stalled`: may be
+    /// null.
+    void look(const journal::totals& now, const journal::store::disk_waits& disk,
+              const journal::stalled_uploads* stalled);
 
     /// That the centre could not open a record. `store` outlives what this starts on `on`.
     void on_change(const journal::change& what, journal::store& store, asio::any_io_executor on);
 
 private:
     bool had_room_ = true;
+    bool is_disk_slow_ = false;
+    std::set<journal::place> stalled_; ///< said, and still so
     std::vector<vault::finding> said_; ///< as many as the journal keeps
 };
 

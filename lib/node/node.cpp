@@ -16,7 +16,7 @@ namespace titip::node {
 
 namespace {
 
-constexpr auto stop_limit = 4s;        ///< systemd gives five
+constexpr auto stop_limit = 4s;        ///< systemd gives five, and more to who waits for the disk
 constexpr std::size_t most_local = 64; ///< connections on the local socket
 constexpr std::size_t station_group = 8u << 20;
 constexpr std::size_t centre_group = 32u << 20;
@@ -118,8 +118,8 @@ result<materials, start_failure> load_materials(const config& from)
     return out;
 }
 
-node::node(asio::any_io_executor on, config from, materials m)
-    : on_(on), config_(std::move(from)), materials_(std::move(m)),
+node::node(asio::any_io_executor on, config from, materials m, std::shared_ptr<vitals> watched)
+    : on_(on), config_(std::move(from)), materials_(std::move(m)), watched_(std::move(watched)),
       judge_(std::make_shared<trust::judge>(trust::judge::build_time())), changed_(on)
 {
 }
@@ -129,12 +129,13 @@ node::~node()
     pool_.join(); // what runs there speaks of the store
 }
 
-result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor on, config from)
+result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor on, config from,
+                                                         std::shared_ptr<vitals> watched)
 {
     auto m = load_materials(from);
     if (!m)
         return m.error();
-    std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m)}};
+    std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m), std::move(watched)}};
     if (auto opened = out->open_store(); !opened)
         return opened.error();
     if (auto opened = out->open_doors(); !opened) {
@@ -155,6 +156,8 @@ void node::enter_safe_mode(std::string why, wall_time since)
 result<void, start_failure> node::open_store()
 {
     using kind = journal::open_failure::kind;
+    // All of it: what computes here is the little between one call to the disk and the next.
+    const activity::at_disk opening{watched_->socket_thread};
     try {
         marker_ = std::make_unique<journal::marker>(config_.state);
     } catch (journal::open_failure& failure) {
@@ -182,7 +185,8 @@ result<void, start_failure> node::open_store()
                        centre_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20))
                  : std::min<std::uint64_t>(
                        station_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
-         .identity = materials_.identity},
+         .identity = materials_.identity,
+         .writer = watched_->writer},
         pool_, [this](std::string why) {
             // At once: what comes after may hang on the same disk.
             if (!marker_->distrust(why))
@@ -202,6 +206,8 @@ result<void, start_failure> node::open_store()
                 mirror::second_copy::options{.where = second_disk_of(config_),
                                              .memory = config_.state / "second-copy"},
                 *store_, pool_);
+        if (config_.listen)
+            stalled_ = std::make_unique<journal::stalled_uploads>(*store_);
         scrubber_ = std::make_unique<journal::scrubber>(
             *store_, pool_,
             journal::scrubber::options{
@@ -265,6 +271,7 @@ control::services node::services()
                           .replayer = replayer_.get(),
                           .second_copy = second_copy_.get(),
                           .scrubber = scrubber_.get(),
+                          .stalled = stalled_.get(),
                           .safe_mode = safe_mode_,
                           .safe_mode_since = safe_mode_since_,
                           .verification = verification_.get(),
@@ -349,6 +356,8 @@ result<void, start_failure> node::open_doors()
                 intake_->ring();
             if (second_copy_)
                 second_copy_->on_change(what);
+            if (stalled_)
+                stalled_->on_change(what);
             alarms_.on_change(what, *store_, on_);
             control_->ring();
         });
@@ -374,6 +383,8 @@ asio::awaitable<void> node::run()
     if (store_) {
         co_await store_->note_started();
         start_part(scrubber_->run());
+        if (stalled_)
+            start_part(stalled_->run());
         // It has been opened, and written to. What faults from here on is looked at by where it lies.
         guard_->end_opening();
         marker_->end_opening();
@@ -402,9 +413,14 @@ asio::awaitable<void> node::run()
     control_->stop_accepting();
     for (const auto& each : running_)
         each->emit(asio::cancellation_type::terminal);
-    const auto deadline = monotonic::now() + stop_limit;
-    while (running_count_ > 0 && monotonic::now() < deadline)
-        co_await changed_.wait_until(deadline);
+    auto deadline = monotonic::now() + stop_limit;
+    const auto latest = deadline + pulse::options{}.most_stopping;
+    while (running_count_ > 0 && monotonic::now() < deadline) {
+        const auto before = monotonic::now();
+        co_await changed_.wait_until(std::min<instant>(deadline, before + 200ms));
+        if (watched_->writer->now().what == activity::kind::disk)
+            deadline = std::min(latest, deadline + (monotonic::now() - before));
+    }
     if (running_count_ > 0)
         log::warn("stop left={} parts behind", running_count_);
 }
@@ -466,10 +482,12 @@ std::string node::summary() const
                        link::to_string(link.verdict), now.paused ? "; paused" : "");
 }
 
-asio::awaitable<void> node::pulse()
+void node::knock(std::function<void()> passed)
 {
     if (store_)
-        co_await store_->pulse();
+        store_->knock(std::move(passed));
+    else
+        passed();
 }
 
 std::string node::listening() const

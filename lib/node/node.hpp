@@ -9,6 +9,7 @@
 #include "mirror/second_copy.hpp"
 #include "node/alarms.hpp"
 #include "node/config.hpp"
+#include "node/watcher.hpp"
 #include "replay/replayer.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
@@ -44,11 +45,13 @@ class node {
 public:
     /// Checks everything before the store is opened. A store that cannot be trusted is not a
     /// failure here: the node then runs in safe mode, and says why on its control socket.
-    static result<std::unique_ptr<node>, start_failure> start(asio::any_io_executor on,
-                                                              config from);
+    /// `watched`: what its threads say of themselves.
+    static result<std::unique_ptr<node>, start_failure> start(asio::any_io_executor on, config from,
+                                                              std::shared_ptr<vitals> watched);
     ~node();
 
-    /// Until stop(); comes back when all that was under way has ended, or after four seconds.
+    /// Until stop(); comes back when all that was under way has ended, or after four seconds, to which
+    /// the time that the writer is at the disk does not count.
     asio::awaitable<void> run();
     void stop();
     /// SIGHUP: certificates and keys are read again; what cannot be used is logged, and the old
@@ -61,10 +64,10 @@ public:
     void look_for_alarms()
     {
         if (store_)
-            alarms_.look(store_->now());
+            alarms_.look(store_->now(), store_->disk(), stalled_.get());
     }
-    /// Comes back when it has passed through the socket thread and the writer.
-    asio::awaitable<void> pulse();
+    /// `passed` is called by the writer when it comes round; at once where there is no store.
+    void knock(std::function<void()> passed);
     /// Whether the store failed: the process has to end, with this as its last word.
     const std::string& store_failure() const noexcept { return store_failure_; }
     /// After run(): whether all that was under way has ended.
@@ -73,7 +76,7 @@ public:
     std::string listening() const;
 
 private:
-    node(asio::any_io_executor on, config from, materials m);
+    node(asio::any_io_executor on, config from, materials m, std::shared_ptr<vitals> watched);
     result<void, start_failure> open_store();
     void enter_safe_mode(std::string why, wall_time since);
     result<void, start_failure> open_doors();
@@ -87,6 +90,7 @@ private:
     asio::any_io_executor on_;
     config config_;
     materials materials_;
+    std::shared_ptr<vitals> watched_;
     std::shared_ptr<trust::judge> judge_;
     asio::thread_pool pool_{2};
     std::string safe_mode_;
@@ -98,6 +102,7 @@ private:
     std::unique_ptr<journal::store> store_;
     std::unique_ptr<mirror::second_copy> second_copy_; ///< [mirror]
     std::unique_ptr<journal::scrubber> scrubber_;
+    std::unique_ptr<journal::stalled_uploads> stalled_; ///< [listen]
     std::unique_ptr<accept::acceptor> acceptor_;
     std::unique_ptr<accept::gate> gate_;
     std::unique_ptr<link::dialer> dialer_;

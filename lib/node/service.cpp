@@ -1,7 +1,9 @@
 #include "node/service.hpp"
 
 #include "base/log.hpp"
+#include "base/outlet.hpp"
 #include "node/node.hpp"
+#include "node/watcher.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -10,7 +12,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
-#include <systemd/sd-daemon.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -35,48 +36,50 @@ void prepare_process()
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-asio::awaitable<void> obey_signals(node& which, asio::signal_set& signals)
+asio::awaitable<void> obey_signals(node& which, watcher& manager, asio::signal_set& signals)
 {
     for (;;) {
         const auto [failed, number] = co_await signals.async_wait(quiet);
         if (failed)
             co_return;
         if (number == SIGHUP) {
-            ::sd_notify(0, "RELOADING=1");
+            manager.say("RELOADING=1");
             which.reload();
-            ::sd_notify(0, "READY=1");
+            manager.say("READY=1");
             continue;
         }
         log::info("stopping signal={}", number);
-        ::sd_notify(0, "STOPPING=1");
+        manager.say("STOPPING=1");
         which.stop();
     }
 }
 
-/// The token goes through the writer and this thread: either one hanging stops the feeding.
-asio::awaitable<void> feed_watchdog(node& which, asio::steady_timer& timer)
+/// What the watcher sees of this thread and, by a token that passes through it, of the writer.
+asio::awaitable<void> beat(node& which, std::shared_ptr<vitals> seen, milliseconds step,
+                           asio::steady_timer& timer)
 {
-    std::uint64_t interval_us = 0;
-    if (::sd_watchdog_enabled(0, &interval_us) <= 0)
-        co_return;
     for (;;) {
-        co_await which.pulse();
-        ::sd_notify(0, "WATCHDOG=1");
-        timer.expires_after(std::chrono::microseconds{interval_us / 3});
+        ++seen->beats;
+        if (!seen->is_token_out.exchange(true))
+            which.knock([seen] {
+                ++seen->tokens;
+                seen->is_token_out = false;
+            });
+        timer.expires_after(step);
         const auto [cancelled] = co_await timer.async_wait(quiet);
         if (cancelled)
             co_return;
     }
 }
 
-asio::awaitable<void> tell_status(node& which, asio::steady_timer& timer)
+asio::awaitable<void> tell_status(node& which, watcher& manager, asio::steady_timer& timer)
 {
     std::string told;
     for (;;) {
         which.look_for_alarms();
         auto now = which.summary();
         if (now != told)
-            ::sd_notify(0, ("STATUS=" + now).c_str());
+            manager.say("STATUS=" + now);
         told = std::move(now);
         timer.expires_after(2s);
         const auto [cancelled] = co_await timer.async_wait(quiet);
@@ -90,15 +93,19 @@ asio::awaitable<void> tell_status(node& which, asio::steady_timer& timer)
 int run_service(config from)
 {
     prepare_process();
+    const auto seen = std::make_shared<vitals>();
+    seen->socket_thread.begin_thread();
+    seen->socket_thread.say(activity::kind::own);
+    watcher manager{seen}; // before the node, whose end may take a disk's time too
     asio::io_context io{1};
-    auto started = node::start(io.get_executor(), std::move(from));
+    auto started = node::start(io.get_executor(), std::move(from), seen);
     if (!started) {
-        fmt::print(stderr, "titipd: {}\n", started.error().sentence);
+        log::last_word(fmt::format("titipd: {}", started.error().sentence));
         return 1;
     }
     auto& it = **started;
     asio::signal_set signals{io, SIGTERM, SIGINT, SIGHUP};
-    asio::steady_timer watchdog_timer{io};
+    asio::steady_timer beat_timer{io};
     asio::steady_timer status_timer{io};
     int behind = 0;
     const auto background = [&io, &behind](asio::awaitable<void> work) {
@@ -109,9 +116,9 @@ int run_service(config from)
                 std::rethrow_exception(failed);
         });
     };
-    background(obey_signals(it, signals));
-    background(feed_watchdog(it, watchdog_timer));
-    background(tell_status(it, status_timer));
+    background(obey_signals(it, manager, signals));
+    background(beat(it, seen, manager.step(), beat_timer));
+    background(tell_status(it, manager, status_timer));
     bool is_over = false;
     asio::co_spawn(io, it.run(), [&](std::exception_ptr failed) {
         if (failed)
@@ -121,21 +128,24 @@ int run_service(config from)
     if (!it.listening().empty())
         log::info("listening address={}", it.listening());
     log::info("ready {}", it.summary());
-    ::sd_notify(0, "READY=1");
+    manager.say("READY=1");
     while (!is_over)
         io.run_one();
     const int code = it.store_failure().empty() ? 0 : 7;
     if (code != 0)
-        fmt::print(stderr, "titipd: the store failed: {}\n", it.store_failure());
+        log::last_word(fmt::format("titipd: the store failed: {}", it.store_failure()));
     log::info("stopped");
+    log::flush();
     // Something that does not end is left behind, without running destructors under it: the journal
     // is safe at any instruction.
-    if (!it.has_ended())
+    if (!it.has_ended()) {
+        manager.flush(1s);
         std::_Exit(code);
+    }
     // Each time: one that has just been woken waits once more.
     while (behind > 0) {
         signals.cancel();
-        watchdog_timer.cancel();
+        beat_timer.cancel();
         status_timer.cancel();
         io.run_one();
     }

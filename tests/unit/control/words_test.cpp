@@ -643,3 +643,64 @@ TEST_CASE("what was restored is said with every file that could not be used, and
                          Contains("  office-1 0198f2c1: 12\n") &&
                          Contains("  office-1 0198f2c1: 20..4711") && !Contains("paused"));
 }
+
+TEST_CASE("where the upstream answers and nothing gets through, nobody is told that it is sent",
+          "[control]")
+{
+    auto blocked = station("{'time_ms': 1795500000000}");
+    auto& link = blocked["link"].as_object();
+    link["up"] = true;
+    link["verdict"] = "nothing-through";
+    link["nothing_through_since_ms"] = 1'795'499'700'000;
+    link["next_check_ms"] = 1'795'500'060'000;
+    const auto said = joined(words::status(blocked));
+    CHECK_THAT(said, Contains("Connected, but nothing gets through: since ") &&
+                         Contains("Next try in 1 min") && Contains("Nothing is lost") &&
+                         !Contains("sending now"));
+    CHECK_THAT(told(a_record, "{'state': 'waiting', 'link_up': true, 'link_verdict': "
+                              "'nothing-through'}"),
+               Contains("Not sent yet because the upstream answers, but nothing of a record gets "
+                        "through"));
+}
+
+TEST_CASE("a disk that takes its time is said for as long as it does, and for an hour", "[control]")
+{
+    const auto disk = [](std::int64_t wait_ms, std::int64_t slowest_ms) {
+        auto out = a_station;
+        auto& disk_of = out["disk"].as_object();
+        disk_of["sync_wait_ms"] = wait_ms;
+        disk_of["slowest_sync_ms"] = slowest_ms;
+        return joined(words::status(out));
+    };
+    CHECK_THAT(disk(4'999, 4'999), !Contains("sync"));
+    CHECK_THAT(disk(42'000, 42'000), Contains("ALARM: the disk has not been done with a sync for "
+                                              "42 s") &&
+                                         Contains("whoever submits a record waits"));
+    CHECK_THAT(disk(0, 42'000), Contains("ALARM: the disk took 42 s for a sync within the last "
+                                         "hour"));
+}
+
+TEST_CASE("an upload that never ends is named with its station and number, and how to give it up",
+          "[control]")
+{
+    auto centre = station("{'role': 'centre', 'time_ms': 1795500000000}");
+    centre["stalled_uploads"] = json(R"({'count': 3, 'oldest': [{'id': 'ID', 'station': 'office-2',
+        'sequence': 7, 'stored_bytes': 400000, 'size_bytes': 812345,
+        'last_byte_at_ms': 1794808800000}]})");
+    CHECK_THAT(joined(words::status(centre)),
+               Contains("ALARM: number 7 of station office-2 began to arrive and has got no byte "
+                        "for 8 days 0 h (400 kB of 812 kB are here)") &&
+                   Contains("titip discard ID --station office-2 --reason TEXT") &&
+                   Contains("ALARM: 2 more like these: titip list --state arriving"));
+    CHECK_THAT(joined(words::discarded(json(R"({'id': 'ID', 'station': 'office-2', 'sequence': 7,
+        'stored_bytes': 400000, 'size_bytes': 812345})"))),
+               Contains("Discarded: 400 kB of 812 kB") && Contains("begins anew"));
+}
+
+TEST_CASE("who gets no answer is not asked whether the service runs", "[control]")
+{
+    CHECK_THAT(words::no_answer("End of file", true),
+               Contains("whether the record was taken is not known") &&
+                   Contains("Submit the same file again") && !Contains("running"));
+    CHECK_THAT(words::no_answer("End of file", false), !Contains("record"));
+}
