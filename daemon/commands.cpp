@@ -1,6 +1,7 @@
 #include "commands.hpp"
 
 #include "base/digest.hpp"
+#include "base/explain.hpp"
 #include "base/file.hpp"
 #include "base/units.hpp"
 #include "control/words.hpp"
@@ -81,7 +82,12 @@ void complain(const session& with, const object& problem)
 
 int complain(const session& with, const http::response& answer)
 {
-    complain(with, to_object(answer.body));
+    const auto problem = to_object(answer.body);
+    complain(with, problem);
+    const auto group = std::string{words::group_of(problem)};
+    if (!group.empty() && !with.json)
+        fmt::print(stderr, "titip: {}\n",
+                   words::about_group(group, control::own_membership(group), own_user()));
     return code_of(answer.status);
 }
 
@@ -94,7 +100,7 @@ int unreached(const session& with, const error_code& why)
         said["socket"] = with.socket;
         put("{}\n", boost::json::serialize(said));
     } else
-        fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why.message()));
+        fmt::print(stderr, "titip: {}\n", words::not_reachable(with.socket, why));
     return unreachable;
 }
 
@@ -209,6 +215,8 @@ int list(session& with, const list_options& options)
         filter += "&lane=" + options.lane;
     if (options.held)
         filter += "&held=true";
+    if (options.needs_person)
+        filter += "&needs_person=true";
     if (!options.older.empty()) {
         const auto age = parse_duration(options.older);
         if (!age) {
@@ -445,6 +453,7 @@ int open(session& with, const std::string& id, const std::string& key,
     said["station"] = station;
     said["digest"] = digest;
     said["kind"] = fits ? "opened" : "open-failed";
+    said["replace"] = true; // it was seen, whatever was said before
     const auto body = boost::json::serialize(said);
     const auto told = with.client.exchange("POST", "/v1/verdicts", as_bytes(body));
     if (!told)
@@ -511,7 +520,7 @@ int trust(session& with)
     return done;
 }
 
-int verdict(session& with, const std::string& id, const std::string& kind)
+int verdict(session& with, const std::string& id, const std::string& kind, bool replaces)
 {
     const auto shown = with.client.exchange("GET", record_target(with, id));
     if (!shown)
@@ -524,6 +533,8 @@ int verdict(session& with, const std::string& id, const std::string& kind)
     said["station"] = text_of(record, "station");
     said["digest"] = text_of(record, "digest");
     said["kind"] = kind;
+    if (replaces)
+        said["replace"] = true;
     const auto body = boost::json::serialize(said);
     const auto told = with.client.exchange("POST", "/v1/verdicts", as_bytes(body));
     if (!told)

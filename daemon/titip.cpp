@@ -87,6 +87,8 @@ int run(int argc, char** argv)
     list->add_option("--lane", filter.lane, "only in this lane");
     list->add_option("--older", filter.older, "accepted longer ago than this, \"3 days\"");
     list->add_flag("--held", filter.held, "only held ones");
+    list->add_flag("--needs-person", filter.needs_person,
+                   "only those of which the centre found what needs a person");
 
     auto* show = app.add_subcommand("show", "one record's whole story");
     show->add_option("id", id, "the record")->required()->transform(canonical_id());
@@ -169,6 +171,10 @@ int run(int argc, char** argv)
         ->required()
         ->check(CLI::IsMember(
             {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
+    bool replaces = false;
+    verdict->add_flag(
+        "--replace", replaces,
+        "it is meant to take the place of one that it excludes (the ledger keeps both)");
 
     std::string config = "/etc/titip/titip.toml";
     titip::node::restore_options restoring;
@@ -259,7 +265,7 @@ int run(int argc, char** argv)
     if (*open)
         return cli::open(with, id, key, certificate, out);
     if (*verdict)
-        return cli::verdict(with, id, kind);
+        return cli::verdict(with, id, kind, replaces);
     for (const auto& [command, name] : on_record)
         if (*command)
             return cli::act_on_record(with, id, name);

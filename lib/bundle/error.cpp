@@ -25,6 +25,8 @@ public:
             return "no manifest in the file";
         case errc::name_taken:
             return "another record has this file's name";
+        case errc::no_more_files:
+            return "the disk has room, and takes no more files";
         case errc::folder_missing:
             return "there is no such folder";
         }

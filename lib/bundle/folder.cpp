@@ -90,7 +90,16 @@ result<void> has_room(int folder, std::uint64_t bytes)
     constexpr std::uint64_t folders_and_tables = 64u << 10;
     if (found.f_blocks != 0 && found.f_bavail * found.f_frsize < bytes + folders_and_tables)
         return error_code{ENOSPC, boost::system::system_category()};
+    constexpr ::fsfilcnt_t file_and_folder = 2;
+    if (found.f_files != 0 && found.f_favail < file_and_folder)
+        return errc::no_more_files;
     return {};
+}
+
+/// Of making a file or a folder where there is room for its bytes.
+error_code why_not_made()
+{
+    return errno == ENOSPC ? make_error_code(errc::no_more_files) : last_error();
 }
 
 } // namespace
@@ -152,14 +161,16 @@ result<void> folder::write(const label& of, const sealed_record& what) const
         if (auto synced = sync_folder(at_.get()); !synced)
             return synced;
     } else if (errno != EEXIST)
-        return last_error();
+        return why_not_made();
     const titip::descriptor in{
         ::openat(at_.get(), folder_of.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
     if (!in)
         return last_error();
     titip::descriptor out{::openat(in.get(), name.c_str(), O_WRONLY | O_CREAT | carefully, 0600)};
     struct ::stat found {};
-    if (!out || ::fstat(out.get(), &found) != 0)
+    if (!out)
+        return why_not_made();
+    if (::fstat(out.get(), &found) != 0)
         return last_error();
     if (!S_ISREG(found.st_mode))
         return errc::name_taken;

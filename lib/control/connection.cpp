@@ -36,6 +36,13 @@ std::optional<http::response> not_a_number(const http::target& target,
     return std::nullopt;
 }
 
+http::response unread(const error_code& why)
+{
+    return why == http::errc::body_too_large
+               ? http::problem(413, "the body is too large")
+               : http::problem(400, "the body ended early", why.message());
+}
+
 } // namespace
 
 server::connection::connection(server& owner, std::unique_ptr<http::stream> transport,
@@ -49,9 +56,14 @@ std::optional<http::response> server::connection::forbid(role wanted) const
 {
     if (owner_.roles_.has(peer_, wanted))
         return std::nullopt;
-    return http::problem(
-        403, "you may not do this",
-        fmt::format("it needs membership in the group \"{}\"", owner_.roles_.group_of(wanted)));
+    const auto& group = owner_.roles_.group_of(wanted);
+    boost::json::object body;
+    body["type"] = "about:blank";
+    body["title"] = "you may not do this";
+    body["status"] = 403;
+    body["detail"] = fmt::format("it needs membership in the group \"{}\"", group);
+    body["group"] = group;
+    return problem_answer(std::move(body));
 }
 
 asio::awaitable<void> server::connection::run()
@@ -250,10 +262,11 @@ server::connection::answer server::connection::submit(const http::request& reque
     if (!body && body.error() == http::errc::body_too_large)
         co_return http::problem(413, "the record is too large");
     if (!body)
-        co_return http::problem(400, "the body ended early; nothing was stored");
+        co_return http::problem(400, "the body ended early; nothing was stored",
+                                body.error().message());
     const auto accepted = co_await owner_.parts_.acceptor->submit(id, lane, std::move(*body));
     if (!accepted)
-        co_return rejected(accepted.error());
+        co_return rejected(accepted.error(), owner_.parts_.store->now().room.by);
     auto out = to_json(*accepted);
     out["id"] = id.to_string();
     if (lane && !accepted->is_new) { // the first answer counts, so another lane changes nothing
@@ -297,6 +310,11 @@ server::connection::answer server::connection::list(const http::target& target)
         if (*text != "true" && *text != "false")
             co_return http::problem(400, "held is true or false");
         filter.held = *text == "true";
+    }
+    if (const auto text = target.find("needs_person")) {
+        if (*text != "true")
+            co_return http::problem(400, "needs_person can only be true");
+        filter.needs_person = true;
     }
     if (auto wrong = not_a_number(target, {"before_ms", "after", "limit"}))
         co_return *std::move(wrong);
@@ -486,7 +504,7 @@ server::connection::answer server::connection::judge(const http::request& reques
 {
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
-        co_return http::problem(400, "the body is too large or ended early");
+        co_return unread(body.error());
     boost::system::error_code not_json;
     const auto value = boost::json::parse(as_text(*body), not_json);
     const auto text = [&value](std::string_view key) -> std::string {
@@ -507,8 +525,10 @@ server::connection::answer server::connection::judge(const http::request& reques
         co_return record.error();
     if (to_hex(record->digest) != text("digest"))
         co_return http::problem(409, "the record here has another digest");
+    const auto* replace = value.get_object().if_contains("replace");
+    const bool replaces = replace && replace->is_bool() && replace->get_bool();
     const auto signed_verdict =
-        co_await owner_.parts_.store->judge(record->key, record->digest, *kind);
+        co_await owner_.parts_.store->judge(record->key, record->digest, *kind, replaces);
     if (!signed_verdict)
         co_return failed(signed_verdict.error());
     co_return co_await show(*id);
@@ -529,7 +549,7 @@ server::connection::answer server::connection::back_up(const http::request& requ
 {
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
-        co_return http::problem(400, "the body is too large or ended early");
+        co_return unread(body.error());
     boost::system::error_code not_json;
     const auto value = boost::json::parse(as_text(*body), not_json);
     const auto* folder = value.is_object() ? value.get_object().if_contains("directory") : nullptr;

@@ -50,12 +50,24 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
     all.push_back(std::move(sizes));
     all.push_back(single("titip_held_records", "Waiting records that an operator holds.",
                          static_cast<double>(now.of(journal::state::waiting).held)));
+    if (now.needs_person)
+        all.push_back(single("titip_needs_person_records",
+                             "Records on which a verdict holds that needs a person.",
+                             static_cast<double>(*now.needs_person)));
     all.push_back(
         single("titip_store_live_bytes", "Pages in use.", static_cast<double>(now.live_bytes)));
     all.push_back(single("titip_store_file_bytes", "Size of the data file.",
                          static_cast<double>(now.file_bytes)));
     all.push_back(
         single("titip_store_has_room", "1 while new records are accepted.", now.has_room ? 1 : 0));
+    all.push_back(single("titip_store_total_bytes",
+                         "What records can take, in use or not: the smaller of quota and disk.",
+                         static_cast<double>(now.room.total_bytes())));
+    all.push_back(single("titip_store_left_bytes", "Of these, not in use.",
+                         static_cast<double>(now.room.left_bytes)));
+    if (now.room.files)
+        all.push_back(single("titip_store_files_left", "Files that the store's disk still takes.",
+                             static_cast<double>(*now.room.files)));
     all.push_back(single("titip_store_row_bytes", "Pages of rows, ledger and indexes.",
                          static_cast<double>(now.row_bytes)));
     if (parts.scrubber) {
@@ -76,7 +88,7 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(
             single("titip_link_up", "1 while the upstream can be reached.", link.is_up ? 1 : 0));
         all.push_back(single("titip_goodput_bytes_per_second",
-                             "Delivered bytes a second, last minute.",
+                             "Bytes of records sent a second and not again, last minute.",
                              static_cast<double>(link.past.minute_bytes_per_s)));
     }
     if (parts.second_copy) {

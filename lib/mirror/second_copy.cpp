@@ -439,8 +439,13 @@ asio::awaitable<void> second_copy::check()
     // A write wears a cheap disk, so it is not for every half minute of years.
     constexpr milliseconds writes_every = 1h;
     const bool writing = plan_.why() != trouble::none || monotonic::now() >= write_check_at_;
-    auto act = [writing](const disk& on) { return on.probe(writing); };
+    auto room = std::make_shared<std::optional<journal::disk_room>>();
+    auto act = [writing, room](const disk& on) {
+        *room = journal::disk_room_of(on.files().descriptor());
+        return on.probe(writing);
+    };
     const auto found = co_await on_disk(std::move(act));
+    room_ = *room;
     if (!found) {
         note_trouble(found.error());
         co_return;

@@ -46,6 +46,8 @@ public:
 
     const std::filesystem::path& folder() const noexcept { return opts_.where.folder; }
     plan::report now() const;
+    /// What its disk could still take when it was looked at last; nothing: it was not.
+    const std::optional<journal::disk_room>& room() const noexcept { return room_; }
 
 private:
     template <class Act>
@@ -71,7 +73,8 @@ private:
     asio::thread_pool& pool_;
     plan plan_;
     bell changed_;
-    std::string disk_id_;               ///< as listed; empty: none is
+    std::string disk_id_; ///< as listed; empty: none is
+    std::optional<journal::disk_room> room_;
     std::optional<instant> busy_since_; ///< with the disk
     bool has_hung_ = false;
     bool told_hanging_ = false;

@@ -40,7 +40,7 @@ trouble trouble_of(const error_code& why) noexcept
         return trouble::not_marked;
     if (why == errc::other_station)
         return trouble::other_station;
-    if (why == sys::no_space_on_device ||
+    if (why == sys::no_space_on_device || why == bundle::errc::no_more_files ||
         (why.value() == EDQUOT && why.category() == boost::system::system_category()))
         return trouble::full;
     if (why == sys::read_only_file_system)

@@ -1,5 +1,6 @@
 #include "node/node.hpp"
 
+#include "base/explain.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
@@ -7,6 +8,8 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <openssl/x509_vfy.h>
 
@@ -25,11 +28,20 @@ result<bytes, start_failure> read(const std::filesystem::path& file, std::string
 {
     auto data = read_file(file, 1u << 20);
     if (!data)
-        return start_failure{
-            fmt::format("{}: {} ({}): check that the file exists and that the daemon's "
-                        "user may read it",
-                        file.string(), data.error().message(), key)};
+        return start_failure{fmt::format("{} ({})", explain(file, data.error()), key)};
     return *std::move(data);
+}
+
+std::string_view why_not_listening(const error_code& said) noexcept
+{
+    namespace sys = boost::system::errc;
+    if (said == sys::address_in_use)
+        return ": another program has it: stop that one, or use another port";
+    if (said == sys::permission_denied)
+        return ": this user may not open a port below 1024: use a higher one";
+    if (said == sys::address_not_available)
+        return ": this machine has no such address";
+    return "";
 }
 
 /// Connections from below: as configured, if the system gives as many descriptors beside those of
@@ -323,9 +335,9 @@ result<void, start_failure> node::open_doors()
         auto door = http::listen_tls(on_, config_.listen->address, *context,
                                      opts.rules.most_connections + intake::server::most_beside);
         if (!door)
-            return start_failure{
-                fmt::format("[listen] address: \"{}\": {}: use another port, or stop what has it",
-                            config_.listen->address, door.error().message())};
+            return start_failure{fmt::format("[listen] address: \"{}\": {}{}",
+                                             config_.listen->address, door.error().message(),
+                                             why_not_listening(door.error()))};
         upper_door_ = std::move(*door);
         gate_ = std::make_unique<accept::gate>(materials_.authorities);
         intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
@@ -333,8 +345,8 @@ result<void, start_failure> node::open_doors()
     }
     auto door = http::listen_unix(on_, config_.control.socket, most_local);
     if (!door)
-        return start_failure{fmt::format("[control] socket: \"{}\": {}",
-                                         config_.control.socket.string(), door.error().message())};
+        return start_failure{
+            fmt::format("[control] socket: {}", explain(config_.control.socket, door.error()))};
     local_door_ = std::move(*door);
     const auto& groups = config_.control;
     verification_ = std::make_unique<control::verification>(on_);
@@ -374,6 +386,9 @@ asio::awaitable<void> node::run()
     if (store_) {
         co_await store_->note_started();
         start_part(scrubber_->run());
+        start_part(watch_room());
+        if (config_.upstream) // the centre's verdicts are for those below
+            start_part(count_needs_person());
         // It has been opened, and written to. What faults from here on is looked at by where it lies.
         guard_->end_opening();
         marker_->end_opening();
@@ -407,6 +422,23 @@ asio::awaitable<void> node::run()
         co_await changed_.wait_until(deadline);
     if (running_count_ > 0)
         log::warn("stop left={} parts behind", running_count_);
+}
+
+/// Others fill and empty the disk too.
+asio::awaitable<void> node::watch_room()
+{
+    constexpr auto now_and_then = 10s;
+    asio::steady_timer timer{on_};
+    for (;;) {
+        timer.expires_after(now_and_then);
+        co_await timer.async_wait(asio::use_awaitable);
+        co_await store_->pulse();
+    }
+}
+
+asio::awaitable<void> node::count_needs_person()
+{
+    co_await store_->count_needs_person(); // failing, the store has said so
 }
 
 asio::awaitable<void> node::replay()

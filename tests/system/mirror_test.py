@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import random
@@ -231,6 +232,28 @@ def test_on_a_full_second_disk_records_are_accepted_and_what_was_erased_makes_ro
         assert {f.name[20:56] for f in disk.files()} == {r for r, _ in records} - set(on_disk)
         assert len(lines_with(station, "second-copy-trouble")) == 1, lines_with(station, "second-copy-trouble")
         assert len(lines_with(station, "second-copy-good")) == 1
+
+
+def test_a_second_disk_that_takes_no_more_files_is_not_called_too_small():
+    with World() as world, disk_of(world, megabytes=32, kinds=("ext4",)) as disk:
+        taken = disk.path / "other"
+        taken.mkdir()
+        station = world.station(mirror=disk.path).start()
+        records = world.records(3)
+        assert run(harness.BIN / "titip", "mark-disk", "--config", station.config).returncode == 0
+        left = os.statvfs(disk.path).f_favail
+        for each in range(left - 3):
+            (taken / str(each)).touch()
+        for _, file in records:
+            assert station.submit(file).returncode == 0
+        until(lambda: copy_of(station)["trouble"] == "full", "it takes no more")
+        assert copy_of(station)["takes_no_more_files"] is True, copy_of(station)
+        assert os.statvfs(disk.path).f_bavail * os.statvfs(disk.path).f_frsize > 8 << 20
+        said = words(station)
+        assert "the disk has room, and takes no more files" in said and "use a larger one" not in said, said
+        shutil.rmtree(taken)
+        until(lambda: is_complete(station), "then it takes them", 120)
+        until(lambda: copy_of(station).get("disk", {}).get("files_left"), "and says how many it takes")
 
 
 def test_a_second_disk_that_can_only_be_read_is_said_so():
@@ -473,6 +496,13 @@ def test_what_was_salvaged_from_a_store_is_taken_in_by_a_new_one():
         assert done.returncode == 0 and b"4 records" in done.stdout, done
         station.start()
         assert {r["id"] for r in station.list()} == {record for record, _ in records}
+        # Whoever submits the same file again has nothing to do, and above all nobody to record again.
+        done = station.submit(records[0][1])
+        said = done.stdout.decode() + done.stderr.decode()
+        assert done.returncode == 0 and "put back from the second copy" in said, done
+        assert "whether the bytes are the same cannot be told. Do not record again." in said, said
+        status, _, answer = station.http("PUT", f"/v1/records/{records[0][0]}", records[0][1].read_bytes())
+        assert status == 200 and json.loads(answer)["is_compared"] is False, (status, answer)
         centre.start()
         assert station.titip("resume").returncode == 0
         station.http("POST", "/v1/link/probe")

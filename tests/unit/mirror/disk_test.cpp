@@ -125,6 +125,7 @@ TEST_CASE("what the system says of a disk is told apart by what a person has to 
     const auto of = [](int what) { return trouble_of({what, boost::system::system_category()}); };
     CHECK(of(ENOSPC) == trouble::full);
     CHECK(of(EDQUOT) == trouble::full);
+    CHECK(trouble_of(bundle::errc::no_more_files) == trouble::full);
     CHECK(of(EROFS) == trouble::read_only);
     CHECK(of(EACCES) == trouble::forbidden);
     CHECK(of(EPERM) == trouble::forbidden);
