@@ -1,6 +1,7 @@
 #include "commands.hpp"
 
 #include "base/digest.hpp"
+#include "base/explain.hpp"
 #include "base/file.hpp"
 #include "base/units.hpp"
 #include "control/words.hpp"
@@ -14,6 +15,7 @@
 #include <future>
 #include <thread>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "files.hpp"
@@ -82,7 +84,12 @@ void complain(const session& with, const object& problem)
 
 int complain(const session& with, const http::response& answer)
 {
-    complain(with, to_object(answer.body));
+    const auto problem = to_object(answer.body);
+    complain(with, problem);
+    const auto group = std::string{words::group_of(problem)};
+    if (!group.empty() && !with.json)
+        fmt::print(stderr, "titip: {}\n",
+                   words::about_group(group, control::own_membership(group), own_user()));
     return code_of(answer.status);
 }
 
@@ -106,7 +113,7 @@ int unreached(const session& with, const error_code& why, bool is_submission = f
     } else
         fmt::print(stderr, "titip: {}\n",
                    vanished ? words::no_answer(why.message(), is_submission)
-                            : words::not_reachable(with.socket, why.message()));
+                            : words::not_reachable(with.socket, why));
     return unreachable;
 }
 
@@ -223,6 +230,8 @@ int list(session& with, const list_options& options)
         filter += "&lane=" + options.lane;
     if (options.held)
         filter += "&held=true";
+    if (options.needs_person)
+        filter += "&needs_person=true";
     if (!options.older.empty()) {
         const auto age = parse_duration(options.older);
         if (!age) {
@@ -292,7 +301,14 @@ int backup(session& with, const std::string& folder)
 {
     static constexpr auto limit = std::chrono::hours{24}; // a slow disk, many records
     object asked;
-    asked["directory"] = std::filesystem::absolute(folder).lexically_normal().string();
+    const auto whole = std::filesystem::absolute(folder).lexically_normal().string();
+    asked["directory"] = whole;
+    // Which one that is here: a service may see another under this name.
+    struct ::stat found {};
+    if (::stat(whole.c_str(), &found) == 0) {
+        asked["device"] = std::uint64_t{found.st_dev};
+        asked["inode"] = std::uint64_t{found.st_ino};
+    }
     const auto body = boost::json::serialize(asked);
     auto done = std::async(std::launch::async, [&with, &body] {
         return with.client.exchange("POST", "/v1/backup", as_bytes(body), limit);
@@ -474,6 +490,7 @@ int open(session& with, const std::string& id, const std::string& key,
     said["station"] = station;
     said["digest"] = digest;
     said["kind"] = fits ? "opened" : "open-failed";
+    said["replace"] = true; // it was seen, whatever was said before
     const auto body = boost::json::serialize(said);
     const auto told = with.client.exchange("POST", "/v1/verdicts", as_bytes(body));
     if (!told)
@@ -540,7 +557,7 @@ int trust(session& with)
     return done;
 }
 
-int verdict(session& with, const std::string& id, const std::string& kind)
+int verdict(session& with, const std::string& id, const std::string& kind, bool replaces)
 {
     const auto shown = with.client.exchange("GET", record_target(with, id));
     if (!shown)
@@ -553,6 +570,8 @@ int verdict(session& with, const std::string& id, const std::string& kind)
     said["station"] = text_of(record, "station");
     said["digest"] = text_of(record, "digest");
     said["kind"] = kind;
+    if (replaces)
+        said["replace"] = true;
     const auto body = boost::json::serialize(said);
     const auto told = with.client.exchange("POST", "/v1/verdicts", as_bytes(body));
     if (!told)

@@ -42,6 +42,7 @@ struct list_options {
     std::string lane;
     std::string older;
     bool held = false;
+    bool needs_person = false;
 };
 int list(session& with, const list_options& options);
 int show(session& with, const std::string& id);
@@ -54,7 +55,7 @@ int events(session& with, std::uint64_t after, bool follow);
 int wait(session& with, const std::string& until, const std::string& timeout);
 int open(session& with, const std::string& id, const std::string& key,
          const std::string& certificate, const std::string& out);
-int verdict(session& with, const std::string& id, const std::string& kind);
+int verdict(session& with, const std::string& id, const std::string& kind, bool replaces);
 
 /// The store, looked at by the daemon.
 int verify_store(session& with);

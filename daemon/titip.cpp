@@ -87,6 +87,8 @@ int run(int argc, char** argv)
     list->add_option("--lane", filter.lane, "only in this lane");
     list->add_option("--older", filter.older, "accepted longer ago than this, \"3 days\"");
     list->add_flag("--held", filter.held, "only held ones");
+    list->add_flag("--needs-person", filter.needs_person,
+                   "only those of which the centre found what needs a person");
 
     auto* show = app.add_subcommand("show", "one record's whole story");
     show->add_option("id", id, "the record")->required()->transform(canonical_id());
@@ -99,8 +101,8 @@ int run(int argc, char** argv)
     std::string file;
     std::string authorities = "/etc/titip/authorities.pem";
     auto* verify = app.add_subcommand(
-        "verify", "look at the whole store, changing nothing; or, with FILE, check a signed "
-                  "statement (a receipt, a manifest, a verdict), offline");
+        "verify", "look at the whole store, and set aside what is rotten; or, with FILE, check a "
+                  "signed statement (a receipt, a manifest, a verdict), offline");
     verify->add_option("file", file, "the statement");
     verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")
         ->capture_default_str();
@@ -174,6 +176,10 @@ int run(int argc, char** argv)
         ->required()
         ->check(CLI::IsMember(
             {"opened", "print-ready", "duplicate", "enrollment-failure", "open-failed"}));
+    bool replaces = false;
+    verdict->add_flag(
+        "--replace", replaces,
+        "it is meant to take the place of one that it excludes (the ledger keeps both)");
 
     std::string config = "/etc/titip/titip.toml";
     titip::node::restore_options restoring;
@@ -271,7 +277,7 @@ int run(int argc, char** argv)
     if (*open)
         return cli::open(with, id, key, certificate, out);
     if (*verdict)
-        return cli::verdict(with, id, kind);
+        return cli::verdict(with, id, kind, replaces);
     for (const auto& [command, name] : on_record)
         if (*command)
             return cli::act_on_record(with, id, name);

@@ -1,5 +1,5 @@
+#include "base/last_words.hpp"
 #include "base/log.hpp"
-#include "base/outlet.hpp"
 #include "node/check.hpp"
 #include "node/child.hpp"
 #include "node/node.hpp"
@@ -36,7 +36,10 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : 2;
+        if (error.get_exit_code() == 0)
+            return app.exit(error);
+        titip::last_words("titipd", fmt::format("{}; titipd --help shows all", error.what()));
+        return 2;
     }
     if (!examined.empty())
         return titip::node::examine_as_child(examined, node);
@@ -45,20 +48,20 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
 
     auto config = titip::node::load_config(file);
     if (!config) {
-        titip::log::last_word(fmt::format("titipd: {}", config.error().sentence));
+        titip::last_words("titipd", config.error().sentence);
         return 1;
     }
     using titip::node::occasion;
     const auto warnings =
         titip::node::check_machine(*config, file, check_only ? occasion::check : occasion::start);
     if (!warnings) {
-        titip::log::last_word(fmt::format("titipd: {}", warnings.error().sentence));
+        titip::last_words("titipd", warnings.error().sentence);
         return 1;
     }
     if (check_only) {
         const auto materials = titip::node::load_materials(*config);
         if (!materials) {
-            fmt::print(stderr, "titipd: {}\n", materials.error().sentence);
+            titip::last_words("titipd", materials.error().sentence);
             return 1;
         }
         for (const auto& each : *warnings)

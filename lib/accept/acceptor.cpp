@@ -59,7 +59,7 @@ result<journal::submission, rejection> join(record_id id, std::optional<envelope
                                      read.checked->id.to_string(), id.to_string())};
     if (!sealed)
         return rejection{sealed.error() == envelope::errc::too_large ? kind::too_large
-                                                                     : kind::failed,
+                                                                     : kind::not_sealed,
                          {},
                          sealed.error().message()};
     journal::submission out{.record = id,
@@ -80,6 +80,8 @@ rejection to_rejection(const error_code& failed)
 {
     if (failed == vault::errc::conflict)
         return {kind::conflict, {}, "this id was accepted with another body"};
+    if (failed == vault::errc::rotten)
+        return {kind::rotten, {}, failed.message()};
     if (failed == vault::errc::full)
         return {kind::full, {}, failed.message()};
     return {kind::failed, {}, failed.message()};

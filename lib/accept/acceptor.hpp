@@ -14,12 +14,14 @@ namespace titip::accept {
 /// Why a submission was refused; nothing of it was stored.
 struct rejection {
     enum class kind {
-        defective, ///< 400: `defects` has everything that is wrong, not only the first
-        other_id,  ///< 400: the record's own id is not the one it was submitted under
-        too_large, ///< 413
-        conflict,  ///< 409: this id was accepted with other bytes
-        full,      ///< 507
-        failed,    ///< 500: the store failed; unknown, not "not accepted"
+        defective,  ///< 400: `defects` has everything that is wrong, not only the first
+        other_id,   ///< 400: the record's own id is not the one it was submitted under
+        too_large,  ///< 413
+        conflict,   ///< 409: this id was accepted with other bytes
+        rotten,     ///< 409: this id is here, and its row can no longer be read
+        full,       ///< 507
+        not_sealed, ///< 500: nothing was stored
+        failed,     ///< 500: the store failed; unknown, not "not accepted"
     };
     rejection::kind what{};
     std::vector<enrollment::defect> defects;

@@ -118,9 +118,9 @@ bool flush(milliseconds limit)
     return is_forked || standard_error().flush(limit);
 }
 
-void last_word(std::string_view sentence)
+void last_line(std::string line)
 {
-    put(fmt::format("{}{}\n", journal_prefix(level::error), sentence), true);
+    put(std::move(line), true);
     flush();
 }
 

@@ -42,7 +42,7 @@ private:
 /// All that was logged has gone out, or there is nobody who reads it: for who ends the process.
 bool flush(milliseconds limit = 1s);
 
-/// What a program that ends says to who started it, as an error, past every threshold; and flushes.
-void last_word(std::string_view sentence);
+/// A line as it is, past every threshold, of a program that ends; and flushes. See base/last_words.hpp.
+void last_line(std::string line);
 
 } // namespace titip::log

@@ -25,8 +25,12 @@ public:
             return "no manifest in the file";
         case errc::name_taken:
             return "another record has this file's name";
+        case errc::no_more_files:
+            return "the disk has room, and takes no more files";
         case errc::folder_missing:
             return "there is no such folder";
+        case errc::not_kept:
+            return "the disk does not give back what was written to it";
         }
         return "unknown error of a record's file";
     }

@@ -1,7 +1,13 @@
 #include "control/bodies.hpp"
 
+#include "control/words.hpp"
+
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
 
 namespace titip::control {
 
@@ -45,6 +51,7 @@ boost::json::object history_of(const replay::history::view& past)
 {
     boost::json::object out;
     out["slot_s"] = std::chrono::duration_cast<std::chrono::seconds>(replay::history::slot).count();
+    out["sent_bytes"] = boost::json::array(past.sent_bytes.begin(), past.sent_bytes.end());
     out["delivered_bytes"] =
         boost::json::array(past.delivered_bytes.begin(), past.delivered_bytes.end());
     out["waiting_bytes"] = boost::json::array(past.waiting_bytes.begin(), past.waiting_bytes.end());
@@ -84,7 +91,7 @@ boost::json::object to_json(const replay::report& link)
     return out;
 }
 
-boost::json::object to_json(const mirror::second_copy& copy)
+boost::json::object to_json(const mirror::second_copy& copy, const journal::totals& totals)
 {
     const auto now = copy.now();
     boost::json::object out;
@@ -100,10 +107,46 @@ boost::json::object to_json(const mirror::second_copy& copy)
     if (now.newest_missing)
         out["newest_missing"] = now.newest_missing->to_string();
     out["skipped"] = now.skipped;
+    if (now.detail == make_error_code(bundle::errc::no_more_files).message())
+        out["takes_no_more_files"] = true;
+    if (const auto& disk = copy.room()) {
+        std::uint64_t records = 0;
+        std::uint64_t bytes = 0;
+        for (const auto& each : totals.by_state) {
+            records += each.records;
+            bytes += each.bytes;
+        }
+        const auto room = journal::capacity_of(
+            {.quota_bytes = std::numeric_limits<std::uint64_t>::max(),
+             .live_bytes = bytes,
+             .disk = disk,
+             .bytes_per_file = records > 0 ? std::max<std::uint64_t>(bytes / records, 1) : 0});
+        out["disk"] = to_json(room);
+        if (const auto days =
+                journal::days_to_full(room.left_bytes, totals.days, totals.born, wall_now()))
+            out["days_to_full"] = *days;
+    }
+    out["lost"] = now.lost;
+    add_time(out, "lost_since_ms", now.lost_since);
+    out["beyond_help"] = now.beyond_help;
+    out["unread"] = now.unread;
+    add_time(out, "oldest_read_ms", now.oldest_read);
     return out;
 }
 
 } // namespace
+
+boost::json::object to_json(const journal::capacity& room)
+{
+    boost::json::object out;
+    out["limit"] = journal::to_string(room.by);
+    out["total_bytes"] = room.total_bytes();
+    out["left_bytes"] = room.left_bytes;
+    out["used_percent"] = room.used_percent();
+    if (room.files)
+        out["files_left"] = *room.files;
+    return out;
+}
 
 boost::json::object to_json(const journal::record_view& record)
 {
@@ -139,6 +182,12 @@ boost::json::object to_json(const journal::record_view& record)
     for (const auto each : record.verdicts)
         verdicts.emplace_back(envelope::to_string(each));
     out["verdicts"] = std::move(verdicts);
+    boost::json::array standing;
+    for (const auto each : record.standing)
+        standing.emplace_back(envelope::to_string(each));
+    out["standing_verdicts"] = std::move(standing);
+    if (const auto kind = journal::person_needed(record.standing))
+        out["needs_person"] = envelope::to_string(*kind);
     boost::json::array warnings;
     for (const auto& each : record.warnings)
         warnings.emplace_back(each);
@@ -171,6 +220,12 @@ boost::json::object to_json(const journal::acceptance& accepted)
     out["digest"] = to_hex(accepted.digest);
     out["size_bytes"] = accepted.size_bytes;
     out["accepted_at_ms"] = to_ms(accepted.accepted_at);
+    if (!accepted.is_new) {
+        out["is_compared"] = accepted.is_compared;
+        out["state"] = journal::to_string(accepted.state);
+        if (accepted.reason != journal::reason::none)
+            out["reason"] = journal::to_string(accepted.reason);
+    }
     boost::json::array warnings;
     for (const auto& each : accepted.warnings)
         warnings.emplace_back(each);
@@ -200,30 +255,6 @@ boost::json::object to_json(const journal::backup_progress& under_way)
     return out;
 }
 
-std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
-                                          const std::vector<journal::day>& days, wall_time now)
-{
-    // The store forgets when it counts, and an idle one does not.
-    const auto oldest = now - journal::most_days * 24h;
-    std::uint64_t accepted = 0;
-    std::uint64_t erased = 0;
-    auto since = now;
-    for (const auto& each : days)
-        if (each.begins > oldest && each.begins <= now) {
-            accepted += each.accepted_bytes;
-            erased += each.erased_bytes;
-            since = std::min(since, each.begins);
-        }
-    if (accepted <= erased)
-        return std::nullopt;
-    // Less than a day is taken for a day: a busy hour is none of the days to come.
-    const auto time = std::max<milliseconds>(now - since, 24h);
-    const auto net = static_cast<double>(accepted - erased);
-    const auto a_day = net / (static_cast<double>(time.count()) / (24 * 3'600 * 1'000.0));
-    const auto left = quota_bytes > live_bytes ? quota_bytes - live_bytes : 0;
-    return static_cast<std::uint64_t>(static_cast<double>(left) / a_day);
-}
-
 boost::json::object status_of(const services& parts, const journal::totals& now,
                               wall_time oldest_waiting)
 {
@@ -238,20 +269,22 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     }
     out["records"] = records_of(now);
     out["held"] = now.of(journal::state::waiting).held;
+    if (now.needs_person)
+        out["needs_person"] = *now.needs_person;
     add_time(out, "oldest_waiting_ms", oldest_waiting);
     out["paused"] = now.paused;
     out["epoch"] = parts.store->epoch().to_string();
     if (parts.replayer)
         out["link"] = to_json(parts.replayer->now());
     if (parts.second_copy)
-        out["second_copy"] = to_json(*parts.second_copy);
-    boost::json::object disk;
+        out["second_copy"] = to_json(*parts.second_copy, now);
+    auto disk = to_json(now.room);
     disk["quota_bytes"] = parts.store->quota_bytes();
     disk["live_bytes"] = now.live_bytes;
     disk["file_bytes"] = now.file_bytes;
     disk["row_bytes"] = now.row_bytes;
     if (const auto days =
-            days_to_full(parts.store->quota_bytes(), now.live_bytes, now.days, wall_now()))
+            journal::days_to_full(now.room.left_bytes, now.days, now.born, wall_now()))
         disk["days_to_full"] = *days;
     disk["has_room"] = now.has_room;
     const auto waits = parts.store->disk();
@@ -266,6 +299,13 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
         scrub["rotten"] = scrubbed.rotten_records;
         scrub["differences"] = scrubbed.differences.size();
         out["scrub"] = std::move(scrub);
+    }
+    if (parts.verification && parts.verification->standing()) {
+        const auto& found = *parts.verification->standing();
+        boost::json::object verified;
+        add_time(verified, "at_ms", found.at);
+        verified["differences"] = found.differences;
+        out["verified"] = std::move(verified);
     }
     if (parts.stalled) {
         boost::json::object stalled;
@@ -304,7 +344,16 @@ http::response lines_answer(const std::vector<boost::json::object>& lines)
     return out;
 }
 
-http::response rejected(const accept::rejection& why)
+http::response problem_answer(boost::json::object body)
+{
+    boost::system::error_code not_one;
+    http::response out{.status = body["status"].to_number<unsigned>(not_one)};
+    out.fields.add("Content-Type", "application/problem+json");
+    out.body = to_bytes(as_bytes(boost::json::serialize(body) + '\n'));
+    return out;
+}
+
+http::response rejected(const accept::rejection& why, journal::capacity::limit by)
 {
     using kind = accept::rejection::kind;
     switch (why.what) {
@@ -315,12 +364,22 @@ http::response rejected(const accept::rejection& why)
     case kind::too_large:
         return http::problem(413, "the record is too large", why.detail);
     case kind::conflict:
-        return http::problem(409, "this id was accepted before with another body",
-                             "nothing was changed; a new record needs a new id");
-    case kind::full:
         return http::problem(
-            507, "no space for another record",
-            "what was accepted is safe; free space on this machine's disk, or raise [node] quota");
+            409, "a record of this id is here already, and this file has other bytes",
+            "nothing was changed, and the record that is here stays as it is. Do not record this "
+            "person again: titip show says where the record is. If this file is of somebody else, "
+            "the "
+            "capture program used one id twice: keep the file and call the administrator");
+    case kind::rotten:
+        return http::problem(
+            409, "a record of this id is here already, and what is here can no longer be read",
+            "keep this file, do not record this person again, and call the administrator");
+    case kind::full:
+        return http::problem(507, "no space for another record",
+                             fmt::format("what was accepted is safe; {}",
+                                         words::how_to_get_room(journal::to_string(by))));
+    case kind::not_sealed:
+        return http::problem(500, "the record could not be sealed; nothing was stored", why.detail);
     case kind::failed:
         return http::problem(500, "the store failed: whether this record was kept is unknown",
                              "submit it again under the same id");
@@ -338,10 +397,7 @@ http::response rejected(const accept::rejection& why)
         defects.push_back(std::move(one));
     }
     body["defects"] = std::move(defects);
-    http::response out{.status = 400};
-    out.fields.add("Content-Type", "application/problem+json");
-    out.body = to_bytes(as_bytes(boost::json::serialize(body) + '\n'));
-    return out;
+    return problem_answer(std::move(body));
 }
 
 http::response ambiguous(const std::vector<journal::record_view>& found)
@@ -354,10 +410,7 @@ http::response ambiguous(const std::vector<journal::record_view>& found)
     for (const auto& each : found)
         stations.emplace_back(each.key.station);
     body["stations"] = std::move(stations);
-    http::response out{.status = 409};
-    out.fields.add("Content-Type", "application/problem+json");
-    out.body = to_bytes(as_bytes(boost::json::serialize(body) + '\n'));
-    return out;
+    return problem_answer(std::move(body));
 }
 
 http::response failed(const error_code& why)
@@ -374,6 +427,10 @@ http::response failed(const error_code& why)
                                   "never ended is discarded");
     if (why == vault::errc::conflict)
         return http::problem(409, "the record here has another digest");
+    if (why == vault::errc::contradicts)
+        return http::problem(409, "another verdict holds that excludes this one",
+                             "see titip show; if this one is meant to replace it, say so: "
+                             "titip verdict ID KIND --replace");
     if (why == vault::errc::erased)
         return http::problem(410, "the bytes of this record have been erased; its receipt is kept");
     if (why == vault::errc::rotten)

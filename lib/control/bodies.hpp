@@ -12,16 +12,17 @@ boost::json::object to_json(const journal::ledger_entry& entry);
 boost::json::object to_json(const journal::acceptance& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
-/// At the rate of the last days; nothing if it does not fill.
-std::optional<std::uint64_t> days_to_full(std::uint64_t quota_bytes, std::uint64_t live_bytes,
-                                          const std::vector<journal::day>& days, wall_time now);
+boost::json::object to_json(const journal::capacity& room);
 boost::json::object status_of(const services& parts, const journal::totals& now,
                               wall_time oldest_waiting);
 
 http::response json_answer(unsigned status, const boost::json::value& body);
 /// JSON Lines: one object a line; newest fields may come, readers ignore what they do not know.
 http::response lines_answer(const std::vector<boost::json::object>& lines);
-http::response rejected(const accept::rejection& why);
+/// Of `body`'s own status.
+http::response problem_answer(boost::json::object body);
+/// `by`: what leaves no room, if that is why.
+http::response rejected(const accept::rejection& why, journal::capacity::limit by);
 http::response failed(const error_code& why);
 http::response failed(const journal::backup_failure& why);
 /// Capture programs choose the ids: two stations may have chosen one alike.

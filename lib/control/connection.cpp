@@ -2,12 +2,20 @@
 
 #include "base/log.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <memory>
+#include <thread>
+
+#include <sys/stat.h>
 
 namespace titip::control {
 
@@ -37,6 +45,13 @@ std::optional<http::response> not_a_number(const http::target& target,
     return std::nullopt;
 }
 
+http::response unread(const error_code& why)
+{
+    return why == http::errc::body_too_large
+               ? http::problem(413, "the body is too large")
+               : http::problem(400, "the body ended early", why.message());
+}
+
 } // namespace
 
 server::connection::connection(server& owner, std::unique_ptr<http::stream> transport,
@@ -50,9 +65,14 @@ std::optional<http::response> server::connection::forbid(role wanted) const
 {
     if (owner_.roles_.has(peer_, wanted))
         return std::nullopt;
-    return http::problem(
-        403, "you may not do this",
-        fmt::format("it needs membership in the group \"{}\"", owner_.roles_.group_of(wanted)));
+    const auto& group = owner_.roles_.group_of(wanted);
+    boost::json::object body;
+    body["type"] = "about:blank";
+    body["title"] = "you may not do this";
+    body["status"] = 403;
+    body["detail"] = fmt::format("it needs membership in the group \"{}\"", group);
+    body["group"] = group;
+    return problem_answer(std::move(body));
 }
 
 asio::awaitable<void> server::connection::run()
@@ -256,10 +276,11 @@ server::connection::answer server::connection::submit(const http::request& reque
     if (!body && body.error() == http::errc::body_too_large)
         co_return http::problem(413, "the record is too large");
     if (!body)
-        co_return http::problem(400, "the body ended early; nothing was stored");
+        co_return http::problem(400, "the body ended early; nothing was stored",
+                                body.error().message());
     const auto accepted = co_await owner_.parts_.acceptor->submit(id, lane, std::move(*body));
     if (!accepted)
-        co_return rejected(accepted.error());
+        co_return rejected(accepted.error(), owner_.parts_.store->now().room.by);
     auto out = to_json(*accepted);
     out["id"] = id.to_string();
     if (lane && !accepted->is_new) { // the first answer counts, so another lane changes nothing
@@ -303,6 +324,11 @@ server::connection::answer server::connection::list(const http::target& target)
         if (*text != "true" && *text != "false")
             co_return http::problem(400, "held is true or false");
         filter.held = *text == "true";
+    }
+    if (const auto text = target.find("needs_person")) {
+        if (*text != "true")
+            co_return http::problem(400, "needs_person can only be true");
+        filter.needs_person = true;
     }
     if (auto wrong = not_a_number(target, {"before_ms", "after", "limit"}))
         co_return *std::move(wrong);
@@ -536,7 +562,7 @@ server::connection::answer server::connection::judge(const http::request& reques
 {
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
-        co_return http::problem(400, "the body is too large or ended early");
+        co_return unread(body.error());
     boost::system::error_code not_json;
     const auto value = boost::json::parse(as_text(*body), not_json);
     const auto text = [&value](std::string_view key) -> std::string {
@@ -557,8 +583,10 @@ server::connection::answer server::connection::judge(const http::request& reques
         co_return record.error();
     if (to_hex(record->digest) != text("digest"))
         co_return http::problem(409, "the record here has another digest");
+    const auto* replace = value.get_object().if_contains("replace");
+    const bool replaces = replace && replace->is_bool() && replace->get_bool();
     const auto signed_verdict =
-        co_await owner_.parts_.store->judge(record->key, record->digest, *kind);
+        co_await owner_.parts_.store->judge(record->key, record->digest, *kind, replaces);
     if (!signed_verdict)
         co_return failed(signed_verdict.error());
     co_return co_await show(*id);
@@ -573,13 +601,52 @@ struct forgotten_at_end {
     ~forgotten_at_end() { what.reset(); }
 };
 
+std::optional<std::uint64_t> number_of(const boost::json::object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    boost::system::error_code not_one;
+    const auto out = value ? value->to_number<std::uint64_t>(not_one) : 0;
+    return value && !not_one ? std::optional{out} : std::nullopt;
+}
+
+/// Whether this process sees that folder under this name. Asked on a thread of its own, which nobody
+/// waits for longer than that: the folder's disk may hang. Then, and where it may not be looked into,
+/// yes: making the backup says why it cannot be made.
+asio::awaitable<bool> is_seen(std::filesystem::path folder, std::uint64_t device,
+                              std::uint64_t inode)
+{
+    constexpr milliseconds pause = 20ms;
+    constexpr milliseconds patience = 10s;
+    enum class sight { unknown, same, other };
+    const auto seen = std::make_shared<std::atomic<sight>>(sight::unknown);
+    try {
+        std::thread{[seen, folder, device, inode] {
+            struct ::stat found {};
+            const bool is_there = ::stat(folder.c_str(), &found) == 0;
+            const bool is_hidden = !is_there && errno != ENOENT && errno != ENOTDIR;
+            *seen = is_hidden || (is_there && found.st_dev == device && found.st_ino == inode)
+                        ? sight::same
+                        : sight::other;
+        }}.detach();
+    } catch (const std::system_error&) {
+        co_return true;
+    }
+    asio::steady_timer timer{co_await asio::this_coro::executor};
+    for (const auto until = monotonic::now() + patience;
+         *seen == sight::unknown && monotonic::now() < until;) {
+        timer.expires_after(pause);
+        co_await timer.async_wait(asio::use_awaitable);
+    }
+    co_return *seen != sight::other;
+}
+
 } // namespace
 
 server::connection::answer server::connection::back_up(const http::request& request)
 {
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
-        co_return http::problem(400, "the body is too large or ended early");
+        co_return unread(body.error());
     boost::system::error_code not_json;
     const auto value = boost::json::parse(as_text(*body), not_json);
     const auto* folder = value.is_object() ? value.get_object().if_contains("directory") : nullptr;
@@ -591,6 +658,16 @@ server::connection::answer server::connection::back_up(const http::request& requ
     owner_.copying_ = std::make_shared<journal::backup_progress>();
     owner_.copying_->stop = owner_.is_stopping_;
     std::filesystem::path into{std::string_view{folder->get_string()}};
+    // Not of a client of an earlier version, which does not say which folder it sees.
+    const auto device = number_of(value.get_object(), "device");
+    const auto inode = number_of(value.get_object(), "inode");
+    if (device && inode && !co_await is_seen(into, *device, *inode))
+        co_return http::problem(
+            409, "no backup was made",
+            fmt::format("{}: the daemon does not see the folder that you see under this name: the "
+                        "service has a /tmp of its own and does not see /home (PrivateTmp and "
+                        "ProtectHome in its unit). Take a folder elsewhere, as /srv/titip-backup",
+                        into.string()));
     const auto done = co_await owner_.parts_.store->back_up(std::move(into), owner_.copying_);
     if (!done)
         co_return failed(done.error());

@@ -50,12 +50,24 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
     all.push_back(std::move(sizes));
     all.push_back(single("titip_held_records", "Waiting records that an operator holds.",
                          static_cast<double>(now.of(journal::state::waiting).held)));
+    if (now.needs_person)
+        all.push_back(single("titip_needs_person_records",
+                             "Records on which a verdict holds that needs a person.",
+                             static_cast<double>(*now.needs_person)));
     all.push_back(
         single("titip_store_live_bytes", "Pages in use.", static_cast<double>(now.live_bytes)));
     all.push_back(single("titip_store_file_bytes", "Size of the data file.",
                          static_cast<double>(now.file_bytes)));
     all.push_back(
         single("titip_store_has_room", "1 while new records are accepted.", now.has_room ? 1 : 0));
+    all.push_back(single("titip_store_total_bytes",
+                         "What records can take, in use or not: the smaller of quota and disk.",
+                         static_cast<double>(now.room.total_bytes())));
+    all.push_back(single("titip_store_left_bytes", "Of these, not in use.",
+                         static_cast<double>(now.room.left_bytes)));
+    if (now.room.files)
+        all.push_back(single("titip_store_files_left", "Files that the store's disk still takes.",
+                             static_cast<double>(*now.room.files)));
     all.push_back(single("titip_store_row_bytes", "Pages of rows, ledger and indexes.",
                          static_cast<double>(now.row_bytes)));
     const auto waits = parts.store->disk();
@@ -79,6 +91,10 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_audit_differences", "Named by the newest audit.",
                              static_cast<double>(scrubbed.differences.size())));
     }
+    const auto& verified = parts.verification ? parts.verification->standing() : std::nullopt;
+    all.push_back(single("titip_verify_differences",
+                         "Found by titip verify, and not looked at again since.",
+                         verified ? static_cast<double>(verified->differences) : 0));
     all.push_back(single("titip_findings", "Gaps, forks and broken chains noticed.",
                          static_cast<double>(now.findings.size())));
     if (parts.replayer) {
@@ -89,7 +105,7 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
                              "1 while the upstream answers and no byte of a body gets through.",
                              link.nothing_through_since != wall_time{} ? 1 : 0));
         all.push_back(single("titip_goodput_bytes_per_second",
-                             "Delivered bytes a second, last minute.",
+                             "Bytes of records sent a second and not again, last minute.",
                              static_cast<double>(link.past.minute_bytes_per_s)));
     }
     if (parts.second_copy) {
@@ -107,6 +123,16 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_second_copy_behind_seconds",
                              "Age of the oldest record that is not on the second copy.",
                              static_cast<double>(behind.count()) / 1000));
+        all.push_back(single("titip_second_copy_lost_files",
+                             "Files that the second disk did not keep as they were written.",
+                             static_cast<double>(copy.lost)));
+        all.push_back(single("titip_second_copy_unread_files",
+                             "Files not read back since the second disk was looked through.",
+                             static_cast<double>(copy.unread)));
+        if (copy.oldest_read != wall_time{})
+            all.push_back(single("titip_second_copy_oldest_read_seconds",
+                                 "Since the file not read back for longest was.",
+                                 static_cast<double>((wall_now() - copy.oldest_read) / 1s)));
     }
     http::response out;
     out.fields.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
 
 namespace titip::control {
 
@@ -15,6 +17,39 @@ std::optional<gid_t> find_group(const std::string& name)
     if (::getgrnam_r(name.c_str(), &storage, buffer.data(), buffer.size(), &found) != 0 || !found)
         return std::nullopt;
     return found->gr_gid;
+}
+
+membership membership_of(std::optional<gid_t> group, const std::vector<gid_t>& of_user,
+                         const std::vector<gid_t>& of_process) noexcept
+{
+    if (!group)
+        return membership::none;
+    if (std::ranges::find(of_process, *group) != of_process.end())
+        return membership::full;
+    return std::ranges::find(of_user, *group) != of_user.end() ? membership::not_in_login
+                                                               : membership::none;
+}
+
+membership own_membership(const std::string& group)
+{
+    constexpr int most = 65'536; // NGROUPS_MAX
+    std::vector<gid_t> of_process(most);
+    const int has = ::getgroups(most, of_process.data());
+    of_process.resize(has > 0 ? static_cast<std::size_t>(has) : 0);
+    of_process.push_back(::getegid());
+
+    std::vector<gid_t> of_user;
+    std::vector<char> buffer(16u << 10);
+    ::passwd storage{};
+    ::passwd* user = nullptr;
+    if (::getpwuid_r(::geteuid(), &storage, buffer.data(), buffer.size(), &user) == 0 && user) {
+        int count = most;
+        of_user.resize(most);
+        if (::getgrouplist(user->pw_name, user->pw_gid, of_user.data(), &count) < 0)
+            count = 0;
+        of_user.resize(static_cast<std::size_t>(count));
+    }
+    return membership_of(find_group(group), of_user, of_process);
 }
 
 roles::roles(const role_groups& groups)

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -23,6 +24,18 @@ struct role_groups {
 
 /// Nothing if this system has no such group.
 std::optional<gid_t> find_group(const std::string& name);
+
+/// What a user is to a group.
+enum class membership {
+    none,         ///< not in it, or the system has no such group
+    not_in_login, ///< in it, and the login began before that
+    full,         ///< the process has it
+};
+/// `of_user`: what the system says of the user now; `of_process`: what the login got when it began.
+membership membership_of(std::optional<gid_t> group, const std::vector<gid_t>& of_user,
+                         const std::vector<gid_t>& of_process) noexcept;
+/// Of this process and its user.
+membership own_membership(const std::string& group);
 
 class roles {
 public:

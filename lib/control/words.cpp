@@ -1,7 +1,9 @@
 #include "control/words.hpp"
 
+#include "base/explain.hpp"
 #include "base/time.hpp"
 #include "base/units.hpp"
+#include "journal/capacity.hpp"
 
 #include <boost/json/array.hpp>
 #include <fmt/format.h>
@@ -88,7 +90,7 @@ std::string in(wall_time then, wall_time now)
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 13> verdicts{
     {{"unknown", "has not been tried yet"},
-     {"no-route", "this machine has no network"},
+     {"no-route", "this machine has no route to the upstream"},
      {"dns", "the name of the upstream cannot be resolved"},
      {"tcp", "the upstream does not answer, or refuses the connection"},
      {"tls", "something answers that cannot prove to be the upstream"},
@@ -234,6 +236,48 @@ std::string finding(const object& what, std::string_view node, bool is_centre)
                                  : "call the centre");
 }
 
+/// What of quota and disk is the smaller; of a daemon that says the quota alone, that.
+struct space {
+    std::uint64_t used = 0;
+    std::uint64_t total = 0;
+    std::uint64_t percent = 0;
+    std::string_view limit = "quota";
+};
+
+space space_of(const object& disk)
+{
+    space out{.used = number(disk, "live_bytes"), .total = number(disk, "quota_bytes")};
+    out.percent = out.total > 0 ? out.used * 100 / out.total : 0;
+    if (disk.contains("total_bytes")) {
+        out.total = number(disk, "total_bytes");
+        out.percent = number(disk, "used_percent");
+        out.limit = text(disk, "limit");
+    }
+    return out;
+}
+
+void add_space(lines& out, const object& disk)
+{
+    const auto room = space_of(disk);
+    const std::string_view whose =
+        room.limit == "quota" ? "of the quota" : "of what the disk can give to records";
+    if (!truth(disk, "has_room"))
+        out.push_back(
+            fmt::format("ALARM: no space for another record: {}. What was accepted is safe.",
+                        disk.contains("limit") ? how_to_get_room(room.limit)
+                                               : "free space on the disk, or raise [node] quota"));
+    else if (room.percent >= 80)
+        out.push_back(fmt::format("{}: {} % {} is used: {} of {}.",
+                                  room.percent >= 90 ? "ALARM" : "Warning", room.percent, whose,
+                                  show_size(room.used), show_size(room.total)));
+    if (const auto files = number(disk, "files_left");
+        disk.contains("files_left") && files < journal::few_files)
+        out.push_back(fmt::format(
+            "Warning: the disk of the store takes {}: records are taken all the same, but other "
+            "programs, and the next start, may need one. Remove files that are not needed from it.",
+            files == 0 ? "no more files" : "only " + count(files, "more file")));
+}
+
 /// Uploads that were begun and get no byte any more.
 void add_stalled(lines& out, const object& stalled, wall_time now)
 {
@@ -262,16 +306,7 @@ void add_stalled(lines& out, const object& stalled, wall_time now)
 void add_alarms(lines& out, const object& status, wall_time now)
 {
     const auto& disk = sub(status, "disk");
-    const auto quota = number(disk, "quota_bytes");
-    const auto used = quota > 0 ? number(disk, "live_bytes") * 100 / quota : 0;
-    if (!truth(disk, "has_room"))
-        out.push_back("ALARM: no space for another record. What was accepted is safe; free space "
-                      "on the disk, "
-                      "or raise [node] quota.");
-    else if (used >= 90)
-        out.push_back(fmt::format("ALARM: {} % of the quota is used.", used));
-    else if (used >= 80)
-        out.push_back(fmt::format("Warning: {} % of the quota is used.", used));
+    add_space(out, disk);
     constexpr milliseconds slow = 5s;
     const milliseconds waits{static_cast<std::int64_t>(number(disk, "sync_wait_ms"))};
     const milliseconds waited{static_cast<std::int64_t>(number(disk, "slowest_sync_ms"))};
@@ -295,6 +330,12 @@ void add_alarms(lines& out, const object& status, wall_time now)
         out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
                                   "names them; call the centre.",
                                   count(many, "difference")));
+    if (const auto& found = sub(status, "verified"); number(found, "differences") > 0)
+        out.push_back(fmt::format("ALARM: titip verify found {} on {}. Delete nothing; call the "
+                                  "centre. titip verify looks again, and ends this if it finds "
+                                  "nothing new.",
+                                  count(number(found, "differences"), "difference"),
+                                  to_rfc3339(time_of(found, "at_ms"))));
     constexpr auto soon = 30 * 24h;
     for (const auto& [key, what] :
          {std::pair{"certificate_expires_ms", "this node's certificate"},
@@ -309,13 +350,16 @@ void add_alarms(lines& out, const object& status, wall_time now)
 
 std::string_view second_copy_trouble(std::string_view why)
 {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 6> known{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
         {{"not-mounted",
           "the disk is not there: plug it in. If it is plugged in, call the administrator"},
          {"not-marked",
           "the disk that is there is not this node's second disk: plug that one in, or "
           "call the administrator (titip mark-disk)"},
          {"other-station", "the disk that is there is another station's: plug this one's in"},
+         {"mark-ruined", "the disk that is there no longer has the mark that was written to it: "
+                         "use another one, or "
+                         "call the administrator (titip mark-disk)"},
          {"full", "the disk is full: use a larger one, or remove what else is on it"},
          {"read-only", "the disk can only be read: look for a lock switch on it; if there is none, "
                        "call the administrator"},
@@ -327,6 +371,15 @@ std::string_view second_copy_trouble(std::string_view why)
                                   "again; if that does not help, try another one";
 }
 
+std::string full_in(const object& of)
+{
+    const auto days = number(of, "days_to_full");
+    if (!of.contains("days_to_full") || days >= 1000)
+        return {};
+    return fmt::format("; full in {} at the rate of the last days",
+                       days == 0 ? "less than a day" : count(days, "day"));
+}
+
 /// What is not on the second copy, and what to do about it.
 void add_second_copy(lines& out, const object& status, wall_time now)
 {
@@ -334,7 +387,9 @@ void add_second_copy(lines& out, const object& status, wall_time now)
     if (copy.empty())
         return;
     const auto path = text(copy, "path");
-    const auto missing = number(copy, "missing");
+    // What the disk does not keep is not on it "yet": the alarm has it.
+    const auto beyond_help = std::min(number(copy, "beyond_help"), number(copy, "missing"));
+    const auto missing = number(copy, "missing") - beyond_help;
     const auto only_here = number(copy, "only_here");
     const auto how_many =
         missing == 0
@@ -345,12 +400,33 @@ void add_second_copy(lines& out, const object& status, wall_time now)
                                          : fmt::format("{} nowhere else", only_here),
                           to_rfc3339(time_of(copy, "missing_since_ms")),
                           text(copy, "newest_missing"));
+    const auto& disk = sub(copy, "disk");
+    if (const auto percent = number(disk, "used_percent");
+        disk.contains("used_percent") && percent >= 80 && text(copy, "trouble") == "none")
+        out.push_back(
+            fmt::format("Warning: the second disk at {} {}: {} % of it is used{}.", path,
+                        text(disk, "limit") == "files" ? "takes few more files" : "is filling",
+                        percent, full_in(copy)));
+    if (const auto lost = number(copy, "lost"); lost > 0)
+        out.push_back(fmt::format(
+            "ALARM: the disk at {} loses what is written to it: use another one. Since {} {} read "
+            "back from it that {} not what had been written{}. The records on this machine are not "
+            "concerned.",
+            path, to_rfc3339(time_of(copy, "lost_since_ms")),
+            lost == 1 ? "1 copy was" : fmt::format("{} copies were", lost),
+            lost == 1 ? "is" : "are",
+            beyond_help == 0 ? "; this machine writes them again"
+                             : fmt::format("; {} of them {} not written to it any more",
+                                           beyond_help, beyond_help == 1 ? "is" : "are")));
     if (const auto why = text(copy, "trouble"); why != "none") {
         const auto since = time_of(copy, "trouble_since_ms");
         out.push_back(fmt::format(
             "Warning: the second copy on {} is not being kept{}: {}.", path,
             since == wall_time{} ? "" : fmt::format(", for {}", show_duration(now - since)),
-            second_copy_trouble(why)));
+            truth(copy, "takes_no_more_files")
+                ? "the disk has room, and takes no more files: remove what else is on it, or use "
+                  "another one; a larger one of the same kind may do no better"
+                : second_copy_trouble(why)));
         if (!how_many.empty())
             out.push_back(how_many);
         else if (truth(copy, "is_counted"))
@@ -365,6 +441,17 @@ void add_second_copy(lines& out, const object& status, wall_time now)
         out.push_back(
             fmt::format("Warning: {} cannot be put on the second copy: call the administrator.",
                         count(skipped, "record")));
+}
+
+/// How far the disk's word was checked: names and sizes are not bytes.
+std::string read_back(const object& copy, wall_time now)
+{
+    const auto oldest = time_of(copy, "oldest_read_ms");
+    if (const auto unread = number(copy, "unread"); unread > 0)
+        return fmt::format("; {} still to be read back since it was plugged in", unread);
+    if (oldest == wall_time{} || oldest > now)
+        return {};
+    return fmt::format("; all read back within {}", show_duration(now - oldest));
 }
 
 /// How fast it goes, and what was paid for it.
@@ -436,15 +523,14 @@ void add_picture(lines& out, const object& link)
     const auto& past = sub(link, "history");
     const auto slot_s = number(past, "slot_s");
     const auto& waiting = list_of(past, "waiting_bytes");
-    const auto& delivered = list_of(past, "delivered_bytes");
-    if (slot_s == 0 || waiting.empty() || delivered.empty())
+    const auto& sent = list_of(past, "sent_bytes");
+    if (slot_s == 0 || waiting.empty() || sent.empty())
         return;
     out.push_back(fmt::format("Waiting, at most {}; the last {}:", show_size(largest(waiting)),
                               show_duration(std::chrono::seconds{slot_s * waiting.size()})));
     out.push_back("  " + bars(waiting));
-    out.push_back(
-        fmt::format("Delivered, at most {} a second:", show_size(largest(delivered) / slot_s)));
-    out.push_back("  " + bars(delivered));
+    out.push_back(fmt::format("Sent, at most {} a second:", show_size(largest(sent) / slot_s)));
+    out.push_back("  " + bars(sent));
     out.emplace_back();
 }
 
@@ -474,21 +560,17 @@ void add_figures(lines& out, const object& status, wall_time now)
         add_transfer(out, link);
     }
     const auto& disk = sub(status, "disk");
-    const auto days = disk.contains("days_to_full") ? number(disk, "days_to_full") : 0;
-    out.push_back(fmt::format("  disk         {} of {} in use{}",
-                              show_size(number(disk, "live_bytes")),
-                              show_size(number(disk, "quota_bytes")),
-                              disk.contains("days_to_full") && days < 1000
-                                  ? fmt::format("; full in {} at the rate of the last days",
-                                                days == 0 ? "less than a day" : count(days, "day"))
-                                  : std::string{}));
+    const auto room = space_of(disk);
+    out.push_back(fmt::format(
+        "  disk         {} of {} in use{}{}", show_size(room.used), show_size(room.total),
+        room.limit == "quota" ? "" : ", all that the disk can give", full_in(disk)));
     const auto& scrub = sub(status, "scrub");
     if (const auto oldest = time_of(scrub, "oldest_check_ms"); oldest != wall_time{})
         out.push_back(fmt::format("  re-read      all within {}", show_duration(now - oldest)));
     if (const auto& copy = sub(status, "second_copy"); !copy.empty())
-        out.push_back(fmt::format("  second copy  {}, {} missing{}", text(copy, "path"),
-                                  number(copy, "missing"),
-                                  truth(copy, "is_counted") ? "" : " as far as is known"));
+        out.push_back(fmt::format(
+            "  second copy  {}, {} missing{}{}", text(copy, "path"), number(copy, "missing"),
+            truth(copy, "is_counted") ? "" : " as far as is known", read_back(copy, now)));
 }
 
 std::string where(const object& shown)
@@ -529,15 +611,14 @@ std::string_view what_then(std::string_view reason)
     constexpr std::array<std::pair<std::string_view, std::string_view>, 8> known{
         {{"rotten",
           "Next: if there is a second disk, plug it in: the record is repaired from it. Else titip "
-          "retry ID, once. If it comes back here the disk is failing: replace it and call the "
-          "centre."},
+          "retry ID, once. If it comes back here, the disk or the memory of this machine does not "
+          "keep what is written: call the administrator and the centre."},
          {"refused", "Next: call the centre with this reason, then titip retry ID."},
          {"too-large", "Next: call the centre; titip retry ID when it takes records of this size."},
-         {"conflict",
-          "Next: call the centre, which has another record under this id; do not retry."},
+         {"conflict", "Next: call the centre, which has other bytes under this id; do not retry."},
          {"not-ours", "Next: get a certificate with this station's name, then titip retry ID."},
-         {"mismatch", "Next: something between here and the centre changes bytes: titip retry ID "
-                      "later, or over another network."},
+         {"mismatch", "Next: titip retry ID later, or over another network: twice other bytes came "
+                      "there than were sent from here."},
          {"not-believed", "Next: call the centre, whose receipt for it does not verify; then titip "
                           "retry ID."},
          {"open-failed",
@@ -546,6 +627,24 @@ std::string_view what_then(std::string_view reason)
     const auto found =
         std::ranges::find(known, reason, &std::pair<std::string_view, std::string_view>::first);
     return found == known.end() ? "Next: call the centre with this reason." : found->second;
+}
+
+/// Of a verdict that needs a person: what the centre found, and what to do.
+std::string_view person_needed(std::string_view verdict) noexcept
+{
+    if (verdict == "duplicate")
+        return "the centre says that this person is enrolled already (duplicate). Call the centre; "
+               "do "
+               "not record this person again";
+    if (verdict == "enrollment-failure")
+        return "the centre could not enrol this person with this record (enrollment-failure). Call "
+               "the "
+               "centre: it says whether the person has to come again";
+    if (verdict == "open-failed")
+        return "the centre could not open this record (open-failed). Call the centre: it says "
+               "whether "
+               "the person has to come again";
+    return "the centre's verdict needs somebody to act. Call the centre";
 }
 
 std::string what_next(const object& shown, wall_time now)
@@ -570,6 +669,19 @@ std::string what_next(const object& shown, wall_time now)
 }
 
 } // namespace
+
+std::string_view how_to_get_room(std::string_view limit) noexcept
+{
+    if (limit == "disk")
+        return "the disk is full: remove other things from the disk of [node] state";
+    if (limit == "files")
+        return "the disk has room, and takes no more files: remove files from it that are not "
+               "needed";
+    if (limit == "user-limit")
+        return "the file system gives the daemon's user no more: raise that user's limit there "
+               "(setquota)";
+    return "the quota is used up: raise [node] quota";
+}
 
 std::string_view link_verdict(std::string_view verdict)
 {
@@ -603,6 +715,10 @@ lines status(const object& status)
     }
     out.push_back(fmt::format("{} ({})", text(status, "node"), text(status, "role")));
     add_safety(out, status);
+    if (const auto many = number(status, "needs_person"); many > 0)
+        out.push_back(fmt::format("{} need{} a person, by what the centre found: titip list "
+                                  "--needs-person",
+                                  count(many, "record"), many == 1 ? "s" : ""));
     add_next(out, status, now);
     add_alarms(out, status, now);
     add_second_copy(out, status, now);
@@ -614,6 +730,8 @@ lines record(const object& shown)
 {
     lines out;
     const auto now = wall_now();
+    if (const auto verdict = text(shown, "needs_person"); !verdict.empty())
+        out.push_back(fmt::format("NEEDS A PERSON: {}.", person_needed(verdict)));
     out.push_back(fmt::format("{} (station {}, number {})", text(shown, "id"),
                               text(shown, "station"), number(shown, "sequence")));
     out.push_back(where(shown));
@@ -638,9 +756,11 @@ std::string list_line(const object& record)
 {
     const auto state = text(record, "state");
     const char mark = truth(record, "held") ? '!' : state == "quarantined" ? 'Q' : ' ';
-    return fmt::format("{}{} {:<11} {:<9} {:>9}  {:<20}  {}", text(record, "id"), mark, state,
+    const auto verdict = text(record, "needs_person");
+    return fmt::format("{}{} {:<11} {:<9} {:>9}  {:<20}  {}{}{}", text(record, "id"), mark, state,
                        text(record, "lane"), show_size(number(record, "size_bytes")),
-                       to_rfc3339(time_of(record, "accepted_at_ms")), text(record, "station"));
+                       to_rfc3339(time_of(record, "accepted_at_ms")), text(record, "station"),
+                       verdict.empty() ? "" : "  ", verdict);
 }
 
 std::string event(const object& entry)
@@ -655,12 +775,41 @@ std::string event(const object& entry)
     return out;
 }
 
+namespace {
+
+/// Of a record that was submitted again. None of these is a reason to record anybody again.
+std::string taken_before(const object& acceptance)
+{
+    const auto id = text(acceptance, "id");
+    const auto number_here = number(acceptance, "sequence");
+    const auto state = text(acceptance, "state");
+    if (state == "quarantined" && text(acceptance, "reason") == "rotten")
+        return fmt::format(
+            "{} was taken here before, as number {}, and its bytes here are damaged. "
+            "Keep this file, do not record again, and call the administrator: titip "
+            "show {}",
+            id, number_here, id);
+    if (state == "quarantined")
+        return fmt::format(
+            "{} was taken here before, as number {}, and is set aside: titip show {} "
+            "says what to do. Do not record again.",
+            id, number_here, id);
+    if (acceptance.contains("is_compared") && !truth(acceptance, "is_compared"))
+        return fmt::format("{} is {} (put back from the second copy, as number {}); whether the "
+                           "bytes are the same "
+                           "cannot be told. Do not record again.",
+                           id, state == "erased" ? "at the centre, and was safe here" : "safe here",
+                           number_here);
+    return fmt::format("{} was taken here before, as number {}: nothing to do.", id, number_here);
+}
+
+} // namespace
+
 std::string accepted(const object& acceptance, bool is_new, std::string_view lane)
 {
-    auto out =
-        fmt::format(fmt::runtime(is_new ? "{} is safe on this machine as number {}."
-                                        : "{} was taken here before, as number {}: nothing to do."),
-                    text(acceptance, "id"), number(acceptance, "sequence"));
+    auto out = is_new ? fmt::format("{} is safe on this machine as number {}.",
+                                    text(acceptance, "id"), number(acceptance, "sequence"))
+                      : taken_before(acceptance);
     if (const auto has = text(acceptance, "lane"); !lane.empty() && !has.empty() && has != lane)
         out += fmt::format(" It stays in the lane {}.", has);
     for (const auto each : names(acceptance, "warnings"))
@@ -769,8 +918,8 @@ lines salvaged(const object& counted)
     if (const auto pages = number(counted, "missing_pages"); pages > 0)
         out.push_back(fmt::format("The file ends {} before it should.", count(pages, "page")));
     if (const auto pages = number(counted, "unreadable_pages"); pages > 0)
-        out.push_back(
-            fmt::format("The disk does not give {}: it is failing.", count(pages, "page")));
+        out.push_back(fmt::format("The disk does not give {}: journalctl -k says what it answers.",
+                                  count(pages, "page")));
     return out;
 }
 
@@ -786,7 +935,8 @@ lines backed_up(const object& done)
     auto beside = std::string{text(done, "file")};
     if (beside.ends_with(".mdb"))
         beside.replace(beside.size() - 4, 4, ".json");
-    return {fmt::format("{} ({}) copied to {}", count(number(done, "records"), "record"),
+    return {fmt::format("{} ({}) copied to {}, and read back",
+                        count(number(done, "records"), "record"),
                         show_size(number(done, "size_bytes")), text(done, "file")),
             fmt::format("What it is, and its SHA-256: {}", beside)};
 }
@@ -796,7 +946,8 @@ std::string backup_progress(const object& status)
     const auto& under_way = sub(status, "backup");
     if (number(under_way, "total_bytes") == 0)
         return {};
-    return fmt::format("{} of {} copied", show_size(number(under_way, "copied_bytes")),
+    return fmt::format("{} of {} copied and read back",
+                       show_size(number(under_way, "copied_bytes")),
                        show_size(number(under_way, "total_bytes")));
 }
 
@@ -877,11 +1028,57 @@ std::string no_answer(std::string_view why, bool is_submission)
                : fmt::format("titipd did not answer ({}): ask again in a moment", why);
 }
 
-std::string not_reachable(std::string_view socket, std::string_view why)
+std::string not_reachable(std::string_view socket, const error_code& why)
 {
+    namespace sys = boost::system::errc;
+    const auto what = [&]() -> std::string {
+        if (why == sys::no_such_file_or_directory)
+            return "there is no such socket. titipd makes it when it starts: systemctl status "
+                   "titipd; if "
+                   "it runs, [control] socket in its configuration is another one (--socket)";
+        if (why == sys::connection_refused)
+            return "nobody listens at this socket, so the titipd that made it has ended: systemctl "
+                   "status titipd";
+        if (why == sys::permission_denied)
+            return fmt::format(
+                "the user {} may not use this socket, or may not pass a directory above "
+                "it; whether titipd runs cannot be told from here",
+                own_user());
+        if (why == sys::timed_out)
+            return "titipd has the connection and does not answer: journalctl -u titipd";
+        if (why == sys::connection_reset || why == sys::broken_pipe)
+            return "titipd ended the connection without an answer: systemctl status titipd; ask "
+                   "again";
+        return "systemctl status titipd says whether it runs";
+    }();
+    return fmt::format("titipd is not reachable at {} ({}): {}", socket, why.message(), what);
+}
+
+std::string_view group_of(const object& problem)
+{
+    return text(problem, "group");
+}
+
+std::string about_group(std::string_view group, membership mine, std::string_view user)
+{
+    switch (mine) {
+    case membership::none:
+        return fmt::format(
+            "The user {0} is not a member of \"{1}\". The administrator can change that: "
+            "usermod -aG {1} {0}; then log in again.",
+            user, group);
+    case membership::not_in_login:
+        return fmt::format(
+            "The user {} is a member of \"{}\", but this login began before that: log "
+            "in again.",
+            user, group);
+    case membership::full:
+        break;
+    }
     return fmt::format(
-        "titipd is not reachable at {} ({}): is the service running? systemctl status titipd",
-        socket, why);
+        "This login has the group \"{}\", and titipd does not know it by that number: it "
+        "looks the groups up when it starts. systemctl restart titipd",
+        group);
 }
 
 } // namespace titip::control::words

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "base/result.hpp"
+#include "control/roles.hpp"
+
 #include <boost/json/object.hpp>
 
 #include <string>
@@ -23,8 +26,8 @@ std::string list_header();
 std::string list_line(const boost::json::object& record);
 
 std::string event(const boost::json::object& entry);
-/// To who submitted it; `is_new` is false for a repetition, whose first answer this is. `lane`: the
-/// one that was asked for, if one was.
+/// To who submitted it; `is_new` is false for a repetition: what is said then fits where the record is
+/// now. `lane`: the one that was asked for, if one was.
 std::string accepted(const boost::json::object& acceptance, bool is_new,
                      std::string_view lane = {});
 /// To who asked for a backup; and how far one has come, empty if none is under way.
@@ -64,6 +67,15 @@ std::vector<std::string> discarded(const boost::json::object& record);
 
 /// The daemon was asked, and went away, or said nothing, before it answered. `is_submission`: of a record.
 std::string no_answer(std::string_view why, bool is_submission);
-std::string not_reachable(std::string_view socket, std::string_view why);
+/// Of the limit that leaves no room ("quota", "disk", "user-limit"): which one it is, and what helps.
+std::string_view how_to_get_room(std::string_view limit) noexcept;
+
+/// Of the daemon's socket, by what the system said.
+std::string not_reachable(std::string_view socket, const error_code& why);
+
+/// The group that a refusal is for; empty: it names none.
+std::string_view group_of(const boost::json::object& problem);
+/// What to do about a refusal for want of a group; empty: nothing is known.
+std::string about_group(std::string_view group, membership mine, std::string_view user);
 
 } // namespace titip::control::words

@@ -15,7 +15,10 @@ acceptance acceptance_of(place at, const v1::Row& row, bool is_new)
             .size_bytes = view.size_bytes,
             .accepted_at = view.accepted_at,
             .warnings = view.warnings,
-            .is_new = is_new};
+            .is_new = is_new,
+            .is_compared = is_new || !row.submission_mac().empty(),
+            .state = view.state,
+            .reason = view.reason};
 }
 
 } // namespace
@@ -25,7 +28,8 @@ result<acceptance> writing::accept(const submission& offered)
     const vault::key which{around_.node, offered.record};
     if (const auto known = find_place(txn_, t_, which)) {
         const auto row = row_at(*known, which);
-        if (row.submission_mac() != as_text(offered.mac))
+        // What came from a second copy has none, and other bytes under its id cannot be told from the same.
+        if (!row.submission_mac().empty() && row.submission_mac() != as_text(offered.mac))
             return vault::errc::conflict;
         return acceptance_of(*known, row, false);
     }

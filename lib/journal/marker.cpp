@@ -1,5 +1,7 @@
 #include "journal/marker.hpp"
 
+#include "base/descriptor.hpp"
+#include "base/explain.hpp"
 #include "journal/parts.hpp"
 
 #include <fmt/format.h>
@@ -93,12 +95,13 @@ marker::marker(const std::filesystem::path& directory) : path_(directory / file_
     if (file_ < 0 && (errno == ENOSPC || errno == EDQUOT))
         return;
     if (file_ < 0)
-        throw open_failure{
-            kind::unreadable,
-            fmt::format("{}: {}: the state directory must exist and belong to the daemon's user",
-                        path_.string(), std::strerror(errno))};
+        throw open_failure{kind::unreadable,
+                           fmt::format("{} ([node] state)", explain(path_, last_error()))};
     if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+        const auto said = last_error();
         ::close(file_);
+        if (said != boost::system::errc::operation_would_block)
+            throw open_failure{kind::unreadable, explain(path_, said)};
         throw open_failure{
             kind::in_use,
             fmt::format("{} is in use by another titipd: stop that one, or give this one its own "

@@ -2,7 +2,9 @@
 #include "journal/pages.hpp"
 #include "journal/parts.hpp"
 
+#include "base/descriptor.hpp"
 #include "base/digest.hpp"
+#include "base/explain.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "journal/scrubber.hpp"
@@ -210,11 +212,12 @@ directory_lock::directory_lock(const std::filesystem::path& directory)
     const auto path = directory / "titipd.lock";
     file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file_ < 0)
-        refuse(kind::unreadable,
-               fmt::format("{}: {}: the state directory must exist and belong to the daemon's user",
-                           path.string(), why()));
+        refuse(kind::unreadable, fmt::format("{} ([node] state)", explain(path, last_error())));
     if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+        const auto said = last_error();
         ::close(file_);
+        if (said != boost::system::errc::operation_would_block)
+            refuse(kind::unreadable, explain(path, said));
         refuse(
             kind::in_use,
             fmt::format("{} is in use by another titipd: stop that one, or give this one its own "
@@ -283,7 +286,7 @@ void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t note
     if (file < 0) {
         if (errno == ENOENT)
             return; // a new store
-        refuse(kind::unreadable, fmt::format("{}: {}", data_file.string(), why()));
+        refuse(kind::unreadable, explain(data_file, last_error()));
     }
     std::array<page, 2> pages{};
     const auto got = ::pread(file, pages.data(), sizeof pages, 0);
@@ -353,6 +356,7 @@ totals to_totals(const v1::Meta& meta)
                             .accepted_bytes = each.accepted_bytes(),
                             .erased_bytes = each.erased_bytes()});
     out.live_bytes = live_bytes(meta);
+    out.born = from_ms(meta.born_at_ms());
     return out;
 }
 
@@ -499,13 +503,14 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         p->newest.row_bytes = rows;
         p->room->note_refusal(
             mean_size(p->newest)); // full is what would refuse one more like those here
-        p->newest.has_room = finds_room(p->env->get(), *p->room, meta, p->room->refused_bytes());
+        p->on_looked(look_for_room(p->env->get(), p->t, *p->room, meta));
         auto& shared = *p;
         p->writer = std::make_unique<journal::writer>(
             p->env->get(), p->t, std::move(meta),
             surroundings{p->opts.node, p->opts.has_upstream, p->opts.identity}, *p->room,
             writer::options{.group_bytes = p->opts.group_bytes, .watched = p->opts.writer},
-            [&shared](writer::outcome done) { shared.on_commit(std::move(done)); }, p->failed);
+            [&shared](writer::outcome done) { shared.on_commit(std::move(done)); },
+            [&shared](standing_room found) { shared.on_looked(found); }, p->failed);
         return std::unique_ptr<store>{new store{std::move(p)}};
     } catch (open_failure& failure) {
         return std::move(failure);

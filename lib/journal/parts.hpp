@@ -8,6 +8,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 /// What a store is made of. Private to this room.
@@ -78,6 +79,9 @@ struct store::parts {
     std::shared_ptr<const envelope::custody>
         held_above; ///< the newest that was said; null: none yet
     std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
+    std::set<place> needs_person; ///< records on which somebody has to do something
+    std::set<place> changed_while_counting;
+    bool are_needs_counted = false;
     asio::any_io_executor told_on;
     std::shared_ptr<std::function<void(const change&)>> told;
 
@@ -86,6 +90,8 @@ struct store::parts {
     std::jthread copier;                     ///< last: it reads the store for a backup
 
     void on_commit(writer::outcome outcome);
+    void on_looked(const standing_room& found);
+    void note_needs_person(const std::vector<change>& changes);
     std::shared_ptr<const trust::identity> current_identity() const;
     epoch_id current_epoch() const;
     std::shared_ptr<const envelope::custody> current_custody() const;

@@ -15,7 +15,8 @@ bool fits(const v1::Row& row, const list_filter& filter)
     return (!filter.state || to_state(row.state()) == *filter.state) &&
            (!filter.lane || static_cast<envelope::lane>(row.lane()) == *filter.lane) &&
            (!filter.accepted_before || row.accepted_at_ms() < to_ms(*filter.accepted_before)) &&
-           (!filter.held || row.held() == *filter.held);
+           (!filter.held || row.held() == *filter.held) &&
+           (!filter.needs_person || person_needed(standing_of(row)).has_value());
 }
 
 outgoing to_outgoing(place at, const v1::Row& row)
@@ -367,7 +368,8 @@ store::list(list_filter filter, std::optional<place> after, std::size_t limit)
             if (const auto row = find_good_row(txn, t, at)) {
                 if (fits(*row, filter))
                     out.push_back(to_view(at, *row));
-            } else if (!filter.state || *filter.state == state::quarantined)
+            } else if ((!filter.state || *filter.state == state::quarantined) &&
+                       !filter.needs_person)
                 out.push_back({.place = at,
                                .state = state::quarantined,
                                .reason = reason::rotten,
@@ -376,6 +378,46 @@ store::list(list_filter filter, std::optional<place> after, std::size_t limit)
         return out;
     };
     co_return co_await look<std::vector<record_view>>(std::move(act));
+}
+
+asio::awaitable<result<void>> store::count_needs_person()
+{
+    constexpr std::size_t most_looked_at = 1'024;
+    std::optional<place> from = place{0};
+    while (from) {
+        auto act = [from = *from](const transaction& txn, const tables& t)
+            -> result<std::pair<std::set<place>, std::optional<place>>> {
+            std::pair<std::set<place>, std::optional<place>> out;
+            std::size_t looked_at = 0;
+            cursor walk{txn, t.rows};
+            for (auto each = walk.seek(place_key(from)); each; each = walk.next()) {
+                const place at{read_u64(each->key)};
+                if (looked_at++ == most_looked_at) {
+                    out.second = at;
+                    break;
+                }
+                const auto row = find_good_row(txn, t, at);
+                if (row && row->verdicts_size() > 0 && person_needed(standing_of(*row)))
+                    out.first.insert(at);
+            }
+            return out;
+        };
+        const auto found =
+            co_await look<std::pair<std::set<place>, std::optional<place>>>(std::move(act));
+        if (!found)
+            co_return found.error();
+        from = found->second;
+        const std::lock_guard guard{parts_->mutex};
+        for (const auto at : found->first)
+            if (!parts_->changed_while_counting.contains(at))
+                parts_->needs_person.insert(at);
+    }
+    {
+        const std::lock_guard guard{parts_->mutex};
+        parts_->are_needs_counted = true;
+        parts_->changed_while_counting.clear();
+    }
+    co_return result<void>{};
 }
 
 asio::awaitable<result<std::vector<record_view>>> store::show(record_id record)

@@ -3,6 +3,8 @@
 #include "base/digest.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <xxhash.h>
 
 #include <array>
@@ -123,6 +125,15 @@ std::uint64_t row_bytes(const transaction& txn, const tables& t)
     return out;
 }
 
+std::uint64_t used_bytes(const transaction& txn, const tables& t)
+{
+    constexpr std::uint64_t meta_pages = 2;
+    constexpr table free_list{0};
+    constexpr table names{1};
+    return row_bytes(txn, t) + txn.size_bytes(t.chunks) + txn.size_bytes(free_list) +
+           txn.size_bytes(names) + meta_pages * lmdb_page_bytes;
+}
+
 bytes_view open_verdict(bytes_view key, bytes_view stored)
 {
     std::uint64_t sum = 0;
@@ -156,6 +167,44 @@ vault::key key_of(const v1::Row& row)
     return {row.station(), *id};
 }
 
+std::vector<judgement> judgements_of(const v1::Row& row)
+{
+    std::vector<judgement> out;
+    for (const auto kind : row.verdicts())
+        if (std::ranges::find(row.judgements(), kind, [](const auto& each) {
+                return static_cast<int>(each.kind());
+            }) == row.judgements().end())
+            out.push_back({.kind = static_cast<envelope::verdict_kind>(kind)});
+    for (const auto& each : row.judgements())
+        out.push_back({.kind = static_cast<envelope::verdict_kind>(each.kind()),
+                       .number = each.number(),
+                       .epoch = each.epoch(),
+                       .at = from_ms(each.at_ms())});
+    return out;
+}
+
+void set_judgements(v1::Row& row, const std::vector<judgement>& all)
+{
+    row.clear_judgements();
+    for (const auto& each : all) {
+        auto& stored = *row.add_judgements();
+        stored.set_kind(static_cast<v1::VerdictKind>(each.kind));
+        stored.set_number(each.number);
+        stored.set_epoch(each.epoch);
+        stored.set_at_ms(to_ms(each.at));
+    }
+}
+
+std::vector<envelope::verdict_kind> standing_of(const v1::Row& row)
+{
+    auto all = judgements_of(row);
+    std::erase_if(all, [&row](const judgement& each) {
+        return std::ranges::find(row.verdicts(), static_cast<int>(each.kind)) ==
+               row.verdicts().end();
+    });
+    return standing(all);
+}
+
 record_view to_view(place at, const v1::Row& row)
 {
     record_view out{.place = at, .key = key_of(row)};
@@ -179,6 +228,8 @@ record_view to_view(place at, const v1::Row& row)
     out.note = row.quarantine_note();
     for (const auto each : row.verdicts())
         out.verdicts.push_back(static_cast<envelope::verdict_kind>(each));
+    out.judgements = judgements_of(row);
+    out.standing = standing_of(row);
     out.warnings.assign(row.warnings().begin(), row.warnings().end());
     out.receipt_by = row.receipt_by();
     return out;

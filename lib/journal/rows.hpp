@@ -78,6 +78,9 @@ tables find_tables(const transaction& txn);
 
 /// Pages of all tables but that of the envelopes.
 std::uint64_t row_bytes(const transaction& txn, const tables& t);
+/// Pages of all tables, and of LMDB's own; what else the file has is free to be used again. Counts that
+/// LMDB keeps: free_pages() walks its list.
+std::uint64_t used_bytes(const transaction& txn, const tables& t);
 
 /// Protobuf keeps bytes in strings.
 inline std::string text(bytes_view data)
@@ -111,6 +114,12 @@ inline key_builder queue_value(const v1::Row& row)
 }
 /// Whatever the bytes are: these have no checksum, and the row has the last word.
 queued read_queued(const cursor::entry& each);
+
+/// All verdicts on it, in the centre's order. Of rows of a version that kept no numbers: as they came.
+std::vector<judgement> judgements_of(const v1::Row& row);
+void set_judgements(v1::Row& row, const std::vector<judgement>& all);
+/// Those that hold: of the kinds that count, what no later one overrules.
+std::vector<envelope::verdict_kind> standing_of(const v1::Row& row);
 
 vault::key key_of(const v1::Row& row);
 record_view to_view(place at, const v1::Row& row);

@@ -1,5 +1,7 @@
 #include "journal/salvage.hpp"
 
+#include "base/descriptor.hpp"
+#include "base/explain.hpp"
 #include "base/name.hpp"
 #include "journal/chunks.hpp"
 #include "journal/pages.hpp"
@@ -795,7 +797,11 @@ public:
         : file_(::open((directory / "titipd.lock").c_str(), O_RDONLY | O_CLOEXEC))
     {
         if (file_ >= 0 && ::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+            const auto why = last_error();
             ::close(file_);
+            if (why != boost::system::errc::operation_would_block)
+                throw open_failure{open_failure::kind::unreadable,
+                                   explain(directory / "titipd.lock", why)};
             throw open_failure{open_failure::kind::in_use,
                                fmt::format("{} is in use: stop titipd first", directory.string())};
         }
@@ -825,9 +831,8 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
         return open_failure{open_failure::kind::unreadable,
                             fmt::format("the folder cannot be written: {}", by.why.message())};
     } catch (const boost::system::system_error& failure) {
-        return open_failure{
-            open_failure::kind::unreadable,
-            fmt::format("{}: {}", (directory / "data.mdb").string(), failure.code().message())};
+        return open_failure{open_failure::kind::unreadable,
+                            explain(directory / "data.mdb", failure.code())};
     }
 }
 

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace titip::journal {
@@ -46,6 +45,7 @@ std::uint64_t space::file_bytes() const
 bool space::top_up()
 {
     const auto end = file_bytes();
+    reserve_ = room_figures::reserve_state::had;
     if (allocated_end_ >= end + opts_.reserve_bytes)
         return true;
     for (const auto ahead : {opts_.reserve_bytes + generous_bytes, opts_.reserve_bytes}) {
@@ -55,18 +55,39 @@ bool space::top_up()
             return true;
         }
         if (errno == EOPNOTSUPP) { // such a file system keeps no reserve: statvfs alone decides
-            struct statvfs disk {};
-            return ::fstatvfs(file_, &disk) == 0 &&
-                   disk.f_bavail * disk.f_frsize >= opts_.reserve_bytes;
+            const auto disk = disk_room_of(file_);
+            if (disk && disk->available_bytes >= opts_.reserve_bytes)
+                return true;
+            break;
         }
     }
+    reserve_ = errno == EDQUOT ? room_figures::reserve_state::user_limit
+                               : room_figures::reserve_state::disk_full;
     return false;
 }
 
 bool space::is_disk_full() const
 {
-    struct statvfs disk {};
-    return ::fstatvfs(file_, &disk) == 0 && disk.f_bavail * disk.f_frsize < opts_.reserve_bytes;
+    const auto disk = disk_room_of(file_);
+    if (disk && disk->available_bytes < opts_.reserve_bytes)
+        return true;
+    // What the file system gives this user may be less than what is free on it.
+    const auto end = static_cast<off_t>(file_bytes());
+    return ::fallocate(file_, FALLOC_FL_KEEP_SIZE, end, static_cast<off_t>(opts_.reserve_bytes)) !=
+               0 &&
+           (errno == ENOSPC || errno == EDQUOT);
+}
+
+capacity space::look(std::uint64_t live_bytes, std::uint64_t unused_bytes) const
+{
+    const auto end = file_bytes();
+    return capacity_of({.quota_bytes = opts_.quota_bytes,
+                        .live_bytes = live_bytes,
+                        .reserve_bytes = opts_.reserve_bytes,
+                        .unused_bytes = unused_bytes,
+                        .ahead_bytes = allocated_end_ > end ? allocated_end_ - end : 0,
+                        .disk = disk_room_of(file_),
+                        .reserve = reserve_});
 }
 
 } // namespace titip::journal

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "journal/capacity.hpp"
+
 #include <cstdint>
 #include <filesystem>
 
@@ -38,10 +40,14 @@ public:
     /// write as EIO, so its code alone does not tell.
     bool is_disk_full() const;
 
+    /// What quota and disk leave, as of now. `unused_bytes`: pages of the file that hold nothing.
+    capacity look(std::uint64_t live_bytes, std::uint64_t unused_bytes) const;
+
 private:
     options opts_;
     int file_;
     std::uint64_t allocated_end_ = 0;
+    room_figures::reserve_state reserve_ = room_figures::reserve_state::had;
     std::uint64_t refused_bytes_ = 0;
 };
 

@@ -1,5 +1,7 @@
 #include "journal/writing.hpp"
 
+#include <algorithm>
+
 /// What becomes of a record that is here: receipts, verdicts, decisions of operators, erasure.
 namespace titip::journal {
 
@@ -8,6 +10,16 @@ namespace {
 bool has_bytes(const v1::Row& row)
 {
     return row.state() != v1::ERASED && row.state() != v1::ARRIVING;
+}
+
+std::uint64_t number_of(const epoch_id& epoch) noexcept
+{
+    return read_u64(epoch.data());
+}
+
+bool has(const std::vector<envelope::verdict_kind>& held, envelope::verdict_kind kind) noexcept
+{
+    return std::ranges::find(held, kind) != held.end();
 }
 
 } // namespace
@@ -45,8 +57,7 @@ result<void> writing::settle(place at, const envelope::receipt& said, const byte
     after.set_delivered_at_ms(to_ms(said.held_at));
     after.set_receipt(text(cms));
     after.set_receipt_by(by.name);
-    const auto& verdicts = after.verdicts();
-    if (at_centre && std::ranges::find(verdicts, static_cast<int>(v1::OPENED)) != verdicts.end()) {
+    if (at_centre && has(standing_of(after), envelope::verdict_kind::opened)) {
         after.set_state(v1::STATE_OPENED);
         const auto past = certain_time(from_ms(meta_.newest_signed_ms()), now_);
         after.set_opened_at_ms(to_ms(std::max(said.held_at, past)));
@@ -171,8 +182,9 @@ void writing::send_again(place at)
     enter(v1::Entry::RETRY, at, after, before->receipt_by() + " no longer says that it holds it");
 }
 
-void writing::take_verdict(const envelope::verdict& said)
+void writing::take_verdict(const told_verdict& told, const epoch_id& store_epoch)
 {
+    const auto& said = told.said;
     const auto found = good_row_of({said.station, said.record});
     if (!found || found->second.digest() != as_text(said.digest)) {
         note(v1::Entry::EVENT_VERDICT, (found.has_error() && found.error() == vault::errc::rotten
@@ -183,14 +195,36 @@ void writing::take_verdict(const envelope::verdict& said)
     }
     const auto& [at, before] = *found;
     const auto kind = static_cast<v1::VerdictKind>(said.kind);
-    if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
+    const bool counts =
+        std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end();
+    const auto& cursor = meta_.verdict_cursor();
+    const bool is_news =
+        cursor.store_epoch() == as_text(store_epoch.data()) && told.number > cursor.number();
+    auto all = judgements_of(before);
+    const bool is_added = add_judgement(
+        all,
+        {.kind = said.kind, .number = told.number, .epoch = number_of(store_epoch), .at = said.at},
+        is_news);
+    if (!is_added && counts) {
+        if (all != judgements_of(before)) { // its number is known now
+            auto after = before;
+            set_judgements(after, all);
+            store_row(at, after);
+        }
         return;
+    }
     const bool was_open_failed = before.state() == v1::STATE_QUARANTINED &&
                                  before.quarantine() == v1::QUARANTINE_OPEN_FAILED;
     auto after = before;
-    after.add_verdicts(kind);
+    set_judgements(after, all);
+    if (!counts)
+        after.add_verdicts(kind);
+    // One that a later one overrules is history.
+    const bool holds = has(standing_of(after), said.kind);
     switch (said.kind) {
     case envelope::verdict_kind::opened:
+        if (!holds)
+            break;
         // Only what the centre's receipt covers may later be erased: a verdict without one is kept,
         // and the state follows when the receipt comes. That opening failed before (a key that was
         // not there) is past: no operator could end that quarantine.
@@ -205,9 +239,12 @@ void writing::take_verdict(const envelope::verdict& said)
         }
         break;
     case envelope::verdict_kind::open_failed:
-        if (before.state() == v1::DELIVERED || before.state() == v1::WAITING) {
+        // Also of one that was opened before: its bytes here may be the only good ones.
+        if (holds && (before.state() == v1::DELIVERED || before.state() == v1::WAITING ||
+                      before.state() == v1::STATE_OPENED)) {
             after.set_state(v1::STATE_QUARANTINED);
             after.set_quarantine(v1::QUARANTINE_OPEN_FAILED);
+            after.set_opened_at_ms(0);
         }
         break;
     case envelope::verdict_kind::print_ready:
@@ -234,7 +271,8 @@ void writing::note_custody(const bytes& cms, wall_time signed_at,
         add_finding(each);
 }
 
-result<bytes> writing::judge(const vault::key& which, const digest& of, envelope::verdict_kind kind)
+result<bytes> writing::judge(const vault::key& which, const digest& of, envelope::verdict_kind kind,
+                             bool replaces)
 {
     const auto found = row_of(which);
     if (!found)
@@ -244,13 +282,17 @@ result<bytes> writing::judge(const vault::key& which, const digest& of, envelope
         return vault::errc::conflict;
     if (before.state() != v1::DELIVERED && before.state() != v1::STATE_OPENED)
         return vault::errc::wrong_state;
+    const auto held = standing_of(before);
+    const auto excludes = [kind](envelope::verdict_kind other) { return exclude(kind, other); };
+    if (!replaces && std::ranges::any_of(held, excludes))
+        return vault::errc::contradicts;
     if (!around_.identity->is_valid_at(now_))
         return vault::errc::cannot_sign;
 
     const envelope::verdict said{
         .record = which.record, .station = which.station, .digest = of, .kind = kind, .at = now_};
     auto cms = around_.identity->sign(envelope::encode(said));
-    if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) != before.verdicts().end())
+    if (has(held, kind))
         return cms;
     const auto next = newest_verdict_of(txn_, t_, which.station) + 1;
     const auto key = verdict_key(which.station, next);
@@ -262,10 +304,18 @@ result<bytes> writing::judge(const vault::key& which, const digest& of, envelope
     new_verdicts_.emplace_back(which.station, next);
 
     auto after = before;
-    after.add_verdicts(static_cast<v1::VerdictKind>(kind));
+    auto all = judgements_of(before);
+    const auto epoch = epoch_id::from_bytes(as_bytes(meta_.store_epoch())).value_or(epoch_id{});
+    add_judgement(all, {.kind = kind, .number = next, .epoch = number_of(epoch), .at = now_}, true);
+    set_judgements(after, all);
+    if (std::ranges::find(before.verdicts(), static_cast<int>(kind)) == before.verdicts().end())
+        after.add_verdicts(static_cast<v1::VerdictKind>(kind));
     if (kind == envelope::verdict_kind::opened) {
         after.set_state(v1::STATE_OPENED);
         after.set_opened_at_ms(to_ms(now_));
+    } else if (kind == envelope::verdict_kind::open_failed) {
+        after.set_state(v1::DELIVERED);
+        after.set_opened_at_ms(0);
     }
     replace(at, before, after);
     enter(v1::Entry::EVENT_VERDICT, at, after, envelope::to_string(kind));

@@ -96,18 +96,39 @@ void store::parts::on_commit(writer::outcome outcome)
     newest = to_totals(outcome.meta);
     newest.file_bytes = file_bytes;
     newest.row_bytes = outcome.row_bytes;
-    newest.has_room = outcome.has_room;
+    newest.room = outcome.space.room;
+    newest.has_room = outcome.space.has_room;
     if (as_text(epoch.data()) != outcome.meta.store_epoch()) {
         epoch = epoch_id::from_bytes(as_bytes(outcome.meta.store_epoch())).value_or(epoch_id{});
         log::warn("epoch-began epoch={} after={}", epoch.to_string(),
                   outcome.meta.previous_sequence());
     }
+    note_needs_person(outcome.changes);
     for (auto& [station, number] : outcome.new_verdicts)
         newest_verdicts[station] = number;
     if (!told)
         return;
     for (auto& each : outcome.changes)
         asio::post(told_on, [told = told, each = std::move(each)] { (*told)(each); });
+}
+
+void store::parts::note_needs_person(const std::vector<change>& changes)
+{
+    for (const auto& each : changes) {
+        if (!are_needs_counted)
+            changed_while_counting.insert(each.place);
+        if (each.needs_person)
+            needs_person.insert(each.place);
+        else
+            needs_person.erase(each.place);
+    }
+}
+
+void store::parts::on_looked(const standing_room& found)
+{
+    const std::lock_guard guard{mutex};
+    newest.room = found.room;
+    newest.has_room = found.has_room;
 }
 
 asio::awaitable<result<void>> store::keep(::titip::vault::offer what, std::uint64_t offset,
@@ -206,14 +227,14 @@ asio::awaitable<result<place>> store::restore(::titip::vault::offer what, bytes 
     co_return co_await commit<place>(std::move(act), weight, false);
 }
 
-asio::awaitable<result<void>> store::take_verdicts(std::vector<envelope::verdict> said,
+asio::awaitable<result<void>> store::take_verdicts(std::vector<told_verdict> said,
                                                    epoch_id store_epoch, std::uint64_t cursor,
                                                    std::vector<std::uint64_t> not_believed)
 {
     auto act = [said = std::move(said), store_epoch, cursor,
                 not_believed = std::move(not_believed)](writing& w) -> result<void> {
         for (const auto& each : said)
-            w.take_verdict(each);
+            w.take_verdict(each, store_epoch);
         for (const auto number : not_believed)
             w.note(v1::Entry::EVENT_VERDICT, "not believed: number " + std::to_string(number));
         w.set_cursor(store_epoch, cursor);
@@ -341,10 +362,10 @@ asio::awaitable<result<void>> store::note_outage(bool began, std::string layer,
 }
 
 asio::awaitable<result<bytes>> store::judge(::titip::vault::key which, digest of,
-                                            envelope::verdict_kind kind)
+                                            envelope::verdict_kind kind, bool replaces)
 {
-    auto act = [which = std::move(which), of, kind](writing& w) {
-        return w.judge(which, of, kind);
+    auto act = [which = std::move(which), of, kind, replaces](writing& w) {
+        return w.judge(which, of, kind, replaces);
     };
     co_return co_await commit<bytes>(std::move(act), 0, true);
 }
@@ -449,7 +470,10 @@ std::uint64_t store::newest_verdict(const std::string& station) const
 totals store::now() const
 {
     const std::lock_guard guard{parts_->mutex};
-    return parts_->newest;
+    auto out = parts_->newest;
+    if (parts_->are_needs_counted)
+        out.needs_person = parts_->needs_person.size();
+    return out;
 }
 
 bytes_view store::submission_key() const noexcept

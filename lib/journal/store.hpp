@@ -43,6 +43,7 @@ struct list_filter {
     std::optional<envelope::lane> lane;
     std::optional<wall_time> accepted_before;
     std::optional<bool> held;
+    bool needs_person = false; ///< only those
 };
 
 /// What this node knows about its upstream.
@@ -158,7 +159,7 @@ public:
     asio::awaitable<result<upstream_view>> upstream();
     /// `not_believed`: the numbers of those that could not be verified; each is a line of the
     /// ledger.
-    asio::awaitable<result<void>> take_verdicts(std::vector<envelope::verdict> said,
+    asio::awaitable<result<void>> take_verdicts(std::vector<told_verdict> said,
                                                 epoch_id store_epoch, std::uint64_t cursor,
                                                 std::vector<std::uint64_t> not_believed = {});
     /// The newest custody statement, signed by a custodian of this role, and what the upstream
@@ -203,8 +204,11 @@ public:
     asio::awaitable<result<void>> note_sent(std::int64_t day, std::uint64_t size_bytes);
     asio::awaitable<result<void>> note_started();
     asio::awaitable<result<void>> note_outage(bool began, std::string layer, milliseconds duration);
+    /// errc::contradicts: a verdict holds that excludes this one, and `replaces` is false.
     asio::awaitable<result<bytes>> judge(::titip::vault::key which, digest of,
-                                         envelope::verdict_kind kind);
+                                         envelope::verdict_kind kind, bool replaces = false);
+    /// Counts the records on which somebody has to do something; from then on totals has how many.
+    asio::awaitable<result<void>> count_needs_person();
     asio::awaitable<result<std::vector<record_view>>>
     list(list_filter filter, std::optional<place> after, std::size_t limit);
     /// Every station's record of this id: one, but for ids that two stations chose alike.

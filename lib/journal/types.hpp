@@ -3,6 +3,8 @@
 #include "base/record_id.hpp"
 #include "base/time.hpp"
 #include "envelope/statement.hpp"
+#include "journal/capacity.hpp"
+#include "journal/judgement.hpp"
 #include "vault/vault.hpp"
 
 #include <array>
@@ -65,9 +67,18 @@ struct record_view {
     std::uint32_t record_failures = 0;
     journal::reason reason = reason::none;
     std::string note;
-    std::vector<envelope::verdict_kind> verdicts;
+    std::vector<envelope::verdict_kind> verdicts; ///< in order of arrival, each once
+    std::vector<judgement> judgements;            ///< all, in the centre's order
+    std::vector<envelope::verdict_kind> standing; ///< of these, those that hold
     std::vector<std::string> warnings;
     std::string receipt_by; ///< who signed the upstream's receipt
+};
+
+/// A verdict of the upstream's, and its number there; 0: it said none.
+struct told_verdict {
+    envelope::verdict said;
+    std::uint64_t number = 0;
+    told_verdict(envelope::verdict what, std::uint64_t at = 0) : said(std::move(what)), number(at) {}
 };
 
 /// One line of the ledger.
@@ -116,6 +127,11 @@ struct acceptance {
     wall_time accepted_at;
     std::vector<std::string> warnings;
     bool is_new = false;
+    /// False: the record came from a second copy, which has nothing of what was submitted: whether that
+    /// was the same cannot be told.
+    bool is_compared = true;
+    journal::state state{};
+    journal::reason reason = journal::reason::none; ///< why it is set aside
 };
 
 /// A record has come into this state; said on the socket thread after the commit.
@@ -127,15 +143,8 @@ struct change {
     envelope::lane lane = envelope::lane::ordinary;
     std::uint64_t size_bytes = 0;
     std::string_view event;
+    bool needs_person = false; ///< a verdict holds on which somebody has to do something
 };
-
-/// What came and what went on a day of UTC, in pages.
-struct day {
-    wall_time begins{};
-    std::uint64_t accepted_bytes = 0;
-    std::uint64_t erased_bytes = 0;
-};
-constexpr std::size_t most_days = 8; ///< a week, and the one that has begun
 
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
 struct totals {
@@ -151,7 +160,11 @@ struct totals {
     std::uint64_t live_bytes = 0; ///< pages in use by envelopes
     std::uint64_t file_bytes = 0;
     std::uint64_t row_bytes = 0; ///< pages of rows, ledger and indexes: all but envelopes
+    capacity room;               ///< quota and disk, as of a few seconds ago
     bool has_room = true;
+    wall_time born{};
+    /// Records on which a verdict holds that needs a person; nothing: not counted yet.
+    std::optional<std::uint64_t> needs_person;
 };
 
 } // namespace titip::journal

@@ -6,10 +6,10 @@ namespace titip::journal {
 
 writer::writer(MDB_env* environment, const tables& t, v1::Meta meta, surroundings around,
                space& room, options opts, std::function<void(outcome)> committed,
-               std::function<void(std::string)> failed)
+               std::function<void(standing_room)> looked, std::function<void(std::string)> failed)
     : environment_(environment), t_(t), meta_(std::move(meta)), around_(std::move(around)),
-      space_(room), opts_(opts), committed_(std::move(committed)), failed_(std::move(failed)),
-      thread_([this] { run(); })
+      space_(room), opts_(opts), committed_(std::move(committed)), looked_(std::move(looked)),
+      failed_(std::move(failed)), thread_([this] { run(); })
 {
 }
 
@@ -94,9 +94,11 @@ error_code writer::commit(const batch& group)
     if (has_failed_)
         return vault::errc::store_failed;
     const bool writes = std::ranges::any_of(group, [](const auto& each) { return each->writes; });
-    if (!writes)
-        return {};
     try {
+        if (!writes) {
+            looked_(look_for_room(environment_, t_, space_, meta_));
+            return {};
+        }
         auto meta = meta_;
         transaction txn{environment_, transaction::mode::write};
         writing w{txn, t_, meta, around_, space_, wall_now()};
@@ -107,13 +109,12 @@ error_code writer::commit(const batch& group)
         const activity::at_disk waiting{*opts_.watched};
         txn.commit();
         meta_ = std::move(meta);
-        const bool has_room = finds_room(environment_, space_, meta_, space_.refused_bytes());
         committed_({.meta = meta_,
                     .changes = w.take_changes(),
                     .new_verdicts = w.new_verdicts(),
                     .file_bytes = space_.file_bytes(),
                     .row_bytes = rows,
-                    .has_room = has_room});
+                    .space = look_for_room(environment_, t_, space_, meta_)});
         return {};
     } catch (const boost::system::system_error& failure) {
         return explain(failure);
@@ -127,7 +128,7 @@ error_code writer::explain(const boost::system::system_error& failure)
 {
     const auto& code = failure.code();
     if (code == error_code{MDB_MAP_FULL, lmdb_category()} || code.value() == ENOSPC ||
-        (code.value() == EIO && space_.is_disk_full()))
+        code.value() == EDQUOT || (code.value() == EIO && space_.is_disk_full()))
         return vault::errc::full;
     fail(failure.what());
     return vault::errc::store_failed;

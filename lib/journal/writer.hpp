@@ -30,6 +30,7 @@ public:
 };
 
 /// The one thread that writes: all that waits when it comes round shares one transaction, one sync.
+/// What only passes through has it look at the disk, which others fill and empty too: `looked` is told.
 ///
 ///     a commit that failed for lack of space refuses its new records (full) and goes on
 ///     any other failure is final: a page whose sync failed may count as clean, so that trying
@@ -49,12 +50,12 @@ public:
         std::vector<std::pair<std::string, std::uint64_t>> new_verdicts;
         std::uint64_t file_bytes = 0;
         std::uint64_t row_bytes = 0;
-        bool has_room = true;
+        standing_room space;
     };
 
     writer(MDB_env* environment, const tables& t, v1::Meta meta, surroundings around, space& room,
            options opts, std::function<void(outcome)> committed,
-           std::function<void(std::string)> failed);
+           std::function<void(standing_room)> looked, std::function<void(std::string)> failed);
     /// Finishes what waits, then ends.
     ~writer();
 
@@ -79,6 +80,7 @@ private:
     space& space_;
     options opts_;
     std::function<void(outcome)> committed_;
+    std::function<void(standing_room)> looked_;
     std::function<void(std::string)> failed_;
 
     std::mutex mutex_;

@@ -152,6 +152,18 @@ bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta, std::ui
            stored_size(weight_bytes) + room.reserve_bytes();
 }
 
+standing_room look_for_room(MDB_env* environment, const tables& t, space& room,
+                            const v1::Meta& meta)
+{
+    const bool has_room = finds_room(environment, room, meta, room.refused_bytes());
+    const transaction reading{environment, transaction::mode::read};
+    MDB_envinfo info{};
+    check(mdb_env_info(environment, &info));
+    const auto all = (std::uint64_t{info.me_last_pgno} + 1) * lmdb_page_bytes;
+    const auto used = used_bytes(reading, t);
+    return {.room = room.look(live_bytes(meta), all > used ? all - used : 0), .has_room = has_room};
+}
+
 void count_day(v1::Meta& meta, wall_time now, std::uint64_t accepted_bytes,
                std::uint64_t erased_bytes)
 {
@@ -264,7 +276,8 @@ void writing::enter(v1::Entry::Event event, place at, const v1::Row& row, std::s
                         .held = row.held(),
                         .lane = lane_of(row),
                         .size_bytes = row.size_bytes(),
-                        .event = to_string(event)});
+                        .event = to_string(event),
+                        .needs_person = person_needed(standing_of(row)).has_value()});
 }
 
 void writing::note(v1::Entry::Event event, std::string_view detail, milliseconds duration)

@@ -52,13 +52,14 @@ public:
     void send_again(place at);
     /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the
     /// ledger only.
-    void take_verdict(const envelope::verdict& said);
+    void take_verdict(const told_verdict& told, const epoch_id& store_epoch);
     void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
     void note_custody(const bytes& cms, wall_time signed_at,
                       const std::vector<vault::finding>& findings);
     /// At the centre: signs and keeps a verdict. errc::conflict if the record here has another
-    /// digest.
-    result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind);
+    /// digest; errc::contradicts, unless `replaces`, if one holds that excludes it.
+    result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind,
+                        bool replaces);
     result<void> erase(place at);
     /// Erases what the table of opened records names; false, and never again, if its row is rotten.
     bool erase_due(std::int64_t opened_ms, place at);
@@ -113,6 +114,14 @@ private:
 /// that erasing freed inside the file. Tops the reserve up.
 bool finds_room(MDB_env* environment, space& room, const v1::Meta& meta,
                 std::uint64_t weight_bytes);
+
+/// How much there is, and whether a record like the one that was refused last would be taken.
+struct standing_room {
+    capacity room;
+    bool has_room = true;
+};
+standing_room look_for_room(MDB_env* environment, const tables& t, space& room,
+                            const v1::Meta& meta);
 
 /// trust::judge::certain() for what this store has taken in.
 wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept;

@@ -1,9 +1,12 @@
 #include "node/alarms.hpp"
 
 #include "base/log.hpp"
+#include "control/words.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -11,9 +14,9 @@ namespace titip::node {
 
 namespace {
 
-/// A change says neither which verdict came nor why a record is set aside: the record does. A later
-/// verdict on one that stays set aside says it again.
-asio::awaitable<void> say_if_open_failed(journal::store& store, vault::key which)
+/// A change does not say which verdict came: the record does. A later one, while this one holds, says
+/// it again.
+asio::awaitable<void> say_if_person_needed(journal::store& store, vault::key which)
 {
     const auto found = co_await store.show(which.record);
     if (!found)
@@ -22,12 +25,15 @@ asio::awaitable<void> say_if_open_failed(journal::store& store, vault::key which
         if (each.key == which && each.reason == journal::reason::open_failed)
             log::error("open-failed record={} station={}: the centre cannot open it, and decides",
                        which.record.to_string(), which.station);
+        else if (const auto verdict = journal::person_needed(each.standing);
+                 each.key == which && verdict)
+            log::warn("needs-person record={} station={} verdict={}", which.record.to_string(),
+                      which.station, to_string(*verdict));
 }
 
 } // namespace
 
-void alarms::look(const journal::totals& now, const journal::store::disk_waits& disk,
-                  const journal::stalled_uploads* stalled)
+void alarms::look_at_disk(const journal::store::disk_waits& disk)
 {
     using std::chrono::duration_cast;
     using std::chrono::seconds;
@@ -39,24 +45,52 @@ void alarms::look(const journal::totals& now, const journal::store::disk_waits& 
     if (!is_slow && is_disk_slow_)
         log::info("disk-well: no wait as long for an hour");
     is_disk_slow_ = is_slow;
+}
+
+void alarms::look_at_uploads(const journal::stalled_uploads& stalled)
+{
     std::set<journal::place> still;
-    if (stalled)
-        for (const auto& each : stalled->now().oldest) {
-            still.insert(each.place);
-            if (!stalled_.contains(each.place))
-                log::warn(
-                    "upload-stalled record={} station={} number={} bytes={} of={} last_byte={}",
-                    each.key.record.to_string(), each.key.station, each.sequence, each.stored_bytes,
-                    each.size_bytes, to_rfc3339(each.last_byte_at));
-        }
+    for (const auto& each : stalled.now().oldest) {
+        still.insert(each.place);
+        if (!stalled_.contains(each.place))
+            log::warn("upload-stalled record={} station={} number={} bytes={} of={} last_byte={}",
+                      each.key.record.to_string(), each.key.station, each.sequence,
+                      each.stored_bytes, each.size_bytes, to_rfc3339(each.last_byte_at));
+    }
     stalled_ = std::move(still);
+}
+
+void alarms::look_at_room(const journal::totals& now)
+{
+    const auto limit = journal::to_string(now.room.by);
     if (had_room_ && !now.has_room)
-        log::error("full used_bytes={}: no space for another record; what was accepted is safe, "
-                   "free space on the disk, or raise [node] quota",
-                   now.live_bytes);
+        log::error("full used_bytes={} limit={}: no space for another record; what was accepted is "
+                   "safe; {}",
+                   now.live_bytes, limit, control::words::how_to_get_room(limit));
     if (!had_room_ && now.has_room)
         log::info("room-again used_bytes={}", now.live_bytes);
     had_room_ = now.has_room;
+    constexpr unsigned some = 80;
+    constexpr unsigned much = 90;
+    constexpr unsigned less = 5; // erasing and accepting by turns is no news each time
+    const auto percent = now.room.used_percent();
+    if (percent + less < said_percent_)
+        said_percent_ = percent >= some ? some : 0;
+    const auto step = percent >= much ? much : percent >= some ? some : 0;
+    if (now.has_room && step > said_percent_)
+        log::write(step == much ? log::level::error : log::level::warn,
+                   fmt::format("filling used_percent={} used_bytes={} left_bytes={} limit={}",
+                               percent, now.room.used_bytes, now.room.left_bytes, limit));
+    said_percent_ = std::max(said_percent_, step);
+}
+
+void alarms::look(const journal::totals& now, const journal::store::disk_waits& disk,
+                  const journal::stalled_uploads* stalled)
+{
+    look_at_room(now);
+    look_at_disk(disk);
+    if (stalled)
+        look_at_uploads(*stalled);
     for (const auto& each : now.findings)
         if (std::ranges::find(said_, each) == said_.end())
             log::error("finding kind={} station={} epoch={} first={} last={}: call the centre",
@@ -67,8 +101,8 @@ void alarms::look(const journal::totals& now, const journal::store::disk_waits& 
 
 void alarms::on_change(const journal::change& what, journal::store& store, asio::any_io_executor on)
 {
-    if (what.event == "verdict" && what.state == journal::state::quarantined)
-        asio::co_spawn(on, say_if_open_failed(store, what.key), asio::detached);
+    if (what.event == "verdict" && what.needs_person)
+        asio::co_spawn(on, say_if_person_needed(store, what.key), asio::detached);
 }
 
 } // namespace titip::node

@@ -13,17 +13,22 @@ namespace titip::node {
 /// reads only the log must hear of it too. Threads: the socket thread.
 class alarms {
 public:
-    /// That there is no room any more, or again; that the disk takes its time, or again does not; each
-    /// finding, and each upload that stalls, that has not been said by this process. `stalled`: may be
-    /// null.
+    /// That there is no room any more, or again, or little; that the disk takes its time, or again does
+    /// not; each finding, and each upload that stalls, that has not been said by this process. `stalled`:
+    /// may be null.
     void look(const journal::totals& now, const journal::store::disk_waits& disk,
               const journal::stalled_uploads* stalled);
 
-    /// That the centre could not open a record. `store` outlives what this starts on `on`.
+    /// That a verdict needs a person. `store` outlives what this starts on `on`.
     void on_change(const journal::change& what, journal::store& store, asio::any_io_executor on);
 
 private:
+    void look_at_room(const journal::totals& now);
+    void look_at_disk(const journal::store::disk_waits& disk);
+    void look_at_uploads(const journal::stalled_uploads& stalled);
+
     bool had_room_ = true;
+    unsigned said_percent_ = 0; ///< the step that was said: 80, 90
     bool is_disk_slow_ = false;
     std::set<journal::place> stalled_; ///< said, and still so
     std::vector<vault::finding> said_; ///< as many as the journal keeps

@@ -1,8 +1,12 @@
 #include "node/check.hpp"
 
+#include "base/descriptor.hpp"
+#include "base/explain.hpp"
 #include "base/file.hpp"
+#include "base/units.hpp"
 #include "control/roles.hpp"
 #include "envelope/seal.hpp"
+#include "journal/capacity.hpp"
 #include "mirror/disk.hpp"
 #include "node/node.hpp"
 
@@ -10,6 +14,7 @@
 
 #include <map>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +44,10 @@ std::optional<config_error> look_at_state(const config& from, std::string_view f
     if (!state.has_filename()) // "/var/lib/titip/"
         state = state.parent_path();
     const auto parent = state.has_parent_path() ? state.parent_path() : std::filesystem::path{"."};
+    const auto there = is_there(parent);
+    if (!there)
+        return config_error{fmt::format("{}: [node] state: \"{}\": {}", file, from.state.string(),
+                                        explain(parent, there.error()))};
     if (!std::filesystem::is_directory(parent, ignored))
         return config_error{
             fmt::format("{}: [node] state: \"{}\": there is no directory \"{}\": correct the path, "
@@ -51,6 +60,34 @@ std::optional<config_error> look_at_state(const config& from, std::string_view f
     return std::nullopt;
 }
 
+/// What is in the file counts: it is there to be filled again.
+void look_at_quota(const config& from, std::string_view file, std::vector<std::string>& out)
+{
+    std::error_code missing;
+    auto existing = from.state.lexically_normal();
+    while (!std::filesystem::exists(existing, missing) && existing.has_relative_path())
+        existing = existing.parent_path();
+    if (existing.empty())
+        existing = ".";
+    const descriptor folder{::open(existing.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    const auto disk = folder ? journal::disk_room_of(folder.get()) : std::nullopt;
+    if (!disk)
+        return;
+    struct ::stat data {};
+    const std::uint64_t there = ::stat((from.state / "data.mdb").c_str(), &data) == 0
+                                    ? static_cast<std::uint64_t>(data.st_blocks) * 512
+                                    : 0;
+    const auto most = disk->available_bytes + there;
+    if (from.quota_bytes > most)
+        out.push_back(fmt::format("{}: [node] quota: {} is more than the disk of \"{}\" can give, "
+                                  "which is {}: that counts "
+                                  "as the limit, in the status and in its warnings; set a smaller "
+                                  "quota if other programs "
+                                  "need that disk, or use a larger disk",
+                                  file, show_size(from.quota_bytes), existing.string(),
+                                  show_size(most)));
+}
+
 std::optional<config_error> look_at_socket(const config& from, std::string_view file, occasion when)
 {
     std::error_code ignored;
@@ -59,6 +96,9 @@ std::optional<config_error> look_at_socket(const config& from, std::string_view 
         socket.has_parent_path() ? socket.parent_path() : std::filesystem::path{"."};
     if (std::filesystem::is_directory(folder, ignored))
         return std::nullopt;
+    if (const auto there = is_there(folder); !there)
+        return config_error{fmt::format("{}: [control] socket: \"{}\": {}", file, socket.string(),
+                                        explain(folder, there.error()))};
     // systemd makes the service's own directory in /run at each start, and removes it at each end.
     if (when == occasion::check && folder.parent_path() == "/run")
         return std::nullopt;
@@ -146,6 +186,7 @@ result<std::vector<std::string>, config_error> check_machine(const config& from,
         return *std::move(wrong);
     std::vector<std::string> out;
     look_at_key(from, file, out);
+    look_at_quota(from, file, out);
     look_at_mirror(from, file, when, out);
     look_at_groups(from, file, out);
     return out;

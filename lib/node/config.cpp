@@ -1,5 +1,6 @@
 #include "node/config.hpp"
 
+#include "base/explain.hpp"
 #include "base/file.hpp"
 #include "base/name.hpp"
 #include "base/units.hpp"
@@ -403,11 +404,13 @@ result<config, config_error> parse_config(std::string_view text, std::string_vie
 result<config, config_error> load_config(const std::filesystem::path& file)
 {
     const auto text = read_file(file, 1u << 20);
+    if (!text && text.error() == boost::system::errc::no_such_file_or_directory)
+        return config_error{
+            fmt::format("{}: write this file (configuration.md has full examples), or "
+                        "name another with --config",
+                        explain(file, text.error()))};
     if (!text)
-        return config_error{fmt::format(
-            "{}: {}: write this file (configuration.md has full examples), let the daemon's "
-            "user read it, or name another with --config",
-            file.string(), text.error().message())};
+        return config_error{explain(file, text.error())};
     return parse_config(as_text(*text), file.string());
 }
 

@@ -1,5 +1,6 @@
 #include "node/node.hpp"
 
+#include "base/explain.hpp"
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
@@ -7,8 +8,13 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/detached.hpp>
 #include <fmt/format.h>
 #include <openssl/x509_vfy.h>
+
+#include <sstream>
 
 #include <sys/resource.h>
 
@@ -25,11 +31,20 @@ result<bytes, start_failure> read(const std::filesystem::path& file, std::string
 {
     auto data = read_file(file, 1u << 20);
     if (!data)
-        return start_failure{
-            fmt::format("{}: {} ({}): check that the file exists and that the daemon's "
-                        "user may read it",
-                        file.string(), data.error().message(), key)};
+        return start_failure{fmt::format("{} ({})", explain(file, data.error()), key)};
     return *std::move(data);
+}
+
+std::string_view why_not_listening(const error_code& said) noexcept
+{
+    namespace sys = boost::system::errc;
+    if (said == sys::address_in_use)
+        return ": another program has it: stop that one, or use another port";
+    if (said == sys::permission_denied)
+        return ": this user may not open a port below 1024: use a higher one";
+    if (said == sys::address_not_available)
+        return ": this machine has no such address";
+    return "";
 }
 
 /// Connections from below: as configured, if the system gives as many descriptors beside those of
@@ -204,7 +219,8 @@ result<void, start_failure> node::open_store()
             second_copy_ = std::make_unique<mirror::second_copy>(
                 on_,
                 mirror::second_copy::options{.where = second_disk_of(config_),
-                                             .memory = config_.state / "second-copy"},
+                                             .memory = config_.state / "second-copy",
+                                             .disks = config_.state / "second-copy-disks"},
                 *store_, pool_);
         if (config_.listen)
             stalled_ = std::make_unique<journal::stalled_uploads>(*store_);
@@ -249,17 +265,63 @@ http::tls_options node::tls_options_of(bool is_client) const
             }};
 }
 
+namespace {
+
+constexpr auto verified_name =
+    "verified"; ///< what the last titip verify found, if it was not clean
+
+/// Looked at once more: what was read wrong, and is right on the disk, is not set aside for that.
+asio::awaitable<void> set_aside(journal::store& store, journal::place at)
+{
+    const auto intact = co_await store.check_intact(at);
+    if (!intact && intact.error() == vault::errc::rotten)
+        co_await store.note_rot(at);
+}
+
+} // namespace
+
 asio::awaitable<void> node::verify()
 {
     using control::verification;
-    auto tell = [this](const journal::remark& said) { verification_->on_remark(said); };
+    auto tell = [this](const journal::remark& said) {
+        verification_->on_remark(said);
+        if (said.what != journal::remark::kind::difference)
+            return;
+        log::error("verify difference=\"{}\"", said.text);
+        if (said.rotten != journal::place{} && !repairs(said.rotten))
+            asio::co_spawn(on_, set_aside(*store_, said.rotten), asio::detached);
+    };
     if (store_) {
         co_await store_->examine(tell);
         verification_->end();
-        co_return;
+    } else {
+        const auto ended = co_await examine_in_child(on_, config_.state, config_.name, tell);
+        verification_->end(ended.how, ended.why);
     }
-    const auto ended = co_await examine_in_child(on_, config_.state, config_.name, tell);
-    verification_->end(ended.how, ended.why);
+    auto job = [file = config_.state / verified_name, found = verification_->standing()] {
+        if (found)
+            return write_file(
+                file, as_bytes(fmt::format("{} {}\n", to_ms(found->at), found->differences)));
+        std::error_code ignored;
+        std::filesystem::remove(file, ignored);
+        return result<void>{};
+    };
+    if (const auto kept = co_await run_on(pool_, std::move(job)); !kept)
+        log::warn("verify-not-kept why=\"{}\"", kept.error().message()); // until the next start
+}
+
+void node::recall_verification()
+{
+    const auto stored = read_file(config_.state / verified_name, 64);
+    if (!stored)
+        return;
+    std::istringstream in{std::string{as_text(*stored)}};
+    std::int64_t at = 0;
+    control::verification::finding found;
+    if (in >> at >> found.differences && at >= 0 && found.differences > 0) {
+        found.at = from_ms(at);
+        verification_->recall(found);
+    }
 }
 
 control::services node::services()
@@ -330,9 +392,9 @@ result<void, start_failure> node::open_doors()
         auto door = http::listen_tls(on_, config_.listen->address, *context,
                                      opts.rules.most_connections + intake::server::most_beside);
         if (!door)
-            return start_failure{
-                fmt::format("[listen] address: \"{}\": {}: use another port, or stop what has it",
-                            config_.listen->address, door.error().message())};
+            return start_failure{fmt::format("[listen] address: \"{}\": {}{}",
+                                             config_.listen->address, door.error().message(),
+                                             why_not_listening(door.error()))};
         upper_door_ = std::move(*door);
         gate_ = std::make_unique<accept::gate>(materials_.authorities);
         intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
@@ -340,11 +402,12 @@ result<void, start_failure> node::open_doors()
     }
     auto door = http::listen_unix(on_, config_.control.socket, most_local);
     if (!door)
-        return start_failure{fmt::format("[control] socket: \"{}\": {}",
-                                         config_.control.socket.string(), door.error().message())};
+        return start_failure{
+            fmt::format("[control] socket: {}", explain(config_.control.socket, door.error()))};
     local_door_ = std::move(*door);
     const auto& groups = config_.control;
     verification_ = std::make_unique<control::verification>(on_);
+    recall_verification();
     control_ = std::make_unique<control::server>(
         on_, services(),
         control::role_groups{groups.submit, groups.read, groups.operate, groups.consume});
@@ -383,6 +446,9 @@ asio::awaitable<void> node::run()
     if (store_) {
         co_await store_->note_started();
         start_part(scrubber_->run());
+        start_part(watch_room());
+        if (config_.upstream) // the centre's verdicts are for those below
+            start_part(count_needs_person());
         if (stalled_)
             start_part(stalled_->run());
         // It has been opened, and written to. What faults from here on is looked at by where it lies.
@@ -423,6 +489,23 @@ asio::awaitable<void> node::run()
     }
     if (running_count_ > 0)
         log::warn("stop left={} parts behind", running_count_);
+}
+
+/// Others fill and empty the disk too.
+asio::awaitable<void> node::watch_room()
+{
+    constexpr auto now_and_then = 10s;
+    asio::steady_timer timer{on_};
+    for (;;) {
+        timer.expires_after(now_and_then);
+        co_await timer.async_wait(asio::use_awaitable);
+        co_await store_->pulse();
+    }
+}
+
+asio::awaitable<void> node::count_needs_person()
+{
+    co_await store_->count_needs_person(); // failing, the store has said so
 }
 
 asio::awaitable<void> node::replay()

@@ -83,9 +83,12 @@ private:
     bool repairs(journal::place at) { return second_copy_ && second_copy_->take_rotten(at); }
     http::tls_options tls_options_of(bool is_client) const;
     void start_part(asio::awaitable<void> work);
+    asio::awaitable<void> watch_room();
+    asio::awaitable<void> count_needs_person();
     asio::awaitable<void> replay();
     control::services services();
     asio::awaitable<void> verify();
+    void recall_verification();
 
     asio::any_io_executor on_;
     config config_;

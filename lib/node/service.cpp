@@ -1,5 +1,6 @@
 #include "node/service.hpp"
 
+#include "base/last_words.hpp"
 #include "base/log.hpp"
 #include "base/outlet.hpp"
 #include "node/node.hpp"
@@ -100,7 +101,7 @@ int run_service(config from)
     asio::io_context io{1};
     auto started = node::start(io.get_executor(), std::move(from), seen);
     if (!started) {
-        log::last_word(fmt::format("titipd: {}", started.error().sentence));
+        last_words("titipd", started.error().sentence);
         return 1;
     }
     auto& it = **started;
@@ -133,7 +134,7 @@ int run_service(config from)
         io.run_one();
     const int code = it.store_failure().empty() ? 0 : 7;
     if (code != 0)
-        log::last_word(fmt::format("titipd: the store failed: {}", it.store_failure()));
+        last_words("titipd", "the store failed: " + it.store_failure());
     log::info("stopped");
     log::flush();
     // Something that does not end is left behind, without running destructors under it: the journal

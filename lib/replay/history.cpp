@@ -6,7 +6,6 @@ namespace titip::replay {
 
 namespace {
 
-constexpr std::size_t most_recent = 4096;
 constexpr auto recently = 1min;
 constexpr std::size_t slots_of_an_hour = 1h / history::slot;
 
@@ -31,13 +30,38 @@ void history::advance(instant now)
     }
 }
 
+void history::on_sent(instant now, std::uint64_t bytes)
+{
+    advance(now);
+    past_.back().sent_bytes += bytes;
+    if (!recent_.empty() && now - recent_.back().first < 1s)
+        recent_.back().second += bytes;
+    else
+        recent_.emplace_back(now, bytes);
+    while (recent_.front().first < now - recently)
+        recent_.pop_front();
+}
+
+void history::on_wasted(instant now, std::uint64_t bytes)
+{
+    advance(now);
+    const auto take_back = [](std::uint64_t& from, std::uint64_t& left) {
+        const auto some = std::min(from, left);
+        from -= some;
+        left -= some;
+    };
+    auto left = bytes;
+    for (auto each = recent_.rbegin(); each != recent_.rend() && left > 0; ++each)
+        take_back(each->second, left);
+    left = bytes;
+    for (auto each = past_.rbegin(); each != past_.rend() && left > 0; ++each)
+        take_back(each->sent_bytes, left);
+}
+
 void history::on_delivery(instant now, std::uint64_t bytes)
 {
     advance(now);
     past_.back().delivered_bytes += bytes;
-    recent_.emplace_back(now, bytes);
-    while (recent_.size() > most_recent || recent_.front().first < now - recently)
-        recent_.pop_front();
 }
 
 void history::on_backlog(instant now, std::uint64_t waiting_bytes)
@@ -60,18 +84,19 @@ history::view history::at(instant now) const
             sum += bytes;
             first = std::min(first, when);
         }
-    // One delivery tells little of the time that it took.
+    // A moment tells little of the time to come.
     out.minute_bytes_per_s = per_second(sum, std::max<instant::duration>(now - first, 10s));
 
-    std::uint64_t delivered = 0;
+    std::uint64_t sent = 0;
     instant::duration busy{};
     const auto hour = std::min(past_.size(), slots_of_an_hour);
     for (auto each = past_.end() - static_cast<std::ptrdiff_t>(hour); each != past_.end(); ++each) {
-        delivered += each->delivered_bytes;
+        sent += each->sent_bytes;
         busy += each->busy;
     }
-    out.hour_bytes_per_s = per_second(delivered, busy);
+    out.hour_bytes_per_s = per_second(sent, busy);
     for (const auto& each : past_) {
+        out.sent_bytes.push_back(each.sent_bytes);
         out.delivered_bytes.push_back(each.delivered_bytes);
         out.waiting_bytes.push_back(each.waiting_bytes);
     }

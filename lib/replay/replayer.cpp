@@ -471,8 +471,11 @@ asio::awaitable<std::optional<bool>> replayer::take_reconciled(http::client_conn
     if (is_news) {
         for (const auto number : told->not_believed)
             log::error("verdict-not-believed number={}", number);
+        std::vector<journal::told_verdict> said;
+        for (const auto& each : told->verdicts)
+            said.emplace_back(each.said, each.number);
         const auto taken = co_await around_.store.take_verdicts(
-            told->verdicts, told->answer.store_epoch, newest, told->not_believed);
+            std::move(said), told->answer.store_epoch, newest, told->not_believed);
         if (!taken)
             co_return std::nullopt;
     }
@@ -617,6 +620,8 @@ asio::awaitable<void> replayer::keep_history()
     while (!is_stopping_) {
         history_.on_backlog(monotonic::now(),
                             around_.store.now().of(journal::state::waiting).bytes);
+        const auto wasted = scheduler_.wasted_bytes();
+        history_.on_wasted(monotonic::now(), wasted - std::exchange(seen_wasted_bytes_, wasted));
         carriers_.look_around();
         changed_.ring();
         co_await write_down_sent();
@@ -750,6 +755,7 @@ asio::awaitable<bool> replayer::write_body(uplink::session& over, transfer& stat
         const auto written = co_await over.write(slice);
         is_written = written.has_value();
         from += slice.size();
+        history_.on_sent(monotonic::now(), is_written ? slice.size() : 0);
         scheduler_.on_written(what.place, what.offset + from);
     }
     urgent_bodies_ -= is_urgent;

@@ -161,6 +161,7 @@ private:
     carriers carriers_;
     unsigned urgent_bodies_ = 0; ///< being written: others all but pause
     history history_;
+    std::uint64_t seen_wasted_bytes_ = 0; ///< by the history
     std::string detail_;
     wall_time last_delivery_{};
     instant reconciled_at_{};

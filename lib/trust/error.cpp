@@ -16,7 +16,13 @@ public:
         case errc::bad_certificate:
             return "not the certificate of a node (titip:station:NAME)";
         case errc::bad_key:
-            return "the private key cannot be read, or is not the certificate's";
+            return "the private key cannot be read: it has to be PEM, without a passphrase";
+        case errc::other_key:
+            return "the private key is not the one of the certificate";
+        case errc::key_kind:
+            return "the private key is no P-256 key";
+        case errc::no_certificate:
+            return "there is no certificate in the file (PEM)";
         case errc::bad_signature:
             return "the signature does not hold";
         case errc::foreign:
@@ -41,6 +47,9 @@ public:
             return fault::auth;
         case errc::bad_certificate:
         case errc::bad_key:
+        case errc::other_key:
+        case errc::key_kind:
+        case errc::no_certificate:
         case errc::bad_signature:
         case errc::expired:
         case errc::not_yet_valid:

@@ -75,16 +75,19 @@ result<identity> identity::load(bytes_view certificate_pem, bytes_view key_pem)
     const envelope::quiet_errors quiet;
     const auto certificates = envelope::read_certificates(certificate_pem);
     if (certificates.empty())
-        return errc::bad_certificate;
+        return errc::no_certificate;
     const auto self = peer_of(certificates.front().get());
     if (!self)
         return errc::bad_certificate;
     identity out;
     out.certificate_ = certificates.front();
     out.key_ = envelope::read_key(key_pem);
-    if (!envelope::is_p256(out.key_.get()) ||
-        X509_check_private_key(out.certificate_.get(), out.key_.get()) != 1)
+    if (!out.key_)
         return errc::bad_key;
+    if (!envelope::is_p256(out.key_.get()))
+        return errc::key_kind;
+    if (X509_check_private_key(out.certificate_.get(), out.key_.get()) != 1)
+        return errc::other_key;
     out.self_ = *self;
     const auto valid = envelope::validity_of(out.certificate_.get());
     out.not_before_ = valid.from;

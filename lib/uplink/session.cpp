@@ -151,7 +151,7 @@ take_reconciled(http::client_connection& over,
         const auto* verdict =
             verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
         if (verdict)
-            out.verdicts.push_back(*verdict);
+            out.verdicts.push_back({each.number(), *verdict});
         else
             out.not_believed.push_back(each.number());
         out.answer.verdicts.push_back({.number = each.number(), .cms = {}});

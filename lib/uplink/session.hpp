@@ -34,7 +34,11 @@ struct reconciled {
     envelope::custody custody;
     trust::peer by;
     vault::answer answer;
-    std::vector<envelope::verdict> verdicts;
+    struct numbered {
+        std::uint64_t number = 0;
+        envelope::verdict said;
+    };
+    std::vector<numbered> verdicts;
     std::vector<std::uint64_t> not_believed;
     std::vector<receipt> receipts;
 };

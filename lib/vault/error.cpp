@@ -33,6 +33,8 @@ public:
             return "the bytes of this record have been erased";
         case errc::cannot_sign:
             return "by the clock here, this node's own certificate does not hold now";
+        case errc::contradicts:
+            return "a verdict holds that excludes this one";
         }
         return "unknown error of the vault";
     }
@@ -52,6 +54,7 @@ public:
         case errc::rotten:
         case errc::wrong_state:
         case errc::erased:
+        case errc::contradicts:
             return fault::record;
         }
         return fault::record;

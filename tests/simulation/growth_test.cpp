@@ -58,14 +58,14 @@ TEST_CASE("over four weeks of traffic in any order the file stays as large as wh
             ++records;
         }
         std::ranges::shuffle(unopened, f.random);
-        std::vector<envelope::verdict> said;
+        std::vector<journal::told_verdict> said;
         while (unopened.size() > records_a_day / 2) {
             const auto what = finish(f.store->outgoing_of(unopened.back())).value();
             unopened.pop_back();
             REQUIRE(finish(f.store->settle(what.view.place, receipt_for(what, today), bytes(800),
                                            everyone().centre->self()))
                         .has_value());
-            said.push_back(verdict_on(what.view, envelope::verdict_kind::opened, today));
+            said.emplace_back(verdict_on(what.view, envelope::verdict_kind::opened, today));
         }
         REQUIRE(finish(f.store->take_verdicts(said, f.store->epoch(),
                                               static_cast<std::uint64_t>(day) + 1))

@@ -23,7 +23,7 @@ NAME = "titip.example"
 NAMES = f"URI:titip:centre,DNS:localhost,DNS:{NAME},IP:127.0.0.1,IP:{CENTRE}"
 FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 SENTENCES = {
-    "no-route": "this machine has no network",
+    "no-route": "this machine has no route to the upstream",
     "dns": "the name of the upstream cannot be resolved",
     "tcp": "the upstream does not answer, or refuses the connection",
     "tls": "something answers that cannot prove to be the upstream",

@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 import uuid
 
@@ -124,6 +126,61 @@ def test_exit_codes_say_what_happened():
         assert done.returncode == 3 and "not reachable" in json.loads(done.stdout)["title"], done
         done = run(BIN / "titip", "verify", "/etc/hostname", "--authorities", world.path / "root.pem")
         assert done.returncode == 6 and b"this is not a signed statement" in done.stderr, done
+
+
+def test_no_sentence_names_a_cause_that_was_not_looked_for():
+    if os.geteuid() != 0:
+        print("skipped: needs root to be somebody else")
+        return
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    with World() as world:
+        station = world.station()
+        (world.path / "closed").mkdir(mode=0o700)
+        (world.path / "closed/state").mkdir()
+        (world.path / "closed/state/data.mdb").write_bytes(b"")
+        done = run(*nobody, BIN / "titip", "compact", "--state", world.path / "closed/state")
+        assert done.returncode == 6 and b"Permission denied: the user nobody may not" in done.stderr, done
+        assert b"there is no store" not in done.stderr, done
+        done = run(BIN / "titip", "compact", "--state", world.path / "none")
+        assert b"there is no store" in done.stderr, done
+        done = run(BIN / "titip", "compact", "--state", station.config / "below")
+        assert b"not a directory" in done.stderr and b"no store" not in done.stderr, done
+        # The daemon's files, and its socket.
+        station.config.chmod(0o600)
+        done = run(*nobody, BIN / "titipd", "--config", station.config)
+        assert done.returncode == 1 and b"Permission denied" in done.stderr and b"write this file" not in done.stderr, done
+        dead = world.path / "dead.sock"
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(dead))
+        dead.chmod(0o666)
+        asked = lambda path, who=(): run(*who, BIN / "titip", "--socket", path, "status").stderr
+        assert b"nobody listens at this socket" in asked(dead), asked(dead)
+        assert b"there is no such socket" in asked(world.path / "none.sock")
+        said = asked(world.path / "closed/titip.sock", nobody)
+        assert b"the user nobody may not use this socket" in said and b"ended" not in said, said
+        # What ends a start is an error where systemd's journal reads it.
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as journal:
+            stat = os.fstat(writing)
+            environment = {**os.environ, "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
+            ended = subprocess.run([BIN / "titipd", "--config", world.path / "none.toml"], stderr=writing, env=environment)
+            os.close(writing)
+            assert ended.returncode == 1 and journal.read().startswith(b"<3>titipd: "), ended
+
+
+def test_a_group_that_one_has_not_logged_in_with_is_said():
+    if os.geteuid() != 0:
+        print("skipped: needs root to be somebody else")
+        return
+    with World() as world:
+        station = world.station()
+        text = station.config.read_text()
+        station.config.write_text(re.sub(r'(?m)^read = .*$', 'read = "daemon"', text))
+        station.start(wait=False)
+        until(lambda: station.socket.exists(), "the socket")
+        # Root by name, and without the group that the status needs: this is not root's login.
+        done = until(lambda: (r := station.titip("status")).returncode == 4 and r, "it is refused")
+        assert b"The user root is not a member of \"daemon\"" in done.stderr, done
 
 
 def test_a_program_gets_json_from_every_command():

@@ -232,6 +232,43 @@ def test_who_reads_only_the_log_hears_of_a_finding_and_of_what_the_centre_cannot
         assert len(said) == len(station.status()["findings"]) and all("error" in line for line in said), said
 
 
+def test_a_verdict_that_needs_a_person_reaches_the_clerk_and_the_later_number_counts():
+    with World() as world:
+        centre, station = world.centre().start(), world.station().start()
+        (record, file), = world.records(1)
+        station.submit(file)
+        station.wait_drained()
+        verdict = lambda *arguments: centre.titip("verdict", record, *arguments)
+        needs = lambda: station.status().get("needs_person")
+        assert verdict("duplicate").returncode == 0
+        until(lambda: needs() == 1, "the clerk is told")
+        words = station.titip("status").stdout.decode()
+        assert "1 record needs a person, by what the centre found: titip list --needs-person" in words, words
+        assert [r["id"] for r in station.list("--needs-person")] == [record]
+        assert station.titip("show", record).stdout.startswith(b"NEEDS A PERSON: the centre says that this person is enrolled")
+        assert f"needs-person record={record}" in station.log()
+        # Another one that excludes it has to be meant; A, B, A ends with A.
+        done = verdict("print-ready")
+        assert done.returncode == 6 and b"--replace" in done.stderr, done
+        assert verdict("print-ready", "--replace").returncode == 0
+        until(lambda: needs() == 0, "the line goes")
+        assert station.list("--needs-person") == []
+        assert verdict("duplicate", "--replace").returncode == 0
+        until(lambda: needs() == 1, "and comes again")
+        assert station.show(record)["standing_verdicts"] == ["duplicate"], station.show(record)
+        said = [e["detail"] for e in station.show(record)["story"] if e["event"] == "verdict"]
+        assert said == ["duplicate", "print-ready", "duplicate"], said
+        station.kill()
+        station.start()
+        until(lambda: needs() == 1, "also after a start")
+        # What `titip open` has seen it means, whatever was said before.
+        assert verdict("open-failed", "--replace").returncode == 0
+        until(lambda: station.state_of(record) == "quarantined", "the station keeps the bytes")
+        assert centre.titip("open", record, "--key", world.path / "recipient.key", "--certificate",
+                            world.path / "recipient.pem").returncode == 0
+        until(lambda: station.state_of(record) == "opened", "it was opened after all")
+
+
 def test_a_full_disk_refuses_new_records_and_harms_nothing():
     if os.geteuid() != 0:
         raise harness.Skipped("needs root for a loop device")
@@ -248,14 +285,26 @@ def test_a_full_disk_refuses_new_records_and_harms_nothing():
             centre = world.centre()
             station = world.station(state=disk / "state", keep="1 ms", quota="64 MiB").start()
             records = world.records(60, size_bytes=700_000)
-            accepted = []
+            accepted, warned = [], None
             for record, path in records:
                 done = station.submit(path)
                 if done.returncode != 0:
                     assert done.returncode == 6 and b"no space" in done.stderr, done
+                    assert b"the disk is full" in done.stderr and b"quota" not in done.stderr, done
                     break
                 accepted.append(record)
+                if warned is None and "of what the disk can give" in station.titip("status").stdout.decode():
+                    warned = len(accepted)
             assert 3 < len(accepted) < 60, len(accepted)
+            # Said before it is full, of the disk and not of the quota, by all who say it.
+            assert warned is not None and warned < len(accepted), (warned, len(accepted))
+            told = station.status()["disk"]
+            assert told["limit"] == "disk" and told["total_bytes"] < 48 << 20 and told["used_percent"] == 100, told
+            assert "days_to_full" not in told, "no forecast from some seconds"
+            log = station.log()
+            assert "filling used_percent=8" in log and "limit=disk: no space for another record" in log, log[-2000:]
+            assert "[node] quota: 67.1 MB is more than the disk of" in log, log[:2000]
+            assert b"[node] quota" in run(BIN / "titipd", "--check", "--config", station.config).stderr
             # Somebody else takes the rest of the disk too.
             with contextlib.suppress(OSError), open(disk / "ballast", "wb") as ballast:
                 while True:
@@ -274,7 +323,9 @@ def test_a_full_disk_refuses_new_records_and_harms_nothing():
             station.kill()
             station.start()
             assert {r["id"] for r in station.list()} == set(accepted)
+            # Nothing is committed meanwhile: that others gave room back is seen all the same.
             (disk / "ballast").unlink()
+            until(lambda: station.status()["disk"]["left_bytes"] > 0, "the disk is looked at")
             for record in accepted[3:]:
                 centre.titip("open", record, "--key", world.path / "recipient.key", "--certificate",
                              world.path / "recipient.pem")

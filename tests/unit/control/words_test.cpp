@@ -68,7 +68,7 @@ TEST_CASE("a backup says what was copied, where to, and how far it has come", "[
     CHECK(words::backup_progress(a_station).empty());
     CHECK(words::backup_progress(
               station("{'backup': {'copied_bytes': 1000000, 'total_bytes': 4000000}}")) ==
-          "1.00 MB of 4.00 MB copied");
+          "1.00 MB of 4.00 MB copied and read back");
 }
 
 TEST_CASE("for each state a record says where it is", "[control]")
@@ -135,7 +135,7 @@ TEST_CASE("a record that waits says why it has not gone and what comes next", "[
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'paused': true}"),
                Contains("paused") && Contains("titip resume"));
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'link_up': false, 'link_verdict': 'no-route'}"),
-               Contains("this machine has no network") && Contains("Next check"));
+               Contains("this machine has no route to the upstream") && Contains("Next check"));
     CHECK_THAT(told(a_record, "{'state': 'waiting', 'link_up': true}"),
                Contains("sent in its turn"));
     CHECK_THAT(told(a_record, "{'state': 'opened'}"), !Contains("Next"));
@@ -312,11 +312,11 @@ lines picture(std::string_view history)
 TEST_CASE("who watches sees what waited and what was delivered, a bar a slot", "[control]")
 {
     const auto seen = picture("{'slot_s': 300, 'waiting_bytes': [8000000, 6000000, 4000000, 1], "
-                              "'delivered_bytes': [0, 3000000, 1500000, 600000]}");
+                              "'sent_bytes': [0, 3000000, 1500000, 600000]}");
     REQUIRE(seen.size() == 5);
     CHECK(seen[0] == "Waiting, at most 8.00 MB; the last 20 min:");
     CHECK(seen[1] == "  █▆▄▁"); // something is never drawn as nothing
-    CHECK(seen[2] == "Delivered, at most 10.0 kB a second:");
+    CHECK(seen[2] == "Sent, at most 10.0 kB a second:");
     CHECK(seen[3] == "   █▄▂");
     CHECK(seen[4].empty());
 }
@@ -324,23 +324,22 @@ TEST_CASE("who watches sees what waited and what was delivered, a bar a slot", "
 TEST_CASE("without a history there is no picture", "[control]")
 {
     CHECK(picture("").empty());
-    CHECK(picture("{'slot_s': 300, 'waiting_bytes': [], 'delivered_bytes': []}").empty());
-    CHECK(picture("{'slot_s': 0, 'waiting_bytes': [1], 'delivered_bytes': [1]}").empty());
-    CHECK(picture("{'slot_s': 300, 'waiting_bytes': 5, 'delivered_bytes': [1]}").empty());
+    CHECK(picture("{'slot_s': 300, 'waiting_bytes': [], 'sent_bytes': []}").empty());
+    CHECK(picture("{'slot_s': 0, 'waiting_bytes': [1], 'sent_bytes': [1]}").empty());
+    CHECK(picture("{'slot_s': 300, 'waiting_bytes': 5, 'sent_bytes': [1]}").empty());
     CHECK(words::watched(json("{'node': 'centre', 'role': 'centre'}")) ==
           words::status(json("{'node': 'centre', 'role': 'centre'}")));
 }
 
 TEST_CASE("a single slot is one bar, and slots of nothing are empty", "[control]")
 {
-    const auto one = picture("{'slot_s': 300, 'waiting_bytes': [5], 'delivered_bytes': [0]}");
+    const auto one = picture("{'slot_s': 300, 'waiting_bytes': [5], 'sent_bytes': [0]}");
     REQUIRE(one.size() == 5);
     CHECK(one[0] == "Waiting, at most 5 B; the last 5 min:");
     CHECK(one[1] == "  █");
-    CHECK(one[2] == "Delivered, at most 0 B a second:");
+    CHECK(one[2] == "Sent, at most 0 B a second:");
     CHECK(one[3] == "   ");
-    const auto none =
-        picture("{'slot_s': 300, 'waiting_bytes': [0, 0], 'delivered_bytes': [0, 0]}");
+    const auto none = picture("{'slot_s': 300, 'waiting_bytes': [0, 0], 'sent_bytes': [0, 0]}");
     REQUIRE(none.size() == 5);
     CHECK(none[1] == "    ");
     CHECK(none[3] == "    ");
@@ -354,7 +353,7 @@ TEST_CASE("twelve hours fit beside each other, and a single busy slot of them is
         delivered += (slot == 0 ? "" : ", ") + std::string{slot == 76 ? "300" : "0"};
     }
     const auto seen = picture("{'slot_s': 300, 'waiting_bytes': [" + waiting +
-                              "], 'delivered_bytes': [" + delivered + "]}");
+                              "], 'sent_bytes': [" + delivered + "]}");
     REQUIRE(seen.size() == 5);
     CHECK_THAT(seen[0], Contains("the last 12 h"));
     std::string full = "  ";
@@ -388,6 +387,39 @@ TEST_CASE("held records are not being sent", "[control]")
     some["records"] = json("{'waiting': {'records': 1, 'bytes': 80000}}");
     CHECK_THAT(joined(words::status(some)),
                Contains("1 record held by an operator: titip release ID sends it"));
+}
+
+TEST_CASE("of quota and disk the smaller is told, and what gives room", "[control]")
+{
+    const auto with = [](std::string_view disk) {
+        return joined(words::status(station("{'disk': {'quota_bytes': 68719476736, 'live_bytes': "
+                                            "366000000, 'total_bytes': 400000000, " +
+                                            std::string{disk} + "}}")));
+    };
+    const auto little = with("'used_percent': 91, 'limit': 'disk', 'has_room': true");
+    CHECK_THAT(little,
+               Contains("ALARM: 91 % of what the disk can give to records is used: 366 MB "
+                        "of 400 MB.") &&
+                   Contains("disk         366 MB of 400 MB in use, all that the disk can give") &&
+                   !Contains("quota"));
+    CHECK_THAT(
+        with("'used_percent': 85, 'limit': 'quota', 'has_room': true, 'days_to_full': 3"),
+        Contains("Warning: 85 % of the quota is used: 366 MB of 400 MB.") &&
+            Contains("366 MB of 400 MB in use; full in 3 days at the rate of the last days"));
+    CHECK_THAT(
+        with("'used_percent': 100, 'limit': 'disk', 'has_room': false"),
+        Contains("ALARM: no space for another record: the disk is full: remove other things") &&
+            !Contains("quota"));
+    CHECK_THAT(with("'used_percent': 100, 'limit': 'quota', 'has_room': false"),
+               Contains("the quota is used up: raise [node] quota") && !Contains("disk is full"));
+    CHECK_THAT(with("'used_percent': 50, 'limit': 'user-limit', 'has_room': false"),
+               Contains("gives the daemon's user no more") && !Contains("[node] quota"));
+    CHECK_THAT(with("'used_percent': 1, 'limit': 'quota', 'has_room': true, 'files_left': 0"),
+               Contains("Warning: the disk of the store takes no more files"));
+    CHECK_THAT(with("'used_percent': 1, 'limit': 'quota', 'has_room': true, 'files_left': 1"),
+               Contains("only 1 more file:"));
+    CHECK_THAT(with("'used_percent': 1, 'limit': 'quota', 'has_room': true, 'files_left': 999"),
+               !Contains("Warning"));
 }
 
 TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
@@ -503,14 +535,92 @@ TEST_CASE("acceptance, refusal and silence are told in a sentence", "[control]")
         "X was taken here before, as number 7: nothing to do. It stays in the lane ordinary.");
     CHECK_THAT(words::accepted(json("{'id': 'X', 'lane': 'urgent'}"), false, "urgent"),
                !Contains("lane"));
+    CHECK(words::accepted(json("{'id': 'X', 'sequence': 7, 'is_compared': false, 'state': "
+                               "'delivered'}"),
+                          false) ==
+          "X is safe here (put back from the second copy, as number 7); whether the bytes are the "
+          "same cannot be told. Do not record again.");
+    CHECK_THAT(words::accepted(json("{'id': 'X', 'is_compared': false, 'state': 'erased'}"), false),
+               Contains("X is at the centre") && !Contains("is safe here"));
+    CHECK_THAT(words::accepted(json("{'id': 'X', 'is_compared': true, 'state': 'quarantined', "
+                                    "'reason': 'refused'}"),
+                               false),
+               Contains("set aside: titip show X") && Contains("Do not record again"));
+    CHECK_THAT(words::accepted(json("{'id': 'X', 'is_compared': false, 'state': 'quarantined', "
+                                    "'reason': 'rotten'}"),
+                               false),
+               Contains("damaged") && Contains("Keep this file") && !Contains("safe"));
     CHECK(words::problem(words::no_upstream()).at(0).find("no upstream") != std::string::npos);
     const auto refused = words::problem(json(R"({'title': 'the record has defects', 'detail': 'd',
         'defects': [{'code': 'missing', 'field': 'biodata.nik', 'sentence': 'It is empty.'}]})"));
     REQUIRE(refused.size() == 2);
     CHECK(refused[0] == "the record has defects (d)");
     CHECK(refused[1] == "  biodata.nik: It is empty. [missing]");
-    CHECK_THAT(words::not_reachable("/run/x.sock", "refused"),
-               Contains("/run/x.sock") && Contains("systemctl status titipd"));
+}
+
+TEST_CASE("that the daemon is not reached is told by what the system said, and by nothing else",
+          "[control]")
+{
+    const auto told = [](boost::system::errc::errc_t why) {
+        return words::not_reachable("/run/x.sock", make_error_code(why));
+    };
+    namespace sys = boost::system::errc;
+    CHECK_THAT(told(sys::no_such_file_or_directory), Contains("/run/x.sock") &&
+                                                         Contains("there is no such socket") &&
+                                                         Contains("systemctl status titipd"));
+    CHECK_THAT(told(sys::connection_refused), Contains("nobody listens"));
+    CHECK_THAT(told(sys::permission_denied), Contains("may not use this socket") &&
+                                                 Contains("cannot be told") && !Contains("ended") &&
+                                                 !Contains("systemctl"));
+    CHECK_THAT(told(sys::timed_out), Contains("does not answer") && !Contains("ended"));
+    std::set<std::string> all;
+    for (const auto each : {sys::no_such_file_or_directory, sys::connection_refused, sys::timed_out,
+                            sys::permission_denied, sys::connection_reset, sys::io_error})
+        all.insert(told(each));
+    CHECK(all.size() == 6);
+}
+
+TEST_CASE("a group that one has but has not logged in with is told from one that one has not",
+          "[control]")
+{
+    const std::vector<gid_t> mine{100, 997};
+    const std::vector<gid_t> at_login{100};
+    CHECK(membership_of(997, mine, at_login) == membership::not_in_login);
+    CHECK(membership_of(997, mine, mine) == membership::full);
+    CHECK(membership_of(998, mine, at_login) == membership::none);
+    CHECK(membership_of(std::nullopt, mine, mine) == membership::none);
+    CHECK(
+        words::about_group("titip-operate", membership::not_in_login, "siti") ==
+        "The user siti is a member of \"titip-operate\", but this login began before that: log in "
+        "again.");
+    CHECK_THAT(words::about_group("titip-operate", membership::none, "siti"),
+               Contains("usermod -aG titip-operate siti"));
+    CHECK_THAT(words::about_group("titip-operate", membership::full, "siti"),
+               Contains("systemctl restart titipd"));
+    CHECK(words::group_of(json("{'title': 'you may not do this', 'group': 'titip'}")) == "titip");
+    CHECK(words::group_of(json("{'title': 'this socket is not for web pages'}")).empty());
+}
+
+TEST_CASE("a verdict that needs a person is counted in the status and leads what is shown",
+          "[control]")
+{
+    CHECK_THAT(joined(words::status(station("{'needs_person': 1}"))),
+               Contains("1 record needs a person, by what the centre found: titip list "
+                        "--needs-person"));
+    CHECK_THAT(joined(words::status(station("{'needs_person': 12}"))),
+               Contains("12 records need a"));
+    CHECK_THAT(joined(words::status(station("{'needs_person': 0}"))), !Contains("person"));
+    for (const auto& [kind, what] : {std::pair{"duplicate", "do not record this person again"},
+                                     std::pair{"enrollment-failure", "could not enrol"},
+                                     std::pair{"open-failed", "could not open"},
+                                     std::pair{"of-a-later-version", "Call the centre"}})
+        CHECK_THAT(
+            told(a_record, "{'state': 'opened', 'needs_person': '" + std::string{kind} + "'}"),
+            StartsWith("NEEDS A PERSON: ") && Contains(what) && Contains("Call the centre"));
+    CHECK_THAT(told(a_record, "{'state': 'opened'}"), StartsWith("0198f2c1"));
+    auto listed = a_record;
+    listed["needs_person"] = "duplicate";
+    CHECK_THAT(words::list_line(listed), Contains("office-1  duplicate"));
 }
 
 TEST_CASE("an id that several stations chose is told with their names, and how to say which",
@@ -555,29 +665,6 @@ TEST_CASE("answers of a newer or broken daemon are told as far as they go", "[co
     }
 }
 
-TEST_CASE("the forecast counts what came less what went, over a day at least", "[control]")
-{
-    using control::days_to_full;
-    const auto now = wall_time{} + 20'000 * 24h + 12h;
-    const auto began = [&](int days_ago) { return wall_time{} + (20'000 - days_ago) * 24h; };
-    std::vector<journal::day> days;
-    for (int ago = 6; ago >= 0; --ago)
-        days.push_back({.begins = began(ago), .accepted_bytes = 13'000});
-    CHECK(days_to_full(100'000, 20'000, days, now) == 5u); // 91,000 in 6.5 days
-    CHECK(days_to_full(100'000, 200'000, days, now) == 0u);
-    auto emptied = days;
-    emptied[2].erased_bytes = 7 * 13'000;
-    CHECK_FALSE(days_to_full(100'000, 20'000, emptied, now).has_value());
-    CHECK_FALSE(days_to_full(100'000, 20'000, {}, now).has_value());
-    CHECK(days_to_full(100'000, 20'000, {{.begins = began(0), .accepted_bytes = 10'000}}, now) ==
-          8u);
-    // Days of long ago, and those that a clock which was ahead has left, are none of the last ones.
-    for (const int ago : {8, 400, -1})
-        CHECK_FALSE(
-            days_to_full(100'000, 20'000, {{.begins = began(ago), .accepted_bytes = 10'000}}, now)
-                .has_value());
-}
-
 TEST_CASE("the status says what the second copy has not, and what to do with the second disk",
           "[control]")
 {
@@ -611,11 +698,26 @@ TEST_CASE("the status says what the second copy has not, and what to do with the
           std::pair{"hangs", "unplug it and plug it in again"},
           std::pair{"not-marked", "titip mark-disk"},
           std::pair{"other-station", "another station's"},
+          std::pair{"mark-ruined",
+                    "no longer has the mark that was written to it: use another one"},
           std::pair{"forbidden", "may not write there: call the administrator"}})
         CHECK_THAT(with("{'path': '/media/backup', 'is_counted': true, 'missing': 0, 'trouble': '" +
                         std::string{why} + "'}"),
                    Contains("is not being kept: ") && Contains(what) &&
                        Contains("It had every record when it was last there."));
+    const auto no_files = with("{'path': '/media/backup', 'trouble': 'full', 'is_counted': true, "
+                               "'missing': 0, 'takes_no_more_files': true}");
+    CHECK_THAT(no_files,
+               Contains("has room, and takes no more files") && !Contains("use a larger one"));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 0, "
+             "'disk': {'used_percent': 85, 'limit': 'disk'}, 'days_to_full': 4}"),
+        Contains("Warning: the second disk at /media/backup is filling: 85 % of it is used; "
+                 "full in 4 days"));
+    CHECK_THAT(
+        with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 0, "
+             "'disk': {'used_percent': 85, 'limit': 'files'}}"),
+        Contains("takes few more files"));
     CHECK_THAT(with("{'path': '/media/backup', 'trouble': 'not-mounted', 'is_counted': false, "
                     "'missing': 0}"),
                Contains("What it holds is not known yet."));
@@ -623,6 +725,46 @@ TEST_CASE("the status says what the second copy has not, and what to do with the
         with("{'path': '/media/backup', 'trouble': 'none', 'is_counted': true, 'missing': 0, "
              "'skipped': 1}"),
         Contains("Warning: 1 record cannot be put on the second copy: call the administrator."));
+}
+
+TEST_CASE("a second disk that does not keep what is written to it is an alarm, and 0 missing is no "
+          "promise before it was read back",
+          "[control]")
+{
+    const auto with = [](std::string_view more) {
+        return joined(words::status(
+            station("{'second_copy': {'path': '/media/backup', 'trouble': 'none', 'is_counted': "
+                    "true, 'only_here': 0, 'missing_since_ms': 1795496400000, 'newest_missing': "
+                    "'abc', " +
+                    std::string{more} + "}}")));
+    };
+    CHECK_THAT(
+        with("'missing': 0, 'lost': 0, 'unread': 7"),
+        Contains("second copy  /media/backup, 0 missing; 7 still to be read back since it was "
+                 "plugged in") &&
+            !Contains("ALARM"));
+    CHECK_THAT(with("'missing': 0, 'lost': 0, 'unread': 0, 'oldest_read_ms': 1795496400000"),
+               Contains("0 missing; all read back within 1 h 0 min"));
+    CHECK_THAT(with("'missing': 2, 'lost': 2, 'lost_since_ms': 1795496400000, 'unread': 0"),
+               Contains("ALARM: the disk at /media/backup loses what is written to it: use another "
+                        "one. Since 2026-11-24T") &&
+                   Contains("2 copies were read back from it that are not what had been written; "
+                            "this machine writes them again.") &&
+                   Contains("catching up. 2 records are not on it yet"));
+    CHECK_THAT(with("'missing': 1, 'lost': 2, 'beyond_help': 1, 'lost_since_ms': 1795496400000"),
+               Contains("1 of them is not written to it any more.") && !Contains("catching up") &&
+                   Contains("second copy  /media/backup, 1 missing"));
+    CHECK_THAT(with("'missing': 0, 'lost': 1, 'lost_since_ms': 1795496400000"),
+               Contains("1 copy was read back from it that is not what had been written"));
+}
+
+TEST_CASE("what titip verify found stands as an alarm", "[control]")
+{
+    CHECK_THAT(
+        joined(words::status(station("{'verified': {'at_ms': 1795496400000, 'differences': 1}}"))),
+        Contains("ALARM: titip verify found 1 difference on 2026-11-24T") &&
+            Contains("call the centre"));
+    CHECK_THAT(joined(words::status(a_station)), !Contains("titip verify found"));
 }
 
 TEST_CASE("what was restored is said with every file that could not be used, and every gap",

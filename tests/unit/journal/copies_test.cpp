@@ -83,6 +83,47 @@ result<place> restore(journal_fixture& into, const copied& what)
 
 } // namespace
 
+TEST_CASE("what was put back from a second copy and is submitted again is here, not a conflict",
+          "[journal]")
+{
+    journal_fixture from;
+    from.open();
+    const auto id = record_id::random();
+    const auto body = noise(20'000, from.random);
+    REQUIRE(finish(from.store->accept(submission_of(body, id))).has_value());
+    const auto copies = copies_of(from);
+    journal_fixture into;
+    into.open();
+    const auto at = restore(into, copies.front()).value();
+
+    for (const auto& again :
+         {submission_of(body, id), submission_of(noise(9'000, from.random), id)}) {
+        const auto told = finish(into.store->accept(again));
+        REQUIRE(told.has_value());
+        CHECK_FALSE(told->is_new);
+        CHECK_FALSE(told->is_compared); // nobody can tell that the bytes are the same
+        CHECK(told->place == at);
+        CHECK(told->sequence == 1);
+        CHECK(told->digest == sha256(body));
+    }
+    CHECK(into.store->now().of(state::waiting).records == 1);
+
+    // Where what was submitted is known, it is compared as ever; also in a repaired record.
+    CHECK(finish(from.store->accept(submission_of(body, id))).value().is_compared);
+    CHECK(finish(from.store->accept(submission_of(noise(9'000, from.random), id))).error() ==
+          errc::conflict);
+    rotten_fixture f;
+    const auto repaired = f.view().key.record;
+    REQUIRE(finish(f.store->quarantine(f.rotten, journal::reason::rotten, "why")));
+    auto told = finish(f.store->accept(submission_of(f.all[1], repaired))).value();
+    CHECK(told.state == state::quarantined);
+    CHECK(told.reason == journal::reason::rotten);
+    REQUIRE(finish(f.store->repair(f.rotten, f.all[1])).has_value());
+    told = finish(f.store->accept(submission_of(f.all[1], repaired))).value();
+    CHECK(told.is_compared);
+    CHECK(told.state == state::waiting);
+}
+
 TEST_CASE("a rotten record is repaired by the bytes that it had, and by no others", "[journal]")
 {
     rotten_fixture f;

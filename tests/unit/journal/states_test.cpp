@@ -278,6 +278,51 @@ TEST_CASE("a verdict for other bytes, or for a record that is not here, changes 
     CHECK(finish(f.store->upstream()).value().cursor_number == 2);
 }
 
+TEST_CASE("the later number counts, and a record that needs a person is counted and listed",
+          "[journal]")
+{
+    station_fixture f;
+    const auto p = f.accept();
+    const auto other = f.accept();
+    REQUIRE(f.settle(p, centre()).has_value());
+    const auto epoch = epoch_id::random();
+    const auto take = [&](verdict_kind kind, std::uint64_t number) {
+        const auto said = verdict_on(f.at(p), kind, from_ms(static_cast<std::int64_t>(number)));
+        REQUIRE(finish(f.store->take_verdicts({{said, number}}, epoch, number)).has_value());
+    };
+    const auto listed = [&] {
+        return finish(f.store->list({.needs_person = true}, std::nullopt, 9)).value().size();
+    };
+    CHECK_FALSE(f.store->now().needs_person); // not counted yet
+    take(verdict_kind::opened, 1);
+    take(verdict_kind::duplicate, 2);
+    REQUIRE(finish(f.store->count_needs_person()).has_value());
+    CHECK(f.store->now().needs_person == 1u);
+    CHECK(listed() == 1);
+    take(verdict_kind::print_ready, 3);
+    CHECK(f.store->now().needs_person == 0u);
+    CHECK(listed() == 0);
+    take(verdict_kind::duplicate, 4); // A, B, A: once more, and later
+    CHECK(f.at(p).standing == std::vector{verdict_kind::opened, verdict_kind::duplicate});
+    CHECK(f.store->now().needs_person == 1u);
+    f.reopen();
+    REQUIRE(finish(f.store->count_needs_person()).has_value());
+    CHECK(f.store->now().needs_person == 1u);
+    CHECK(f.at(p).judgements.size() == 4); // nothing is removed
+    CHECK(finish(f.store->story(f.at(p).key.record)).value().size() == 6);
+
+    // Opened, and not after all: the bytes here stay until it is opened.
+    take(verdict_kind::open_failed, 5);
+    CHECK(f.at(p).state == state::quarantined);
+    CHECK(f.at(p).reason == journal::reason::open_failed);
+    take(verdict_kind::opened, 6);
+    CHECK(f.at(p).state == state::opened);
+    take(verdict_kind::open_failed, 5); // told again
+    CHECK(f.at(p).state == state::opened);
+    CHECK(f.at(other).standing.empty());
+    CHECK(finish(f.store->audit()).value().empty());
+}
+
 TEST_CASE("a record that the centre could not open is set aside, its bytes kept", "[journal]")
 {
     station_fixture f;

@@ -287,13 +287,13 @@ TEST_CASE("a verdict on a record whose row is rotten does not hold up the others
     journal_fixture at;
     at.open();
     accept_some(at, 3);
-    std::vector<envelope::verdict> said;
+    std::vector<journal::told_verdict> said;
     for (std::uint64_t n = 1; n <= 3; ++n) {
         const auto what = finish(at.store->outgoing_of(journal::place{n})).value();
         REQUIRE(finish(at.store->settle(what.view.place, receipt_for(what), bytes(1),
                                         everyone().centre->self()))
                     .has_value());
-        said.push_back(verdict_on(what.view, envelope::verdict_kind::opened));
+        said.emplace_back(verdict_on(what.view, envelope::verdict_kind::opened));
     }
     at.close();
     rot_row(at, 2);
@@ -363,13 +363,13 @@ TEST_CASE("a rotten row among those due does not stop the others from being eras
     at.open();
     accept_some(at, 3);
     const auto then = wall_now() - 1'000h;
-    std::vector<envelope::verdict> said;
+    std::vector<journal::told_verdict> said;
     for (std::uint64_t n = 1; n <= 3; ++n) {
         const auto what = finish(at.store->outgoing_of(journal::place{n})).value();
         REQUIRE(finish(at.store->settle(what.view.place, receipt_for(what, then), bytes(1),
                                         everyone().centre->self()))
                     .has_value());
-        said.push_back(verdict_on(what.view, envelope::verdict_kind::opened, then));
+        said.emplace_back(verdict_on(what.view, envelope::verdict_kind::opened, then));
     }
     REQUIRE(finish(at.store->take_verdicts(said, at.store->epoch(), 3)).has_value());
     at.close();

@@ -26,6 +26,7 @@ public:
         folder = name;
         said.name = "office-1";
         said.state = folder / "state";
+        said.quota_bytes = 1u << 20;
         said.control = {.socket = folder / "titip.sock",
                         .submit = "root",
                         .read = "root",
@@ -73,6 +74,20 @@ public:
 TEST_CASE("a machine in order gives no warning", "[node]")
 {
     CHECK(machine{}.warnings().empty());
+}
+
+TEST_CASE("a quota that is more than the disk can give is a warning, with what it can", "[node]")
+{
+    machine here;
+    here.said.quota_bytes = 1ull << 60;
+    for (const auto when : {occasion::check, occasion::start}) {
+        here.when = when;
+        const auto told = here.warnings();
+        REQUIRE(told.size() == 1);
+        CHECK_THAT(told.front(), StartsWith("titip.toml: [node] quota: ") &&
+                                     Contains(here.folder.string()) &&
+                                     Contains("than the disk of") && Contains("can give"));
+    }
 }
 
 TEST_CASE("a key that a group or everybody may read is a warning", "[node]")

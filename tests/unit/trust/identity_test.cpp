@@ -59,11 +59,11 @@ TEST_CASE("a key that is another's, of another kind, encrypted or missing is ref
     const auto& ca = shared_authority();
     const auto good = ca.station("a");
     CHECK(load(good).has_value());
-    CHECK(identity::load(good.certificate, ca.station("a").key).error() == errc::bad_key);
+    CHECK(identity::load(good.certificate, ca.station("a").key).error() == errc::other_key);
     CHECK(identity::load(good.certificate, {}).error() == errc::bad_key);
     CHECK(identity::load(good.certificate, good.certificate).error() == errc::bad_key);
     for (const auto kind : {key_kind::p384, key_kind::rsa2048})
-        CHECK(load(ca.node({"titip:station:a"}, {}, kind)).error() == errc::bad_key);
+        CHECK(load(ca.node({"titip:station:a"}, {}, kind)).error() == errc::key_kind);
     const auto encrypted = as_bytes("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
                                     "MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAg=\n"
                                     "-----END ENCRYPTED PRIVATE KEY-----\n");
