@@ -27,6 +27,8 @@ public:
             return "another record has this file's name";
         case errc::folder_missing:
             return "there is no such folder";
+        case errc::not_kept:
+            return "the disk does not give back what was written to it";
         }
         return "unknown error of a record's file";
     }

@@ -15,6 +15,7 @@ enum class errc {
     no_manifest = 6,    ///< whole, and what was signed in it is something else than a manifest
     name_taken = 7,     ///< another record, and a good one, has the file's name
     folder_missing = 8, ///< there is no such folder: not mounted?
+    not_kept = 9,       ///< the disk took it, and gives back something else
 };
 
 boost::system::error_code make_error_code(errc) noexcept;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 
@@ -81,6 +83,14 @@ result<void> each_name(int folder, const std::function<result<void>(const char*)
     }
 }
 
+/// What is there may be written over: it is this record's file and no record. One that the disk
+/// cannot read any more is none either, if the disk can be written to.
+bool is_replaceable(const error_code& why)
+{
+    return why == errc::cut_short || why == errc::damaged || why == errc::not_a_record ||
+           is_unreadable(why);
+}
+
 /// A disk that is nearly full is not written to and cleaned up again: what is there says so.
 result<void> has_room(int folder, std::uint64_t bytes)
 {
@@ -111,6 +121,19 @@ std::string path_of(const label& of)
     return folder_name(of) + "/" + file_name(of);
 }
 
+bool is_of(const label& name, const sealed_record& file) noexcept
+{
+    // A manifest carries the record's id as it is.
+    return as_text(file.manifest_cms).find(as_text(name.record.data())) != std::string_view::npos;
+}
+
+bool is_unreadable(const error_code& why) noexcept
+{
+    constexpr std::array numbers{EIO, EBADMSG, EUCLEAN}; // the last two: ext4, XFS and others
+    return why.category() == boost::system::system_category() &&
+           std::ranges::find(numbers, why.value()) != numbers.end();
+}
+
 bool is_file_name(std::string_view name) noexcept
 {
     constexpr auto others = epoch_digits + 1 + 1 + id_characters + extension.size();
@@ -138,13 +161,17 @@ result<void> folder::write(const label& of, const sealed_record& what) const
 {
     const auto name = file_name(of);
     const auto folder_of = folder_name(of);
+    bool is_there = true;
     if (auto there = read(of)) {
         if (there->envelope == what.envelope)
             return {};
-        return errc::name_taken;
-    } else if (!is_absent(there.error()) && there.error() != errc::cut_short &&
-               there.error() != errc::damaged && there.error() != errc::not_a_record)
-        return there.error(); // not ours to write over: the disk may be in trouble
+        if (is_of(of, *there))
+            return errc::name_taken;
+    } else {
+        is_there = !is_absent(there.error());
+        if (is_there && !is_replaceable(there.error()))
+            return there.error(); // not ours to write over: the disk may be in trouble
+    }
     if (auto room = has_room(at_.get(), what.envelope.size()); !room)
         return room;
     if (::mkdirat(at_.get(), folder_of.c_str(), 0700) == 0) {
@@ -157,6 +184,11 @@ result<void> folder::write(const label& of, const sealed_record& what) const
         ::openat(at_.get(), folder_of.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
     if (!in)
         return last_error();
+    struct ::stat before {};
+    if (is_there && ::fstatat(in.get(), name.c_str(), &before, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(before.st_mode))
+        // Not over its blocks, which did not keep it.
+        ::unlinkat(in.get(), name.c_str(), 0);
     titip::descriptor out{::openat(in.get(), name.c_str(), O_WRONLY | O_CREAT | carefully, 0600)};
     struct ::stat found {};
     if (!out || ::fstat(out.get(), &found) != 0)
@@ -170,11 +202,25 @@ result<void> folder::write(const label& of, const sealed_record& what) const
         done = write_sealed(out.get(), what);
     if (!out.close() && done)
         done = last_error();
+    if (done)
+        done = sync_folder(in.get());
     if (!done) {
         ::unlinkat(in.get(), name.c_str(), 0);
         return done;
     }
-    return sync_folder(in.get());
+    return gives_back(of, what);
+}
+
+result<void> folder::gives_back(const label& of, const sealed_record& what) const
+{
+    const auto got = read(of);
+    if (!got && got.error() != errc::cut_short && got.error() != errc::damaged &&
+        got.error() != errc::not_a_record && got.error() != errc::newer_format &&
+        !is_absent(got.error()))
+        return got.error();
+    if (!got || *got != what)
+        return errc::not_kept;
+    return {};
 }
 
 result<void> folder::erase(const label& of) const

@@ -33,6 +33,12 @@ label label_of(const envelope::manifest& m);
 std::string file_name(const label& of);
 /// Below the folder: where folder::write() puts it.
 std::string path_of(const label& of);
+/// Whether the disk itself does not give a file that is there: its sectors, or what the file system
+/// knows of it.
+bool is_unreadable(const error_code& why) noexcept;
+/// Whether a file that is whole holds this record at all. A stick with less room than it says writes in
+/// circles: a file of one name then has the bytes of another.
+bool is_of(const label& name, const sealed_record& file) noexcept;
 /// Whether this is a name of ours; nothing else in a folder is looked at.
 bool is_file_name(std::string_view name) noexcept;
 
@@ -44,9 +50,15 @@ public:
     /// errc::folder_missing: no such folder, or a link.
     static result<folder> open(const std::filesystem::path& at);
 
-    /// Puts a record there. A file of this name is read: if it holds the same envelope, nothing is
-    /// written; if it is damaged, it is written over; if it holds another record,
-    /// errc::name_taken. Other errors: the system's; then what was written is removed again.
+    /// Puts a record there, and reads it back. A file of this name is read: if it holds the same
+    /// envelope, nothing is written; if it is damaged, or what the disk gives is of another name, it is
+    /// replaced; if it holds this record in other bytes, errc::name_taken. errc::not_kept: what is
+    /// read back is not what was written; it is left, as what tells of the disk. Other errors: the
+    /// system's; then what was written is removed again.
+    ///
+    /// Read back past what this machine has in memory, as read() does. What a stick, or a file system
+    /// in user space (FUSE), keeps in a memory of its own may still answer in the disk's place: only
+    /// reading it again later shows that.
     ///
     /// Written under its own name and not renamed: on FAT a rename is two writes, between which two
     /// names have the same bytes, and who removes one has removed both. A reader believes only the
@@ -56,7 +68,7 @@ public:
     /// Nothing to do if it is not there. A folder of a thousand that became empty goes with it.
     result<void> erase(const label& of) const;
 
-    /// See read_sealed().
+    /// See read_sealed(). From the disk: what this machine has of it in memory is dropped first.
     result<sealed_record> read(const label& of) const { return read(path_of(of)); }
     result<sealed_record> read(const std::string& path) const;
 
@@ -73,6 +85,7 @@ public:
 
 private:
     explicit folder(titip::descriptor at) noexcept : at_(std::move(at)) {}
+    result<void> gives_back(const label& of, const sealed_record& what) const;
 
     titip::descriptor at_;
 };

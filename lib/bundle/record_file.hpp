@@ -16,6 +16,7 @@ struct sealed_record {
     bytes receipt_cms;       ///< from the next custodian; empty if none came
     bytes receipt_given_cms; ///< what was given to the node below; empty if none was
     bytes envelope;          ///< at most envelope::limit_bytes
+    friend bool operator==(const sealed_record&, const sealed_record&) = default;
 };
 
 /// The same, and what the station said about it.

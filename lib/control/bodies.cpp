@@ -99,6 +99,11 @@ boost::json::object to_json(const mirror::second_copy& copy)
     if (now.newest_missing)
         out["newest_missing"] = now.newest_missing->to_string();
     out["skipped"] = now.skipped;
+    out["lost"] = now.lost;
+    add_time(out, "lost_since_ms", now.lost_since);
+    out["beyond_help"] = now.beyond_help;
+    out["unread"] = now.unread;
+    add_time(out, "oldest_read_ms", now.oldest_read);
     return out;
 }
 

@@ -94,6 +94,16 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_second_copy_behind_seconds",
                              "Age of the oldest record that is not on the second copy.",
                              static_cast<double>(behind.count()) / 1000));
+        all.push_back(single("titip_second_copy_lost_files",
+                             "Files that the second disk did not keep as they were written.",
+                             static_cast<double>(copy.lost)));
+        all.push_back(single("titip_second_copy_unread_files",
+                             "Files not read back since the second disk was looked through.",
+                             static_cast<double>(copy.unread)));
+        if (copy.oldest_read != wall_time{})
+            all.push_back(single("titip_second_copy_oldest_read_seconds",
+                                 "Since the file not read back for longest was.",
+                                 static_cast<double>((wall_now() - copy.oldest_read) / 1s)));
     }
     http::response out;
     out.fields.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");

@@ -262,13 +262,16 @@ void add_alarms(lines& out, const object& status, wall_time now)
 
 std::string_view second_copy_trouble(std::string_view why)
 {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 6> known{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
         {{"not-mounted",
           "the disk is not there: plug it in. If it is plugged in, call the administrator"},
          {"not-marked",
           "the disk that is there is not this node's second disk: plug that one in, or "
           "call the administrator (titip mark-disk)"},
          {"other-station", "the disk that is there is another station's: plug this one's in"},
+         {"mark-ruined", "the disk that is there no longer has the mark that was written to it: "
+                         "use another one, or "
+                         "call the administrator (titip mark-disk)"},
          {"full", "the disk is full: use a larger one, or remove what else is on it"},
          {"read-only", "the disk can only be read: look for a lock switch on it; if there is none, "
                        "call the administrator"},
@@ -287,7 +290,9 @@ void add_second_copy(lines& out, const object& status, wall_time now)
     if (copy.empty())
         return;
     const auto path = text(copy, "path");
-    const auto missing = number(copy, "missing");
+    // What the disk does not keep is not on it "yet": the alarm has it.
+    const auto beyond_help = std::min(number(copy, "beyond_help"), number(copy, "missing"));
+    const auto missing = number(copy, "missing") - beyond_help;
     const auto only_here = number(copy, "only_here");
     const auto how_many =
         missing == 0
@@ -298,6 +303,17 @@ void add_second_copy(lines& out, const object& status, wall_time now)
                                          : fmt::format("{} nowhere else", only_here),
                           to_rfc3339(time_of(copy, "missing_since_ms")),
                           text(copy, "newest_missing"));
+    if (const auto lost = number(copy, "lost"); lost > 0)
+        out.push_back(fmt::format(
+            "ALARM: the disk at {} loses what is written to it: use another one. Since {} {} read "
+            "back from it that {} not what had been written{}. The records on this machine are not "
+            "concerned.",
+            path, to_rfc3339(time_of(copy, "lost_since_ms")),
+            lost == 1 ? "1 copy was" : fmt::format("{} copies were", lost),
+            lost == 1 ? "is" : "are",
+            beyond_help == 0 ? "; this machine writes them again"
+                             : fmt::format("; {} of them {} not written to it any more",
+                                           beyond_help, beyond_help == 1 ? "is" : "are")));
     if (const auto why = text(copy, "trouble"); why != "none") {
         const auto since = time_of(copy, "trouble_since_ms");
         out.push_back(fmt::format(
@@ -318,6 +334,17 @@ void add_second_copy(lines& out, const object& status, wall_time now)
         out.push_back(
             fmt::format("Warning: {} cannot be put on the second copy: call the administrator.",
                         count(skipped, "record")));
+}
+
+/// How far the disk's word was checked: names and sizes are not bytes.
+std::string read_back(const object& copy, wall_time now)
+{
+    const auto oldest = time_of(copy, "oldest_read_ms");
+    if (const auto unread = number(copy, "unread"); unread > 0)
+        return fmt::format("; {} still to be read back since it was plugged in", unread);
+    if (oldest == wall_time{} || oldest > now)
+        return {};
+    return fmt::format("; all read back within {}", show_duration(now - oldest));
 }
 
 /// How fast it goes, and what was paid for it.
@@ -439,9 +466,9 @@ void add_figures(lines& out, const object& status, wall_time now)
     if (const auto oldest = time_of(scrub, "oldest_check_ms"); oldest != wall_time{})
         out.push_back(fmt::format("  re-read      all within {}", show_duration(now - oldest)));
     if (const auto& copy = sub(status, "second_copy"); !copy.empty())
-        out.push_back(fmt::format("  second copy  {}, {} missing{}", text(copy, "path"),
-                                  number(copy, "missing"),
-                                  truth(copy, "is_counted") ? "" : " as far as is known"));
+        out.push_back(fmt::format(
+            "  second copy  {}, {} missing{}{}", text(copy, "path"), number(copy, "missing"),
+            truth(copy, "is_counted") ? "" : " as far as is known", read_back(copy, now)));
 }
 
 std::string where(const object& shown)

@@ -43,6 +43,8 @@ public:
             return "the disk there is another station's second disk";
         case errc::other_disk:
             return "another disk is there now";
+        case errc::mark_ruined:
+            return "the mark of the disk, titip-copy, is not what was written";
         }
         return "unknown error of the second disk";
     }
@@ -53,7 +55,7 @@ struct marker {
     std::string id;
 };
 
-/// Nothing: there is none. What a power failure left of one is none.
+/// Nothing: there is none. errc::mark_ruined: what a power failure left of one, or the disk.
 result<std::optional<marker>> read_marker(int folder)
 {
     const descriptor file{::openat(folder, marker_name, O_RDONLY | carefully)};
@@ -73,7 +75,7 @@ result<std::optional<marker>> read_marker(int folder)
     marker out;
     if (!(in >> family >> format >> station_key >> out.station >> disk_key >> out.id) ||
         family != marker_name || station_key != "station" || disk_key != "disk")
-        return std::optional<marker>{};
+        return errc::mark_ruined;
     return std::optional{std::move(out)};
 }
 
@@ -129,6 +131,7 @@ struct found_folder {
     bundle::folder files;
     dev_t device{};
     std::optional<marker> said;
+    bool is_mark_ruined = false;
 };
 
 result<found_folder> find(const disk::whereabouts& where)
@@ -144,6 +147,8 @@ result<found_folder> find(const disk::whereabouts& where)
     if (second.st_dev == first.st_dev)
         return errc::store_disk;
     auto said = read_marker(files->descriptor());
+    if (!said && said.error() == errc::mark_ruined)
+        return found_folder{std::move(*files), second.st_dev, {}, true};
     if (!said)
         return said.error();
     if (*said && (*said)->station != where.station)
@@ -167,6 +172,8 @@ result<void> is_to_be_marked(const found_folder& found)
     const auto others = count_others(found.files.descriptor());
     if (!others)
         return others.error();
+    if (found.is_mark_ruined && *others > 0) // no mount point has one
+        return errc::mark_ruined;
     if (!is_disk_of_its_own(found.files.descriptor(), found.device))
         return errc::not_mounted;
     if (*others > 0)
@@ -203,13 +210,19 @@ result<disk> disk::open(const whereabouts& where)
 
 result<void> disk::probe(bool writing) const
 {
-    const descriptor marked{::openat(files_.descriptor(), marker_name, O_RDONLY | carefully)};
-    if (!marked)
-        return last_error();
-    ::posix_fadvise(marked.get(), 0, 0, POSIX_FADV_DONTNEED);
-    std::byte first{};
-    if (::pread(marked.get(), &first, 1, 0) < 0)
-        return last_error();
+    {
+        const descriptor marked{::openat(files_.descriptor(), marker_name, O_RDONLY | carefully)};
+        if (!marked)
+            return last_error();
+        ::posix_fadvise(marked.get(), 0, 0, POSIX_FADV_DONTNEED);
+    }
+    const auto said = read_marker(files_.descriptor());
+    if (!said)
+        return said.error();
+    if (!*said)
+        return errc::not_marked;
+    if ((*said)->id != id_)
+        return errc::other_disk;
     if (!writing)
         return {};
     // In place and of one size: the disk gives no room for it, and a cheap one wears the less.

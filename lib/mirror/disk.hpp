@@ -15,6 +15,7 @@ enum class errc {
     not_marked = 3,    ///< a disk is there, and it was never said that it is for this
     other_station = 4, ///< it is another station's second disk
     other_disk = 5,    ///< a disk of this station's, and not the one that was there before
+    mark_ruined = 6,   ///< the disk has a mark, and the mark is not what was written
 };
 boost::system::error_code make_error_code(errc) noexcept;
 
@@ -47,8 +48,8 @@ public:
     const bundle::folder& files() const noexcept { return files_; }
 
     /// Whether the disk itself answers, by reading from it past what this machine has in memory: the
-    /// folder's entries are known here also when the disk is gone. `writing`: and whether it can be
-    /// written.
+    /// folder's entries are known here also when the disk is gone. errc::mark_ruined if its mark is no
+    /// longer what open() found. `writing`: and whether it can be written.
     result<void> probe(bool writing) const;
 
     /// Whether the device is no longer there: a mount outlives it.

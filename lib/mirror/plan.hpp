@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -39,11 +40,24 @@ struct row {
     } what = kind::kept;
 };
 
+/// What is known of a disk beyond what a listing shows. It is worth keeping over a restart; lost, the
+/// disk is believed until it is read again.
+struct disk_memory {
+    std::string disk; ///< its number
+    std::uint64_t lost =
+        0; ///< files on it that were not what had been written, each time it was seen
+    wall_time lost_since{};      ///< the first of them
+    journal::place read_up_to{}; ///< in the pass under way; zero: at its begin, or between two
+    wall_time pass_began{};      ///< zero: none yet
+    wall_time earlier_began{}; ///< of the pass before: what lies behind `read_up_to` was read since
+    friend bool operator==(const disk_memory&, const disk_memory&) = default;
+};
+
 /// Decides what is done next for the second copy, and when. Knows no disk and no clock: time is an
 /// argument, and what was found or failed is told to it.
 ///
-///     unlisted --list--> scanning --rows, in order of place--> listed: write, erase, repair, check
-///        ^                                                       |  ^                        |
+///     unlisted --list--> scanning --rows, in order of place--> listed: write, erase, repair, check,
+///        ^                                                       |  ^            read back    |
 ///        +-----------no disk, or another one---------------------+  +---other trouble: wait--+
 ///
 /// Rules
@@ -62,6 +76,17 @@ struct row {
 ///   it is listed again, `relist_every` at most. Rationale: 200,000 rows are seconds of a core.
 /// - A record, or an erasure, that fails twice while a check succeeds gives way to the others; a
 ///   record is tried once more behind them, and then by the next listing.
+/// - Names and sizes prove nothing: while there is nothing else to do, file after file is read back
+///   and compared, in order of place, in passes. From when a disk is listed until each file has been
+///   read once this goes at `read_soon_bytes_per_s`, then at `read_bytes_per_s`, a pass every
+///   `read_every` at most. Rationale: a stick that comes out of a drawer is to be known today; one
+///   that stays plugged in is worn the less, and 64 GiB take 18 hours.
+/// - What is not what was written is missing, and is written again; that the disk loses files is told
+///   until another one is there. One that the disk lost twice in this process is written no more,
+///   nor is any once the disk has lost more than twice what it holds: else a stick that is smaller
+///   than it says would be written to for ever. What is new is written all the same.
+///   One file that is cut short at a listing is none of these: it was being written when the disk
+///   was pulled out, or the machine switched off. More than one are.
 /// - While there is nothing to do it looks every `check_every` whether the disk still answers.
 /// - Nothing in the folder that the journal does not know is touched.
 class plan {
@@ -75,11 +100,15 @@ public:
         /// 48 bytes each; what is missing beyond is counted, and found by another scan.
         std::size_t most_missing = 65'536;
         std::size_t most_erasures = 65'536;
+        std::uint64_t read_soon_bytes_per_s = 8u << 20;
+        std::uint64_t read_bytes_per_s = 1u << 20;
+        milliseconds read_every = 24h; ///< from the begin of a pass to that of the next
+        std::size_t most_disks = 8;    ///< that take turns, and are remembered
     };
 
     struct step {
-        enum class kind { wait, list, scan, write, erase, repair, check } what = kind::wait;
-        journal::place place{}; ///< write, erase, repair; scan: the last one that was seen
+        enum class kind { wait, list, scan, write, erase, repair, check, read } what = kind::wait;
+        journal::place place{}; ///< write, erase, repair; scan, read: the last one that was seen
         instant until{};        ///< wait
     };
 
@@ -93,6 +122,19 @@ public:
         wall_time missing_since{};   ///< when the oldest of them came; zero if none
         std::optional<record_id> newest_missing;
         std::uint64_t skipped = 0; ///< cannot be copied, each for a reason that the log has
+        std::uint64_t lost = 0;    ///< files that this disk, or the last one here, did not keep
+        wall_time lost_since{};
+        std::uint64_t beyond_help = 0; ///< of those missing: not written again on this disk
+        std::uint64_t unread = 0;      ///< files not read back since the disk was listed
+        /// When the file that was not read back for longest was read, or its record came; zero: none
+        /// is there, or that is not known yet.
+        wall_time oldest_read{};
+    };
+    /// What becomes of the record that is next in a pass.
+    enum class turn {
+        read,
+        skip, ///< it has no file there, as is known
+        over, ///< there is no next one: the pass is over
     };
 
     plan() = default;
@@ -101,10 +143,11 @@ public:
     step next(instant now) const;
 
     // What the steps brought.
-    void on_listed(std::vector<listed_file> files, instant now);
+    void on_listed(std::vector<listed_file> files, instant now, const std::string& disk = {},
+                   wall_time clock = {});
     /// In order of place. `names` of rows that are erased are looked up as well.
     void on_row(const row& seen);
-    void on_scanned(instant now);
+    void on_scanned(instant now, wall_time clock = {});
     void on_written(journal::place at, instant now);
     /// This record is not to be had, or not to be written; the others go on.
     void on_skipped(journal::place at);
@@ -117,6 +160,16 @@ public:
                     journal::place concerned = {});
     /// Another disk is there, or the same one after it did not answer: it is listed at once.
     void look_again();
+    // What reading back brought: the first record after the one that step::read named, if there is
+    // one, and then what its file is.
+    turn on_next_stored(std::optional<journal::place> next, wall_time accepted_at, instant now,
+                        wall_time clock);
+    void on_read(std::uint64_t size_bytes, instant now);
+    /// Also by reading it back after it was written. True: it is written again.
+    bool on_ruined(const row& which, instant now, wall_time clock);
+    /// There is no file; whoever removed it. True: that is news.
+    bool on_gone(const row& which, instant now);
+
     /// Repairs that will not be made now; whoever asked for them has to hear of it.
     std::vector<journal::place> take_repairs();
 
@@ -131,6 +184,13 @@ public:
     /// copy had none.
     void go_on_missing(wall_time since, const std::vector<row>& rows);
 
+    /// From earlier processes, before anything else; what was used last in front.
+    void recall(std::deque<disk_memory> disks);
+    const std::deque<disk_memory>& disks() const noexcept { return disks_; }
+
+    /// What has to hold between two calls.
+    void check() const;
+
     /// Whether a repair can be tried now.
     bool is_listed() const noexcept { return phase_ == phase::listed; }
     trouble why() const noexcept { return why_; }
@@ -141,6 +201,8 @@ public:
     /// What changed for people since the last call, to be logged once each.
     enum class news { none, trouble, good_again };
     news take_news();
+    /// That the disk lost files, once a disk; and whenever it has lost ten times as many.
+    bool take_loss();
 
 private:
     void set_only_here(journal::place at, bool is);
@@ -151,14 +213,29 @@ private:
         wall_time came_at{};
         bool is_only_here = true;
         bool has_given_way = false;
+        bool is_named = false;       ///< there is a file of its name, which is not what was written
+        bool is_beyond_help = false; ///< the disk does not keep it: it is not written again
     };
     using queue = std::deque<missing>;
-    static std::tuple<bool, bool, journal::place> rank(const missing& of);
+    struct ruin {
+        unsigned times = 0;
+        bool is_now = false; ///< it was not written again since
+    };
+    static std::tuple<bool, bool, bool, journal::place> rank(const missing& of);
     void add_missing(queue& to, const missing& what);
     void add_erasure(journal::place at);
     std::optional<missing> drop_missing(journal::place at);
     const listed_file* find(name_hash name) const;
     void forget_listing();
+    bool has_to_write() const;
+    step read_or_wait(instant now, instant until) const;
+    missing missing_of(const row& which) const;
+    bool has_lost_too_much() const;
+    void add_lost(std::uint64_t files, wall_time clock);
+    void use(const std::string& disk);
+    void pace(std::uint64_t size_bytes, instant now);
+    disk_memory& memory() { return disks_.front(); }
+    const disk_memory& memory() const { return disks_.front(); }
 
     options opts_;
     phase phase_ = phase::unlisted;
@@ -185,6 +262,19 @@ private:
     journal::place suspect_{}; ///< what failed last
     int suspect_failures_ = 0;
     bool is_counted_ = false;
+
+    std::deque<disk_memory> disks_{disk_memory{}}; ///< never empty; the one that is listed in front
+    std::map<journal::place, ruin> ruined_;        ///< on that disk, by this process
+    bool is_fresh_ = true;        ///< the disk was put in, or did not answer, since it was listed
+    std::uint64_t there_ = 0;     ///< files on it that the journal knows
+    std::uint64_t cut_short_ = 0; ///< while scanning
+    bool is_soon_ = false;        ///< not each file was read since the listing
+    journal::place soon_from_{};  ///< where that began
+    bool soon_came_round_ = false;
+    std::uint64_t unread_ = 0;
+    wall_time oldest_read_{};
+    instant read_at_{};
+    std::uint64_t told_lost_ = 0;
 };
 
 } // namespace titip::mirror

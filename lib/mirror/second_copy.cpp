@@ -62,8 +62,37 @@ struct listing {
     std::vector<listed_file> files;
 };
 
+/// What the disk has of a record.
+enum class copy_state {
+    good,
+    ruined, ///< not what was written
+    gone,
+    other, ///< a file that is not for us to judge, and stays: writing it says why
+};
+
+result<copy_state> state_of(const disk& on, const bundle::label& of, const digest& wanted)
+{
+    const auto copy = on.files().read(of);
+    if (copy && sha256(copy->envelope) == wanted)
+        return copy_state::good;
+    if (copy)
+        return bundle::is_of(of, *copy) ? copy_state::other : copy_state::ruined;
+    const auto& why = copy.error();
+    if (why == boost::system::errc::no_such_file_or_directory)
+        return copy_state::gone;
+    if (why == bundle::errc::newer_format)
+        return copy_state::other;
+    if (why.category() == make_error_code(bundle::errc::damaged).category())
+        return copy_state::ruined;
+    // The file's own trouble, where the disk answers otherwise.
+    if (bundle::is_unreadable(why) && on.probe(false))
+        return copy_state::ruined;
+    return why;
+}
+
 /// Files that were written last are read as well: those are what a disk that was pulled out has
-/// named and not written, whatever it said. One that is not whole is not told, and written again.
+/// named and not written, whatever it said. One that is not whole counts as short, and is written
+/// again.
 result<listing> list_files(const disk& on)
 {
     constexpr std::size_t looked_at = 32;
@@ -91,7 +120,8 @@ result<listing> list_files(const disk& on)
         read_bytes += each.size_bytes;
         if (read_bytes > most_read_bytes)
             break;
-        if (!on.files().read(each.path))
+        const auto copy = on.files().read(each.path);
+        if (!copy && copy.error() != bundle::errc::newer_format)
             std::ranges::find(out.files, hash_of(each.path), &listed_file::name)->size_bytes = none;
     }
     return out;
@@ -173,12 +203,14 @@ asio::awaitable<std::invoke_result_t<Act, const disk&>> second_copy::on_disk(Act
 asio::awaitable<void> second_copy::run()
 {
     co_await recall();
+    co_await recall_disks();
     for (;;) {
         const auto next = plan_.next(monotonic::now());
         co_await carry_out(next);
         if (std::exchange(has_hung_, false))
             plan_.look_again(); // and repairs that were given up are found again
         co_await remember();
+        co_await remember_disks();
     }
 }
 
@@ -224,6 +256,9 @@ asio::awaitable<void> second_copy::carry_out(plan::step what)
         break;
     case kind::check:
         co_await check();
+        break;
+    case kind::read:
+        co_await read_back(what.place);
         break;
     }
     co_await give_up_repairs();
@@ -302,6 +337,68 @@ asio::awaitable<void> second_copy::recall()
     plan_.go_on_missing(from_ms(since), rows);
 }
 
+/// One line a disk: its number, files lost and since when, how far it was read, and when the pass and
+/// the one before began.
+asio::awaitable<void> second_copy::remember_disks()
+{
+    if (plan_.take_loss()) {
+        const auto now = plan_.now();
+        log::error(
+            "second-copy-loses path=\"{}\" lost={} since={}: this disk loses what is written "
+            "to it: use another one",
+            folder().string(), now.lost, to_rfc3339(now.lost_since));
+    }
+    const auto& known = plan_.disks();
+    const auto& before = remembered_disks_;
+    // How far it was read changes each second; what that is worth is a few minutes of reading.
+    constexpr milliseconds often_enough = 5min;
+    const auto is_of_weight = [](const disk_memory& a, const disk_memory& b) {
+        return a.disk != b.disk || a.lost != b.lost || a.pass_began != b.pass_began;
+    };
+    const bool is_urgent = known.size() != before.size() || is_of_weight(known[0], before[0]);
+    if (known == before || (!is_urgent && monotonic::now() < remember_disks_at_))
+        co_return;
+    remember_disks_at_ = monotonic::now() + often_enough;
+    remembered_disks_ = known;
+    std::string text;
+    for (const auto& each : known)
+        if (!each.disk.empty())
+            text += fmt::format("{} {} {} {} {} {}\n", each.disk, each.lost, to_ms(each.lost_since),
+                                static_cast<std::uint64_t>(each.read_up_to), to_ms(each.pass_began),
+                                to_ms(each.earlier_began));
+    if (text.empty()) // no disk was ever there
+        co_return;
+    auto job = [file = opts_.disks, text = std::move(text)] {
+        return write_file(file, as_bytes(text));
+    };
+    co_await run_on(pool_, std::move(job)); // failing, the disks are read from their begin again
+}
+
+asio::awaitable<void> second_copy::recall_disks()
+{
+    constexpr std::size_t most_bytes = 4'096;
+    auto job = [file = opts_.disks] { return read_file(file, most_bytes); };
+    const auto stored = co_await run_on(pool_, std::move(job));
+    if (!stored)
+        co_return;
+    std::istringstream in{std::string{as_text(*stored)}};
+    std::deque<disk_memory> known;
+    disk_memory each;
+    std::uint64_t read_up_to = 0;
+    std::int64_t lost_since = 0;
+    std::int64_t began = 0;
+    std::int64_t earlier = 0;
+    while (in >> each.disk >> each.lost >> lost_since >> read_up_to >> began >> earlier) {
+        each.lost_since = from_ms(lost_since);
+        each.read_up_to = journal::place{read_up_to};
+        each.pass_began = from_ms(began);
+        each.earlier_began = from_ms(earlier);
+        known.push_back(each);
+    }
+    plan_.recall(known);
+    remembered_disks_ = plan_.disks();
+}
+
 asio::awaitable<void> second_copy::list()
 {
     disk_id_.clear(); // whichever it is
@@ -311,7 +408,7 @@ asio::awaitable<void> second_copy::list()
         co_return;
     }
     disk_id_ = std::move(found->disk);
-    plan_.on_listed(std::move(found->files), monotonic::now());
+    plan_.on_listed(std::move(found->files), monotonic::now(), disk_id_, wall_now());
 }
 
 asio::awaitable<void> second_copy::scan(journal::place after)
@@ -325,7 +422,7 @@ asio::awaitable<void> second_copy::scan(journal::place after)
     for (const auto& each : *rows)
         plan_.on_row(row_of(each));
     if (rows->size() < page_rows)
-        plan_.on_scanned(monotonic::now());
+        plan_.on_scanned(monotonic::now(), wall_now());
 }
 
 asio::awaitable<void> second_copy::write(journal::place at)
@@ -356,12 +453,67 @@ asio::awaitable<void> second_copy::write(journal::place at)
     const auto written = co_await on_disk(std::move(act));
     if (written)
         plan_.on_written(at, monotonic::now());
+    else if (written.error() == bundle::errc::not_kept)
+        note_ruin(what->view);
     else if (concerns_one_record(written.error())) {
         log::error("second-copy-refused record={} why=\"{}\"", label.record.to_string(),
                    written.error().message());
         plan_.on_skipped(at);
     } else
         note_trouble(written.error(), at);
+}
+
+/// Each with a line, up to a number that a log can have; then the plan's own count tells.
+void second_copy::note_ruin(const journal::record_view& of)
+{
+    constexpr std::uint64_t most_told = 32;
+    const bool is_written_again = plan_.on_ruined(row_of(of), monotonic::now(), wall_now());
+    if (++ruins_told_ <= most_told)
+        log::warn("second-copy-ruined record={} place={} path=\"{}\"{}", of.key.record.to_string(),
+                  static_cast<std::uint64_t>(of.place), folder().string(),
+                  is_written_again ? "" : " not written again on this disk");
+}
+
+asio::awaitable<void> second_copy::read_back(journal::place after)
+{
+    const auto next = co_await store_.next_stored(after);
+    if (!next) { // the store has told that it failed
+        note_trouble(next.error());
+        co_return;
+    }
+    std::optional<journal::place> at;
+    if (*next)
+        at = (*next)->place;
+    const auto came_at = *next ? (*next)->accepted_at : wall_time{};
+    if (plan_.on_next_stored(at, came_at, monotonic::now(), wall_now()) != plan::turn::read)
+        co_return;
+    const auto& record = **next;
+    if (row_of(record).what != row::kind::kept) { // it arrives, or its row cannot be read
+        plan_.on_read(0, monotonic::now());
+        co_return;
+    }
+    auto act = [label = label_of(record), digest = record.digest](const disk& on) {
+        return state_of(on, label, digest);
+    };
+    const auto found = co_await on_disk(std::move(act));
+    if (!found) {
+        note_trouble(found.error());
+        co_return;
+    }
+    switch (*found) {
+    case copy_state::good:
+    case copy_state::other:
+        plan_.on_read(record.size_bytes, monotonic::now());
+        break;
+    case copy_state::ruined:
+        note_ruin(record);
+        break;
+    case copy_state::gone:
+        if (plan_.on_gone(row_of(record), monotonic::now()))
+            log::warn("second-copy-gone record={} path=\"{}\"", record.key.record.to_string(),
+                      folder().string());
+        break;
+    }
 }
 
 asio::awaitable<void> second_copy::erase(journal::place at)

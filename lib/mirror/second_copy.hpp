@@ -13,7 +13,8 @@
 namespace titip::mirror {
 
 /// Keeps a folder on a second disk such that it has a file (see bundle) of every record whose bytes
-/// the journal has, and repairs from it what rots in the journal. What is done when is the plan's to
+/// the journal has, reads each back and again, and repairs from it what rots in the journal. What is
+/// done when is the plan's to
 /// decide, and whether the folder is the second disk's is disk's; this carries it out.
 ///
 /// Accepting never waits for this: one record at a time is read through the store's pool, and all
@@ -25,6 +26,7 @@ public:
     struct options {
         disk::whereabouts where;
         std::filesystem::path memory; ///< a file, of trouble: since when, and from which record on
+        std::filesystem::path disks;  ///< a file, of what is known of each disk
         plan::options pace;
         milliseconds hangs_after = 60s; ///< with an operation that does not come back
     };
@@ -58,10 +60,14 @@ private:
     asio::awaitable<void> repair(journal::place at);
     asio::awaitable<error_code> try_repair(journal::place at);
     asio::awaitable<void> check();
+    asio::awaitable<void> read_back(journal::place after);
     asio::awaitable<void> give_up_repairs();
     asio::awaitable<void> note_rot(journal::place at);
     asio::awaitable<void> remember();
     asio::awaitable<void> recall();
+    asio::awaitable<void> remember_disks();
+    asio::awaitable<void> recall_disks();
+    void note_ruin(const journal::record_view& of);
     void note_trouble(const error_code& why, journal::place concerned = {});
     bool hangs() const;
 
@@ -77,7 +83,10 @@ private:
     bool told_hanging_ = false;
     instant write_check_at_{}; ///< the next check that writes
     std::string remembered_;   ///< what the file has
-    journal::place noting_{};  ///< its change is our own
+    std::deque<disk_memory> remembered_disks_;
+    instant remember_disks_at_{};  ///< the next time for what changes all the time
+    std::uint64_t ruins_told_ = 0; ///< one by one, in this process
+    journal::place noting_{};      ///< its change is our own
     asio::thread_pool disk_{1};
 };
 

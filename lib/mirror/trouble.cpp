@@ -15,6 +15,8 @@ std::string_view to_string(trouble value) noexcept
         return "not-marked";
     case trouble::other_station:
         return "other-station";
+    case trouble::mark_ruined:
+        return "mark-ruined";
     case trouble::full:
         return "full";
     case trouble::read_only:
@@ -40,6 +42,8 @@ trouble trouble_of(const error_code& why) noexcept
         return trouble::not_marked;
     if (why == errc::other_station)
         return trouble::other_station;
+    if (why == errc::mark_ruined)
+        return trouble::mark_ruined;
     if (why == sys::no_space_on_device ||
         (why.value() == EDQUOT && why.category() == boost::system::system_category()))
         return trouble::full;

@@ -15,11 +15,12 @@ enum class trouble : std::uint8_t {
     other_station, ///< a disk is there that is another station's
     full,
     read_only,
-    forbidden, ///< the daemon may not write there: owner, mode, or the service's own confinement
-    hangs,     ///< an operation does not come back
-    failed,    ///< what the system says is beside it
+    forbidden,   ///< the daemon may not write there: owner, mode, or the service's own confinement
+    mark_ruined, ///< it has a mark, which is not what was written
+    hangs,       ///< an operation does not come back
+    failed,      ///< what the system says is beside it
 };
-/// "none", "not-mounted", "not-marked", "other-station", "full", "read-only", "forbidden", "hangs",
+/// "none", "not-mounted", "not-marked", "other-station", "mark-ruined", "full", "read-only", "forbidden", "hangs",
 /// "failed".
 std::string_view to_string(trouble) noexcept;
 

@@ -200,7 +200,8 @@ result<void, start_failure> node::open_store()
             second_copy_ = std::make_unique<mirror::second_copy>(
                 on_,
                 mirror::second_copy::options{.where = second_disk_of(config_),
-                                             .memory = config_.state / "second-copy"},
+                                             .memory = config_.state / "second-copy",
+                                             .disks = config_.state / "second-copy-disks"},
                 *store_, pool_);
         scrubber_ = std::make_unique<journal::scrubber>(
             *store_, pool_,

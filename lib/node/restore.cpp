@@ -164,6 +164,13 @@ public:
     asio::awaitable<result<void, start_failure>> take(fs::path file)
     {
         auto found = bundle::read_record(file, *with_.authorities);
+        // A file that the disk does not give is that file's trouble; many in a row are the disk's.
+        constexpr int most_unreadable = 16;
+        const bool is_unreadable = !found && bundle::is_unreadable(found.error());
+        unreadable_ = is_unreadable ? unreadable_ + 1 : 0;
+        if (is_unreadable && unreadable_ < most_unreadable)
+            co_return leave(file,
+                            fmt::format("the disk does not give it: {}", found.error().message()));
         if (!found && is_of_the_system(found.error()))
             co_return failure(file, found.error().message());
         if (!found)
@@ -269,6 +276,7 @@ private:
     restored& out_;
     numbering numbers_;
     std::optional<newest_record> newest_;
+    int unreadable_ = 0; ///< in a row
 };
 
 asio::awaitable<void> take_all(restoring& by, const std::vector<fs::path>& files,

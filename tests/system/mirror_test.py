@@ -661,6 +661,99 @@ def test_a_disk_that_hangs_is_said_so_and_holds_up_nothing_else():
         assert centre.http("GET", f"/v1/records/{first}/envelope")[2] == sealed
 
 
+def test_copies_that_rotted_in_a_drawer_are_found_by_reading_and_written_again():
+    """Right in name and size, older than those that a listing reads: only reading every one tells."""
+    with World() as world, other_disk(world) as folder:
+        station = marked(world.station(mirror=folder)).start()
+        records = world.records(50, size_bytes=20_000)
+        for _, file in records:
+            station.submit(file)
+        until(lambda: is_complete(station), "all are on it")
+        station.stop()
+        files = sorted(folder.glob("*/*.titip"))
+        good = {file: file.read_bytes() for file in files}
+        files[0].write_bytes(bytes(len(good[files[0]])))                      # zeros, of the right size
+        files[1].write_bytes(good[files[1]][:-9] + bytes(9))
+        files[2].write_bytes(good[files[9]])                                  # a stick that is smaller than it says
+        for file in files[:3]:
+            os.utime(file, (0, 0))
+        station.start()
+        until(lambda: copy_of(station)["lost"] == 3, "they are found")
+        until(lambda: is_complete(station) and copy_of(station)["unread"] == 0, "they are written again, and all is read")
+        assert {file: file.read_bytes() for file in files} == good
+        assert "loses what is written to it: use another one" in words(station), words(station)
+        assert len(lines_with(station, "second-copy-ruined")) == 3 and len(lines_with(station, "second-copy-loses")) == 1
+        assert "titip_second_copy_lost_files 3" in station.http("GET", "/v1/metrics")[2].decode()
+        # It is the same disk tomorrow, and is not believed for having been read once.
+        station.stop()
+        station.start()
+        until(lambda: is_complete(station) and copy_of(station)["unread"] == 0, "all is read again")
+        assert copy_of(station)["lost"] == 3
+        assert 0 < copy_of(station)["oldest_read_ms"] <= time.time() * 1000
+        # A mark that is ruined is none of an empty disk's.
+        station.stop()
+        (folder / "titip-copy").write_bytes(bytes(80))
+        station.start()
+        until(lambda: copy_of(station)["trouble"] == "mark-ruined", "it says so")
+        assert "no longer has the mark that was written to it: use another one" in words(station), words(station)
+        # Another disk, and it is over.
+        (folder / "titip-copy").unlink()
+        marked(station)
+        until(lambda: is_complete(station), "the new one is complete")
+        assert copy_of(station)["lost"] == 0 and "ALARM" not in words(station)
+        shutil.rmtree(world.path / "station")
+        station.stop()
+        assert restore(station, folder).returncode == 0
+
+
+def test_one_file_that_the_disk_does_not_give_keeps_no_other_from_being_restored():
+    preload = {"LD_PRELOAD": str(harness.BIN / "libtitip_failing_sync.so")}
+    if run(harness.BIN / "titipd", "--version", env={**os.environ, **preload}).returncode != 0:
+        print("skipped: nothing can be preloaded here")
+        return
+    with World() as world, other_disk(world) as folder:
+        station = marked(world.station(mirror=folder)).start()
+        records = world.records(4, size_bytes=20_000)
+        for _, file in records:
+            station.submit(file)
+        until(lambda: is_complete(station), "all are on it")
+        station.stop()
+        shutil.rmtree(world.path / "station")
+        bad = {**os.environ, **preload, "TITIP_UNREADABLE": records[1][0]}
+        titip = [harness.BIN / "titip", "restore", "--config", station.config, "--from", folder]
+        done = run(*titip, env=bad)
+        assert done.returncode == 6 and b"3 records can be restored and 1 files cannot" in done.stderr, done
+        done = run(*titip, "--without-damaged", env=bad)
+        assert done.returncode == 1 and b"the disk does not give it" in done.stdout, done
+        station.start()
+        assert {r["id"] for r in station.list()} == {record for record, _ in records} - {records[1][0]}
+
+
+def test_a_disk_that_loses_what_is_written_to_it_is_said_at_once_and_not_written_to_for_ever():
+    preload = {"LD_PRELOAD": str(harness.BIN / "libtitip_failing_sync.so")}
+    if run(harness.BIN / "titipd", "--version", env={**os.environ, **preload}).returncode != 0:
+        print("skipped: nothing can be preloaded here")
+        return
+    with World() as world, other_disk(world) as folder:
+        sign = world.path / "forgets"
+        sign.touch()
+        station = marked(world.station(mirror=folder))
+        station.start(environment={**preload, "TITIP_DISK_FORGETS": str(sign)})
+        records = world.records(3, size_bytes=20_000)
+        for _, file in records[:2]:
+            assert station.submit(file).returncode == 0
+        # Each is written twice, and no more; and none counts as copied.
+        until(lambda: copy_of(station)["beyond_help"] == 2, "it is known")
+        copy = copy_of(station)
+        assert (copy["missing"], copy["only_here"], copy["lost"], copy["trouble"]) == (2, 2, 4, "none"), copy
+        assert "ALARM: the disk at" in words(station) and "2 of them are not written to it any more" in words(station), words(station)
+        sign.unlink()
+        assert station.submit(records[2][1]).returncode == 0
+        until(lambda: records[2][0] in {f.name[20:56] for f in folder.glob("*/*.titip") if is_whole(f)},
+              "what is new is written all the same")
+        assert copy_of(station)["missing"] == 2
+
+
 def test_the_service_may_write_where_disks_are_mounted():
     unit = (harness.SOURCE / "systemd/titipd.service").read_text()
     assert "ReadWritePaths=-/media -/mnt -/run/media\n" in unit

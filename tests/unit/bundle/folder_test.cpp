@@ -1,5 +1,6 @@
 #include "bundle/folder.hpp"
 
+#include "base/descriptor.hpp"
 #include "base/file.hpp"
 #include "support/pki.hpp"
 
@@ -8,9 +9,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,6 +149,67 @@ void put(const std::filesystem::path& file, bytes_view data)
 }
 
 } // namespace
+
+namespace {
+
+/// While it stands, a record's file is on the disk not what was written to it: when what this machine
+/// has of it in memory is dropped, `then` is done to it.
+std::function<void(const std::string& file)> forgets;
+
+} // namespace
+
+extern "C" int posix_fadvise(int file, off_t from, off_t size, int advice)
+{
+    static auto* const next =
+        reinterpret_cast<int (*)(int, off_t, off_t, int)>(::dlsym(RTLD_NEXT, "posix_fadvise"));
+    const auto itself = "/proc/self/fd/" + std::to_string(file);
+    char name[4096] = {};
+    if (forgets && advice == POSIX_FADV_DONTNEED &&
+        ::readlink(itself.c_str(), name, sizeof name - 1) > 0)
+        forgets(name);
+    return next(file, from, size, advice);
+}
+
+TEST_CASE("what a disk does not keep is known when it was written", "[bundle]")
+{
+    const temporary_folder at;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(5'000);
+    const auto manifest = from.manifest_of(sealed);
+    const auto label = label_of(manifest);
+    const auto file = path_of(at.path(), label);
+    // In place, as it is open.
+    const auto over = [](const std::string& name, bytes_view with) {
+        const descriptor out{::open(name.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC)};
+        CHECK(write_all(out.get(), with));
+    };
+    const auto zeros = [&over](const std::string& name) {
+        over(name, bytes(std::filesystem::file_size(name)));
+    };
+    const auto half = [](const std::string& name) {
+        std::filesystem::resize_file(name, std::filesystem::file_size(name) / 2);
+    };
+    // A stick that is smaller than it says: the bytes of another, whole as they are.
+    const auto other = some_bytes(5'000);
+    const auto other_manifest = from.manifest_of(other);
+    const temporary_folder beside;
+    REQUIRE(write_record(beside.path(), label_of(other_manifest),
+                         from.record_of(other_manifest, other)));
+    const auto anothers_file = read_file(path_of(beside.path(), label_of(other_manifest))).value();
+    const auto anothers = [&](const std::string& name) { over(name, anothers_file); };
+    for (const std::function<void(const std::string&)>& then :
+         {std::function<void(const std::string&)>{zeros}, {half}, {anothers}}) {
+        forgets = then;
+        const auto written = write_record(at.path(), label, from.record_of(manifest, sealed));
+        forgets = nullptr;
+        REQUIRE(written.has_error());
+        CHECK(written.error() == errc::not_kept);
+        // On a disk that does keep it, it is written over what is left.
+        REQUIRE(write_record(at.path(), label, from.record_of(manifest, sealed)));
+        CHECK(read_record(file, from.believed).value().sealed.envelope == sealed);
+        std::filesystem::remove(file);
+    }
+}
 
 TEST_CASE("a record's file gives back what was signed and sealed, of any size that travels",
           "[bundle]")

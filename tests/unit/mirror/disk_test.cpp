@@ -91,6 +91,25 @@ TEST_CASE("a marked disk is its station's, and known by its number", "[mirror]")
     CHECK(here.why_not() == mirror::errc::not_mounted);
 }
 
+TEST_CASE("a mark that is no longer what was written is said as that", "[mirror]")
+{
+    two_devices here;
+    if (!here.are_two)
+        return;
+    REQUIRE(mark(here.where).has_value());
+    const auto opened = disk::open(here.where);
+    REQUIRE(opened.has_value());
+    REQUIRE(opened->probe(false).has_value());
+    std::ofstream{here.where.folder / "0198f2c1.titip"} << "a record";
+    std::ofstream{here.where.folder / "titip-copy"} << std::string(80, '\0');
+    CHECK(here.why_not() == mirror::errc::mark_ruined);
+    CHECK(opened->probe(false).error() == mirror::errc::mark_ruined);
+    CHECK(trouble_of(mirror::errc::mark_ruined) == trouble::mark_ruined);
+    REQUIRE(mark(here.where).has_value()); // a person says that it is to be used all the same
+    CHECK(here.why_not() == error_code{});
+    CHECK(opened->probe(false).error() == mirror::errc::other_disk);
+}
+
 TEST_CASE("a folder on the store's own device is no second disk, marked or not", "[mirror]")
 {
     two_devices here;
