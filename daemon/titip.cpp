@@ -99,8 +99,8 @@ int run(int argc, char** argv)
     std::string file;
     std::string authorities = "/etc/titip/authorities.pem";
     auto* verify = app.add_subcommand(
-        "verify", "look at the whole store, changing nothing; or, with FILE, check a signed "
-                  "statement (a receipt, a manifest, a verdict), offline");
+        "verify", "look at the whole store, and set aside what is rotten; or, with FILE, check a "
+                  "signed statement (a receipt, a manifest, a verdict), offline");
     verify->add_option("file", file, "the statement");
     verify->add_option("--authorities", authorities, "whose certificates are believed (PEM)")
         ->capture_default_str();

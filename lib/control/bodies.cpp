@@ -266,6 +266,13 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
         scrub["differences"] = scrubbed.differences.size();
         out["scrub"] = std::move(scrub);
     }
+    if (parts.verification && parts.verification->standing()) {
+        const auto& found = *parts.verification->standing();
+        boost::json::object verified;
+        add_time(verified, "at_ms", found.at);
+        verified["differences"] = found.differences;
+        out["verified"] = std::move(verified);
+    }
     boost::json::array findings;
     for (const auto& each : now.findings)
         findings.push_back(to_json(each));

@@ -69,6 +69,10 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_audit_differences", "Named by the newest audit.",
                              static_cast<double>(scrubbed.differences.size())));
     }
+    const auto& verified = parts.verification ? parts.verification->standing() : std::nullopt;
+    all.push_back(single("titip_verify_differences",
+                         "Found by titip verify, and not looked at again since.",
+                         verified ? static_cast<double>(verified->differences) : 0));
     all.push_back(single("titip_findings", "Gaps, forks and broken chains noticed.",
                          static_cast<double>(now.findings.size())));
     if (parts.replayer) {

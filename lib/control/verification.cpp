@@ -66,13 +66,17 @@ void verification::on_remark(const journal::remark& said)
         add("difference", std::move(line));
 }
 
-void verification::end(outcome how, std::string_view why)
+void verification::end(outcome how, std::string_view why, wall_time now)
 {
     outcome_ = how != outcome::none ? how
                : is_unopened_       ? outcome::unopened
                : differences_ > 0   ? outcome::differs
                                     : outcome::clean;
     is_running_ = false;
+    if (outcome_ == outcome::clean)
+        standing_.reset();
+    else if (differences_ > 0)
+        standing_ = finding{now, differences_};
     boost::json::object line;
     line["outcome"] = to_string(outcome_);
     line["records"] = records_;

@@ -1,11 +1,13 @@
 #pragma once
 
 #include "base/bell.hpp"
+#include "base/time.hpp"
 #include "journal/examine.hpp"
 
 #include <boost/json/object.hpp>
 
 #include <deque>
+#include <optional>
 
 namespace titip::control {
 
@@ -22,7 +24,18 @@ public:
         hung,     ///< that process came no further, and was ended
     };
 
+    /// What the last examination that was not clean found. It stands until one finds nothing, over
+    /// restarts too if its owner keeps it.
+    struct finding {
+        wall_time at{};
+        std::uint64_t differences = 0;
+    };
+
     explicit verification(asio::any_io_executor on) : news_(on) {}
+
+    const std::optional<finding>& standing() const noexcept { return standing_; }
+    /// From an earlier process.
+    void recall(finding of) { standing_ = of; }
 
     bool is_running() const noexcept { return is_running_; }
     outcome last() const noexcept { return outcome_; }
@@ -30,7 +43,7 @@ public:
     void begin();
     void on_remark(const journal::remark& said);
     /// `how` where the examination itself came to no good end, and why.
-    void end(outcome how = outcome::none, std::string_view why = {});
+    void end(outcome how = outcome::none, std::string_view why = {}, wall_time now = wall_now());
 
     /// Those after that number.
     std::vector<boost::json::object> lines(std::uint64_t after) const;
@@ -49,6 +62,7 @@ private:
     bool is_running_ = false;
     bool is_unopened_ = false;
     outcome outcome_ = outcome::none;
+    std::optional<finding> standing_;
     bell news_;
 };
 

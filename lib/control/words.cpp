@@ -248,6 +248,12 @@ void add_alarms(lines& out, const object& status, wall_time now)
         out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
                                   "names them; call the centre.",
                                   count(many, "difference")));
+    if (const auto& found = sub(status, "verified"); number(found, "differences") > 0)
+        out.push_back(fmt::format("ALARM: titip verify found {} on {}. Delete nothing; call the "
+                                  "centre. titip verify looks again, and ends this if it finds "
+                                  "nothing new.",
+                                  count(number(found, "differences"), "difference"),
+                                  to_rfc3339(time_of(found, "at_ms"))));
     constexpr auto soon = 30 * 24h;
     for (const auto& [key, what] :
          {std::pair{"certificate_expires_ms", "this node's certificate"},

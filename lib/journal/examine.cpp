@@ -236,9 +236,15 @@ asio::awaitable<void> store::examine(std::function<void(const remark&)> told)
             auto sum = co_await hash(each.key, each.size_bytes);
             const bool is_gone = !sum && (sum.error() == ::titip::vault::errc::erased ||
                                           sum.error() == ::titip::vault::errc::unknown);
-            if (!is_gone && (!sum || sum->value() != each.digest))
-                say(kind::difference,
-                    fmt::format("the bytes of {} are not what was written", name_of(each.key)));
+            if (is_gone || (sum && sum->value() == each.digest))
+                continue;
+            const bool is_known =
+                each.rotten_at != wall_time{} ||
+                (each.state == state::quarantined && each.reason == reason::rotten);
+            told(
+                {.what = is_known ? kind::known : kind::difference,
+                 .text = fmt::format("the bytes of {} are not what was written", name_of(each.key)),
+                 .rotten = each.place});
         }
         if (some->size() < page_of_records)
             break;

@@ -18,6 +18,7 @@ struct remark {
     std::string text;
     std::uint64_t done = 0; ///< of `total`, in records or steps
     std::uint64_t total = 0;
+    place rotten{}; ///< of a store that is open: the record whose bytes are not what was written
 };
 using teller = std::function<void(const remark&)>;
 

@@ -7,8 +7,11 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <fmt/format.h>
 #include <openssl/x509_vfy.h>
+
+#include <sstream>
 
 #include <sys/resource.h>
 
@@ -244,17 +247,63 @@ http::tls_options node::tls_options_of(bool is_client) const
             }};
 }
 
+namespace {
+
+constexpr auto verified_name =
+    "verified"; ///< what the last titip verify found, if it was not clean
+
+/// Looked at once more: what was read wrong, and is right on the disk, is not set aside for that.
+asio::awaitable<void> set_aside(journal::store& store, journal::place at)
+{
+    const auto intact = co_await store.check_intact(at);
+    if (!intact && intact.error() == vault::errc::rotten)
+        co_await store.note_rot(at);
+}
+
+} // namespace
+
 asio::awaitable<void> node::verify()
 {
     using control::verification;
-    auto tell = [this](const journal::remark& said) { verification_->on_remark(said); };
+    auto tell = [this](const journal::remark& said) {
+        verification_->on_remark(said);
+        if (said.what != journal::remark::kind::difference)
+            return;
+        log::error("verify difference=\"{}\"", said.text);
+        if (said.rotten != journal::place{} && !repairs(said.rotten))
+            asio::co_spawn(on_, set_aside(*store_, said.rotten), asio::detached);
+    };
     if (store_) {
         co_await store_->examine(tell);
         verification_->end();
-        co_return;
+    } else {
+        const auto ended = co_await examine_in_child(on_, config_.state, config_.name, tell);
+        verification_->end(ended.how, ended.why);
     }
-    const auto ended = co_await examine_in_child(on_, config_.state, config_.name, tell);
-    verification_->end(ended.how, ended.why);
+    auto job = [file = config_.state / verified_name, found = verification_->standing()] {
+        if (found)
+            return write_file(
+                file, as_bytes(fmt::format("{} {}\n", to_ms(found->at), found->differences)));
+        std::error_code ignored;
+        std::filesystem::remove(file, ignored);
+        return result<void>{};
+    };
+    if (const auto kept = co_await run_on(pool_, std::move(job)); !kept)
+        log::warn("verify-not-kept why=\"{}\"", kept.error().message()); // until the next start
+}
+
+void node::recall_verification()
+{
+    const auto stored = read_file(config_.state / verified_name, 64);
+    if (!stored)
+        return;
+    std::istringstream in{std::string{as_text(*stored)}};
+    std::int64_t at = 0;
+    control::verification::finding found;
+    if (in >> at >> found.differences && at >= 0 && found.differences > 0) {
+        found.at = from_ms(at);
+        verification_->recall(found);
+    }
 }
 
 control::services node::services()
@@ -339,6 +388,7 @@ result<void, start_failure> node::open_doors()
     local_door_ = std::move(*door);
     const auto& groups = config_.control;
     verification_ = std::make_unique<control::verification>(on_);
+    recall_verification();
     control_ = std::make_unique<control::server>(
         on_, services(),
         control::role_groups{groups.submit, groups.read, groups.operate, groups.consume});

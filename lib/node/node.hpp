@@ -83,6 +83,7 @@ private:
     asio::awaitable<void> replay();
     control::services services();
     asio::awaitable<void> verify();
+    void recall_verification();
 
     asio::any_io_executor on_;
     config config_;

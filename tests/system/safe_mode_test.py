@@ -339,6 +339,37 @@ def test_verify_names_the_record_whose_bytes_are_not_what_was_written():
         assert code == 1 and end["outcome"] == "differs" and len(differences) == 1, (code, differences)
         assert records[1][0] in differences[0]
         assert station.titip("status").returncode == 0, "one record's bytes are no reason to stop"
+        # It is set aside at once, as by whoever else finds it; and that something was found stands.
+        until(lambda: station.state_of(records[1][0]) == "quarantined", "it is set aside")
+        assert station.show(records[1][0])["reason"] == "rotten"
+        assert station.status()["verified"]["differences"] == 1, station.status()
+        said = station.titip("status").stdout.decode()
+        assert "ALARM: titip verify found 1 difference on 20" in said, said
+        assert "verify difference=" in station.log()
+        assert "titip_verify_differences 1" in station.http("GET", "/v1/metrics")[2].decode()
+        station.stop()
+        station.start()
+        assert station.status()["verified"]["differences"] == 1, "over a restart too"
+        code, differences, end = verified(station)
+        assert (code, differences, end["outcome"]) == (0, [], "clean"), (code, differences, end)
+        assert "verified" not in station.status(), "it was looked at"
+        assert [e["event"] for e in station.show(records[1][0])["story"]].count("quarantine") == 1
+
+
+def test_verify_of_rot_that_the_next_custodian_holds_is_an_alarm_and_nothing_is_set_aside():
+    with World() as world:
+        centre, (station, records) = world.centre().start(), fill(world)
+        station.wait_drained()
+        record = records[1][0]
+        sealed = centre.http("GET", f"/v1/records/{record}/envelope")[2]
+        station.stop()
+        pages = Pages(station)
+        pages.change(pages.path.read_bytes().index(sealed[100_000:100_400]) + 200, lambda old: old ^ 0x10)
+        station.start()
+        assert verified(station)[0] == 1
+        until(lambda: station.show(record).get("rotten_at_ms"), "the row tells")
+        assert station.state_of(record) == "delivered"
+        assert station.status()["verified"]["differences"] == 1
 
 
 def test_safe_mode_ends_by_trust_after_a_verification_that_found_nothing():

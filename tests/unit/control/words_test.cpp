@@ -627,6 +627,46 @@ TEST_CASE("the status says what the second copy has not, and what to do with the
         Contains("Warning: 1 record cannot be put on the second copy: call the administrator."));
 }
 
+TEST_CASE("a second disk that does not keep what is written to it is an alarm, and 0 missing is no "
+          "promise before it was read back",
+          "[control]")
+{
+    const auto with = [](std::string_view more) {
+        return joined(words::status(
+            station("{'second_copy': {'path': '/media/backup', 'trouble': 'none', 'is_counted': "
+                    "true, 'only_here': 0, 'missing_since_ms': 1795496400000, 'newest_missing': "
+                    "'abc', " +
+                    std::string{more} + "}}")));
+    };
+    CHECK_THAT(
+        with("'missing': 0, 'lost': 0, 'unread': 7"),
+        Contains("second copy  /media/backup, 0 missing; 7 still to be read back since it was "
+                 "plugged in") &&
+            !Contains("ALARM"));
+    CHECK_THAT(with("'missing': 0, 'lost': 0, 'unread': 0, 'oldest_read_ms': 1795496400000"),
+               Contains("0 missing; all read back within 1 h 0 min"));
+    CHECK_THAT(with("'missing': 2, 'lost': 2, 'lost_since_ms': 1795496400000, 'unread': 0"),
+               Contains("ALARM: the disk at /media/backup loses what is written to it: use another "
+                        "one. Since 2026-11-24T") &&
+                   Contains("2 copies were read back from it that are not what had been written; "
+                            "this machine writes them again.") &&
+                   Contains("catching up. 2 records are not on it yet"));
+    CHECK_THAT(with("'missing': 1, 'lost': 2, 'beyond_help': 1, 'lost_since_ms': 1795496400000"),
+               Contains("1 of them is not written to it any more.") && !Contains("catching up") &&
+                   Contains("second copy  /media/backup, 1 missing"));
+    CHECK_THAT(with("'missing': 0, 'lost': 1, 'lost_since_ms': 1795496400000"),
+               Contains("1 copy was read back from it that is not what had been written"));
+}
+
+TEST_CASE("what titip verify found stands as an alarm", "[control]")
+{
+    CHECK_THAT(
+        joined(words::status(station("{'verified': {'at_ms': 1795496400000, 'differences': 1}}"))),
+        Contains("ALARM: titip verify found 1 difference on 2026-11-24T") &&
+            Contains("call the centre"));
+    CHECK_THAT(joined(words::status(a_station)), !Contains("titip verify found"));
+}
+
 TEST_CASE("what was restored is said with every file that could not be used, and every gap",
           "[control]")
 {
