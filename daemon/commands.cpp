@@ -13,6 +13,7 @@
 #include <future>
 #include <thread>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "files.hpp"
@@ -263,7 +264,14 @@ int backup(session& with, const std::string& folder)
 {
     static constexpr auto limit = std::chrono::hours{24}; // a slow disk, many records
     object asked;
-    asked["directory"] = std::filesystem::absolute(folder).lexically_normal().string();
+    const auto whole = std::filesystem::absolute(folder).lexically_normal().string();
+    asked["directory"] = whole;
+    // Which one that is here: a service may see another under this name.
+    struct ::stat found {};
+    if (::stat(whole.c_str(), &found) == 0) {
+        asked["device"] = std::uint64_t{found.st_dev};
+        asked["inode"] = std::uint64_t{found.st_ino};
+    }
     const auto body = boost::json::serialize(asked);
     auto done = std::async(std::launch::async, [&with, &body] {
         return with.client.exchange("POST", "/v1/backup", as_bytes(body), limit);

@@ -2,11 +2,19 @@
 
 #include "base/log.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/json/parse.hpp>
 #include <fmt/format.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <memory>
+#include <thread>
+
+#include <sys/stat.h>
 
 namespace titip::control {
 
@@ -523,6 +531,45 @@ struct forgotten_at_end {
     ~forgotten_at_end() { what.reset(); }
 };
 
+std::optional<std::uint64_t> number_of(const boost::json::object& from, std::string_view key)
+{
+    const auto* value = from.if_contains(key);
+    boost::system::error_code not_one;
+    const auto out = value ? value->to_number<std::uint64_t>(not_one) : 0;
+    return value && !not_one ? std::optional{out} : std::nullopt;
+}
+
+/// Whether this process sees that folder under this name. Asked on a thread of its own, which nobody
+/// waits for longer than that: the folder's disk may hang. Then, and where it may not be looked into,
+/// yes: making the backup says why it cannot be made.
+asio::awaitable<bool> is_seen(std::filesystem::path folder, std::uint64_t device,
+                              std::uint64_t inode)
+{
+    constexpr milliseconds pause = 20ms;
+    constexpr milliseconds patience = 10s;
+    enum class sight { unknown, same, other };
+    const auto seen = std::make_shared<std::atomic<sight>>(sight::unknown);
+    try {
+        std::thread{[seen, folder, device, inode] {
+            struct ::stat found {};
+            const bool is_there = ::stat(folder.c_str(), &found) == 0;
+            const bool is_hidden = !is_there && errno != ENOENT && errno != ENOTDIR;
+            *seen = is_hidden || (is_there && found.st_dev == device && found.st_ino == inode)
+                        ? sight::same
+                        : sight::other;
+        }}.detach();
+    } catch (const std::system_error&) {
+        co_return true;
+    }
+    asio::steady_timer timer{co_await asio::this_coro::executor};
+    for (const auto until = monotonic::now() + patience;
+         *seen == sight::unknown && monotonic::now() < until;) {
+        timer.expires_after(pause);
+        co_await timer.async_wait(asio::use_awaitable);
+    }
+    co_return *seen != sight::other;
+}
+
 } // namespace
 
 server::connection::answer server::connection::back_up(const http::request& request)
@@ -541,6 +588,16 @@ server::connection::answer server::connection::back_up(const http::request& requ
     owner_.copying_ = std::make_shared<journal::backup_progress>();
     owner_.copying_->stop = owner_.is_stopping_;
     std::filesystem::path into{std::string_view{folder->get_string()}};
+    // Not of a client of an earlier version, which does not say which folder it sees.
+    const auto device = number_of(value.get_object(), "device");
+    const auto inode = number_of(value.get_object(), "inode");
+    if (device && inode && !co_await is_seen(into, *device, *inode))
+        co_return http::problem(
+            409, "no backup was made",
+            fmt::format("{}: the daemon does not see the folder that you see under this name: the "
+                        "service has a /tmp of its own and does not see /home (PrivateTmp and "
+                        "ProtectHome in its unit). Take a folder elsewhere, as /srv/titip-backup",
+                        into.string()));
     const auto done = co_await owner_.parts_.store->back_up(std::move(into), owner_.copying_);
     if (!done)
         co_return failed(done.error());

@@ -764,7 +764,8 @@ lines backed_up(const object& done)
     auto beside = std::string{text(done, "file")};
     if (beside.ends_with(".mdb"))
         beside.replace(beside.size() - 4, 4, ".json");
-    return {fmt::format("{} ({}) copied to {}", count(number(done, "records"), "record"),
+    return {fmt::format("{} ({}) copied to {}, and read back",
+                        count(number(done, "records"), "record"),
                         show_size(number(done, "size_bytes")), text(done, "file")),
             fmt::format("What it is, and its SHA-256: {}", beside)};
 }
@@ -774,7 +775,8 @@ std::string backup_progress(const object& status)
     const auto& under_way = sub(status, "backup");
     if (number(under_way, "total_bytes") == 0)
         return {};
-    return fmt::format("{} of {} copied", show_size(number(under_way, "copied_bytes")),
+    return fmt::format("{} of {} copied and read back",
+                       show_size(number(under_way, "copied_bytes")),
                        show_size(number(under_way, "total_bytes")));
 }
 

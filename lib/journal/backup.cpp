@@ -19,9 +19,12 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /// A copy of the whole store while it is in use: LMDB walks one snapshot and hands us its pages, in
@@ -50,7 +53,8 @@ std::string why_not(const std::filesystem::path& folder, int error)
             folder.string(), said, folder.string());
     case EACCES:
     case EPERM:
-        return fmt::format("{}: {}: the daemon's user must be able to write there: chown titip it",
+        return fmt::format("{}: {}: the daemon's user must be able to write there: chown titip it. "
+                           "The service does not see /home, /root and /run/user at all",
                            folder.string(), said);
     case ENOENT:
         return fmt::format("{}: {}: make it first; the service does not see /home, and has a /tmp "
@@ -132,6 +136,42 @@ struct source {
     std::uint64_t spared_bytes = 0;
 };
 
+/// The upper folder of an overlay, as its mount names it; empty: not to be told.
+std::string upper_of(dev_t device)
+{
+    constexpr std::size_t most_bytes = 4u << 20;
+    constexpr std::string_view option = "upperdir=";
+    const auto all = read_file("/proc/self/mountinfo", most_bytes);
+    if (!all)
+        return {};
+    const auto wanted = fmt::format(" {}:{} ", major(device), minor(device));
+    for (auto rest = as_text(*all); !rest.empty();) {
+        const auto line = rest.substr(0, rest.find('\n'));
+        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+        const auto upper = line.find(option);
+        if (upper != line.npos && line.find(wanted) != line.npos) {
+            const auto path = line.substr(upper + option.size());
+            return std::string{path.substr(0, path.find_first_of(", "))};
+        }
+    }
+    return {};
+}
+
+/// What is synced there is gone with the power.
+bool is_in_memory(const std::filesystem::path& at)
+{
+    struct ::statfs found {};
+    struct ::stat itself {};
+    if (::statfs(at.c_str(), &found) != 0 || ::stat(at.c_str(), &itself) != 0)
+        return false;
+    if (found.f_type == OVERLAYFS_SUPER_MAGIC) {
+        const auto upper = upper_of(itself.st_dev);
+        if (upper.empty() || ::statfs(upper.c_str(), &found) != 0)
+            return false;
+    }
+    return found.f_type == TMPFS_MAGIC || found.f_type == RAMFS_MAGIC;
+}
+
 void check_target(const target& into, const source& from)
 {
     if (!into.folder.is_absolute())
@@ -141,6 +181,11 @@ void check_target(const target& into, const source& from)
         give_up(kind::refused, why_not(into.folder, errno));
     if (::faccessat(folder.get(), ".", W_OK | X_OK, AT_EACCESS) != 0)
         give_up(kind::refused, why_not(into.folder, errno));
+    // A store in memory has no better.
+    if (is_in_memory(into.folder) && !is_in_memory(from.directory))
+        give_up(kind::refused, fmt::format("{} is in memory: what is written there is gone when "
+                                           "the machine is switched off. Take a folder on a disk",
+                                           into.folder.string()));
     if (is_within(into.folder, from.directory))
         give_up(kind::refused, fmt::format("{} belongs to the store itself: take another folder, "
                                            "on another disk",
@@ -323,14 +368,17 @@ private:
         if (::fsync(file.get()) != 0)
             throw not_written(into_.part, errno);
         about_.size_bytes = watched_->copied_bytes;
+        read_back(into_.part, about_.size_bytes, about_.sha256);
         go_on();
         if (!rename_to_file())
             throw not_written(into_.file, errno);
         is_named = true;
         // Last, and with a sync of the folder: where this file is, the copy is whole.
-        const auto told = write_file(into_.told, as_bytes(in_json(about_)));
+        const auto text = in_json(about_);
+        const auto told = write_file(into_.told, as_bytes(text));
         if (!told)
             throw not_written(into_.told, told.error().value());
+        read_back(into_.told, text.size(), sha256(as_bytes(text)));
         is_done = true;
         return about_;
     }
@@ -383,6 +431,44 @@ private:
             give_up(kind::failed, fmt::format("the store cannot be copied: {}",
                                               mdb_strerror(read_.value_or(EPIPE))));
         about_.sha256 = sum.value();
+    }
+
+    /// From the disk, past what this machine has of it in memory; a stick, or a file system in user
+    /// space, may have more in a memory of its own.
+    void read_back(const std::filesystem::path& path, std::uint64_t size_bytes,
+                   const digest& wanted)
+    {
+        const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+        if (!file)
+            throw not_written(path, errno);
+        ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
+        ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+        hasher sum;
+        bytes piece(256u << 10);
+        std::uint64_t read = 0;
+        for (;;) {
+            const auto got = ::read(file.get(), piece.data(), piece.size());
+            if (got < 0 && errno == EINTR)
+                continue;
+            if (got < 0)
+                give_up(kind::failed,
+                        fmt::format("{}: what was written cannot be read back ({}): take another "
+                                    "disk",
+                                    path.string(), std::strerror(errno)));
+            if (got == 0)
+                break;
+            go_on();
+            sum.update(bytes_view{piece}.first(static_cast<std::size_t>(got)));
+            // And out of memory: a copy of gigabytes would drive everything else out of it.
+            ::posix_fadvise(file.get(), static_cast<off_t>(read), got, POSIX_FADV_DONTNEED);
+            read += static_cast<std::uint64_t>(got);
+            watched_->copied_bytes += static_cast<std::uint64_t>(got);
+        }
+        if (read != size_bytes || sum.value() != wanted)
+            give_up(kind::failed,
+                    fmt::format("{}: what is read back is not what was written: this disk loses "
+                                "what is written to it: take another one",
+                                path.string()));
     }
 
     /// To the disk, and out of memory. What fails here, fsync() says again.
@@ -484,7 +570,7 @@ store::back_up(std::filesystem::path folder, std::shared_ptr<backup_progress> wa
     const auto looked = co_await run_on(parts_->pool, look);
     if (!looked)
         co_return backup_failure{kind::failed, looked.error().message()};
-    watched->total_bytes = from.copy_bytes;
+    watched->total_bytes = 2 * from.copy_bytes; // written, and read back
     if (watched->stop)
         co_return backup_failure{kind::stopped, "the daemon is stopping"};
 

@@ -421,24 +421,47 @@ def test_a_backup_that_cannot_be_made_says_what_to_do():
         submit(station, world.records(1))
         absent = station.titip("backup", world.path / "absent")
         assert absent.returncode == 6 and "make it first" in absent.stderr.decode(), absent
+        # A service has a /tmp of its own, and an empty /home: the folder that it sees there is another one.
+        seen, hidden = world.path / "seen", world.path / "hidden"
+        seen.mkdir()
+        hidden.mkdir()
+        body = {"directory": str(seen), "device": os.stat(seen).st_dev, "inode": os.stat(seen).st_ino}
+        for other in ({"inode": body["inode"] + 1}, {"device": body["device"] + 1}, {"directory": f"{seen}/absent"}):
+            status, _, refused = station.http("POST", "/v1/backup", json.dumps({**body, **other}).encode())
+            assert status == 409 and b"does not see the folder that you see" in refused and b"PrivateTmp" in refused, refused
+            assert not list(seen.iterdir())
+        if os.geteuid() == 0:
+            done = run("unshare", "-m", "--propagation", "private", "sh", "-c",
+                       f'mount --bind {hidden} {seen} && exec "$@"', "sh", BIN / "titip", "--socket", station.socket,
+                       "backup", seen)
+            assert done.returncode == 6 and f"{seen}: the daemon does not see".encode() in done.stderr, done
+        assert station.http("POST", "/v1/backup", json.dumps(body).encode())[0] == 200
         assert station.titip("backup").returncode == 2
         status, _, _ = station.http("POST", "/v1/backup", b"{}")
         assert status == 400
         if os.geteuid() == 0:
             folder = world.path / "small"
             folder.mkdir()
-            mounted = run("mount", "-t", "tmpfs", "-o", "size=64k", "none", folder)
+            if run("mount", "-t", "tmpfs", "none", folder).returncode == 0:
+                done = station.titip("backup", folder)
+                assert done.returncode == 6 and f"{folder} is in memory" in done.stderr.decode(), done
+                assert not list(folder.iterdir())
+                run("umount", folder)
+            image = world.path / "small.image"
+            image.write_bytes(bytes(1 << 20))
+            run("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", image)
+            mounted = run("mount", "-o", "loop", image, folder)
             if mounted.returncode == 0:
                 try:
                     full = station.titip("backup", folder)
                     assert full.returncode == 6 and "are free there" in full.stderr.decode(), full
-                    assert not list(folder.iterdir())
+                    assert [each.name for each in folder.iterdir()] == ["lost+found"]
                     run("mount", "-o", "remount,ro", folder)
                     confined = station.titip("backup", folder)
                     assert f"ReadWritePaths={folder}" in confined.stderr.decode(), confined
                 finally:
                     run("umount", folder)
-        assert not events(station, "backup")
+        assert len(events(station, "backup")) == 1
         until(lambda: station.status()["records"]["waiting"]["records"] == 1, "the station is as before")
 
 

@@ -68,7 +68,7 @@ TEST_CASE("a backup says what was copied, where to, and how far it has come", "[
     CHECK(words::backup_progress(a_station).empty());
     CHECK(words::backup_progress(
               station("{'backup': {'copied_bytes': 1000000, 'total_bytes': 4000000}}")) ==
-          "1.00 MB of 4.00 MB copied");
+          "1.00 MB of 4.00 MB copied and read back");
 }
 
 TEST_CASE("for each state a record says where it is", "[control]")

@@ -1,3 +1,4 @@
+#include "base/descriptor.hpp"
 #include "base/file.hpp"
 #include "journal/compact.hpp"
 #include "journal/examine.hpp"
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 /// Backups to disks that are slow, full, or hang.
@@ -132,6 +134,71 @@ extern "C" ssize_t write(int file, const void* data, size_t size)
         reinterpret_cast<ssize_t (*)(int, const void*, size_t)>(::dlsym(RTLD_NEXT, "write"));
     hanging_disk::wait_at(file);
     return next(file, data, size);
+}
+
+namespace {
+
+/// While it stands, a file whose name ends so is not on the disk what was written to it: when what
+/// this machine has of it in memory is dropped, one byte is another.
+class forgetful_disk {
+public:
+    explicit forgetful_disk(std::string_view name) { ending() = name; }
+    ~forgetful_disk() { ending() = {}; }
+
+    static void forget(int file)
+    {
+        const auto itself = fmt::format("/proc/self/fd/{}", file);
+        char name[4096] = {};
+        if (ending().empty() || ::readlink(itself.c_str(), name, sizeof name - 1) <= 0 ||
+            !std::string_view{name}.ends_with(ending()))
+            return;
+        const descriptor again{::open(itself.c_str(), O_RDWR | O_CLOEXEC)};
+        char last = 0;
+        const auto at = ::lseek(again.get(), -1, SEEK_END);
+        if (::pread(again.get(), &last, 1, at) == 1) {
+            last = static_cast<char>(last ^ 1);
+            CHECK(::pwrite(again.get(), &last, 1, at) == 1);
+        }
+    }
+
+private:
+    static std::string_view& ending()
+    {
+        static std::string_view which;
+        return which;
+    }
+};
+
+} // namespace
+
+extern "C" int posix_fadvise(int file, off_t from, off_t size, int advice)
+{
+    static auto* const next =
+        reinterpret_cast<int (*)(int, off_t, off_t, int)>(::dlsym(RTLD_NEXT, "posix_fadvise"));
+    if (advice == POSIX_FADV_DONTNEED && size == 0)
+        forgetful_disk::forget(file);
+    return next(file, from, size, advice);
+}
+
+TEST_CASE("a backup is done only when what was written, and what tells of it, was read back",
+          "[journal]")
+{
+    office it;
+    it.accept();
+    for (const std::string_view name : {".part", ".json"}) {
+        const forgetful_disk forgets{name};
+        const auto done = it.back_up();
+        REQUIRE(done.has_error());
+        CHECK(done.error().what == kind::failed);
+        CHECK(done.error().sentence.find("this disk loses what is written to it") !=
+              std::string::npos);
+        CHECK(it.is_left_empty());
+    }
+    const auto watched = std::make_shared<journal::backup_progress>();
+    const auto done = it.back_up(watched);
+    REQUIRE(done.has_value());
+    CHECK(watched->copied_bytes >= 2 * done->size_bytes);
+    CHECK(watched->copied_bytes <= watched->total_bytes + 4'096); // and the file beside it
 }
 
 TEST_CASE("a backup whose disk takes nothing is given up, and holds up neither store nor daemon",
