@@ -121,7 +121,7 @@ boost::json::object to_json(const mirror::second_copy& copy, const journal::tota
              .live_bytes = bytes,
              .disk = disk,
              .bytes_per_file = records > 0 ? std::max<std::uint64_t>(bytes / records, 1) : 0});
-        out["disk"] = to_json(room);
+        out["disk"] = control::to_json(room);
         if (const auto days =
                 journal::days_to_full(room.left_bytes, totals.days, totals.born, wall_now()))
             out["days_to_full"] = *days;

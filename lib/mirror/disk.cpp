@@ -1,5 +1,7 @@
 #include "mirror/disk.hpp"
 
+#include "journal/capacity.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -228,8 +230,15 @@ result<void> disk::probe(bool writing) const
     // In place and of one size: the disk gives no room for it, and a cheap one wears the less.
     descriptor file{
         ::openat(files_.descriptor(), probe_name, O_WRONLY | O_CREAT | carefully, 0600)};
-    if (!file)
-        return last_error();
+    if (!file) {
+        const auto why = last_error();
+        const auto room = journal::disk_room_of(files_.descriptor());
+        constexpr std::uint64_t some_bytes = 1u << 20;
+        if (why == boost::system::errc::no_space_on_device && room &&
+            room->available_bytes > some_bytes)
+            return bundle::errc::no_more_files;
+        return why;
+    }
     const auto text = fmt::format("{:>20}\n", to_ms(wall_now()));
     if (auto written = write_all(file.get(), as_bytes(text)); !written)
         return written;
