@@ -1,6 +1,7 @@
 #include "journal/compact.hpp"
 
 #include "base/descriptor.hpp"
+#include "journal/birth.hpp"
 #include "journal/marker.hpp"
 #include "journal/parts.hpp"
 #include "journal/rows.hpp"
@@ -193,10 +194,13 @@ compacted replace_by_copy(const fs::path& directory)
 
 result<compacted, open_failure> compact(const std::filesystem::path& directory)
 {
-    std::error_code failed;
-    if (!fs::exists(directory / "data.mdb", failed))
+    const auto there = is_there(directory);
+    if (!there)
+        return there.error();
+    if (!*there)
         return open_failure{kind::unreadable,
-                            fmt::format("{}: there is no store", directory.string())};
+                            fmt::format("{}: there is no store: is the disk mounted that it is on?",
+                                        directory.string())};
     const auto leave = [&](kind what, const std::string& why) {
         return open_failure{what,
                             fmt::format("{}: {}; the store is as it was", directory.string(), why)};

@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/name.hpp"
 #include "base/units.hpp"
+#include "node/mark.hpp"
 
 #include <boost/url/parse.hpp>
 #include <fmt/format.h>
@@ -108,6 +109,16 @@ public:
         if (!node->is_integer())
             wrong(key, "must be a whole number");
         return node->as_integer()->get();
+    }
+
+    std::optional<bool> yes_or_no(std::string_view key)
+    {
+        const auto* node = find(key);
+        if (!node)
+            return std::nullopt;
+        if (!node->is_boolean())
+            wrong(key, "must be true or false, without quotes");
+        return node->as_boolean()->get();
     }
 
     std::optional<std::uint64_t> size(std::string_view key)
@@ -282,6 +293,7 @@ void read_node(section& from, config& out)
         from.wrong("name", "must be 1 to 63 of a-z, 0-9 and '-', the name in the certificate");
     out.state = from.text("state").value_or(out.state.string());
     out.quota_bytes = from.size("quota").value_or(out.quota_bytes);
+    out.may_be_fleeting = from.yes_or_no("volatile").value_or(false);
     constexpr std::uint64_t least = 1u << 20;
     if (out.quota_bytes < least)
         from.wrong("quota", "must be at least 1 MiB");
@@ -408,7 +420,10 @@ result<config, config_error> load_config(const std::filesystem::path& file)
             "{}: {}: write this file (configuration.md has full examples), let the daemon's "
             "user read it, or name another with --config",
             file.string(), text.error().message())};
-    return parse_config(as_text(*text), file.string());
+    auto out = parse_config(as_text(*text), file.string());
+    if (out)
+        out->mark_file = mark_file_of(file);
+    return out;
 }
 
 } // namespace titip::node

@@ -14,6 +14,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 
 #include <malloc.h>
 #include <sys/prctl.h>
@@ -85,13 +86,11 @@ asio::awaitable<void> tell_status(node& which, asio::steady_timer& timer)
     }
 }
 
-} // namespace
-
-int run_service(config from)
+/// The exit code; nothing where it is to begin again.
+std::optional<int> run_once(const config& from)
 {
-    prepare_process();
     asio::io_context io{1};
-    auto started = node::start(io.get_executor(), std::move(from));
+    auto started = node::start(io.get_executor(), from);
     if (!started) {
         fmt::print(stderr, "titipd: {}\n", started.error().sentence);
         return 1;
@@ -125,9 +124,11 @@ int run_service(config from)
     while (!is_over)
         io.run_one();
     const int code = it.store_failure().empty() ? 0 : 7;
+    const bool is_to_begin_again = it.is_to_begin_again();
     if (code != 0)
         fmt::print(stderr, "titipd: the store failed: {}\n", it.store_failure());
-    log::info("stopped");
+    if (!is_to_begin_again)
+        log::info("stopped");
     // Something that does not end is left behind, without running destructors under it: the journal
     // is safe at any instruction.
     if (!it.has_ended())
@@ -139,7 +140,19 @@ int run_service(config from)
         status_timer.cancel();
         io.run_one();
     }
+    if (is_to_begin_again)
+        return std::nullopt;
     return code;
+}
+
+} // namespace
+
+int run_service(config from)
+{
+    prepare_process();
+    for (;;)
+        if (const auto code = run_once(from))
+            return *code;
 }
 
 } // namespace titip::node
