@@ -1,8 +1,10 @@
 #include "commands.hpp"
 #include "output.hpp"
 
+#include "base/descriptor.hpp"
 #include "control/words.hpp"
 #include "mirror/disk.hpp"
+#include "node/birth.hpp"
 #include "node/check.hpp"
 #include "node/restore.hpp"
 
@@ -10,6 +12,10 @@
 #include <boost/json/serialize.hpp>
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstdlib>
+
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace titip::cli {
@@ -90,25 +96,72 @@ int mark_disk(const std::string& config, bool json)
     return cli::done;
 }
 
-int restore(const std::string& config, const node::restore_options& opts, bool json)
+namespace {
+
+constexpr auto not_restored = "nothing was restored";
+
+int restore_as_we_are(const node::config& into, const node::restore_options& opts, bool json)
 {
-    constexpr auto title = "nothing was restored";
-    const auto said = node::load_config(config);
-    if (!said)
-        return refuse(title, said.error().sentence, json);
-    const auto machine = node::check_machine(*said, config, node::occasion::check);
-    if (!machine)
-        return refuse(title, machine.error().sentence, json);
-    const auto done = node::restore(*said, opts, show_progress);
+    const auto done = node::restore(into, opts, show_progress);
     if (!done)
-        return refuse(title, done.error().sentence, json);
-    const auto shown = to_json(*done, said->upstream.has_value());
+        return refuse(not_restored, done.error().sentence, json);
+    const auto shown = to_json(*done, into.upstream.has_value());
     if (json)
         put("{}\n", boost::json::serialize(shown));
     else
         for (const auto& each : control::words::restored(shown))
             put("{}\n", each);
     return done->left.empty() ? cli::done : no;
+}
+
+/// In a process of its own: what root makes the daemon could not open, and what it reads is to be what
+/// the daemon's user may.
+int restore_as(const node::daemon_user& who, const node::config& into,
+               const node::restore_options& opts, bool json)
+{
+    if (auto failed = node::prepare_state(into, who))
+        return refuse(not_restored, failed->sentence, json);
+    flush();
+    const auto child = ::fork();
+    if (child < 0)
+        return refuse(not_restored, last_error().message(), json);
+    if (child == 0) {
+        const auto became = node::become(who);
+        const int code = became ? restore_as_we_are(into, opts, json)
+                                : refuse(not_restored, became.error().message(), json);
+        std::_Exit(flush() || code == refused ? code : output_lost);
+    }
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(status))
+        return refuse(not_restored, "the process that restored was ended", json);
+    return WEXITSTATUS(status);
+}
+
+} // namespace
+
+int restore(const std::string& config, const node::restore_options& opts, bool json)
+{
+    const auto said = node::load_config(config);
+    if (!said)
+        return refuse(not_restored, said.error().sentence, json);
+    const auto machine = node::check_machine(*said, config, node::occasion::check);
+    if (!machine)
+        return refuse(not_restored, machine.error().sentence, json);
+    const auto who = node::find_daemon_user(*said);
+    const int code =
+        who.is_ours() ? restore_as_we_are(*said, opts, json) : restore_as(who, *said, opts, json);
+    if (code == refused)
+        return code;
+    // Without a mark the start of the service writes one.
+    const auto marked = node::replace_mark(*said);
+    if (!marked && node::read_mark(said->mark_file).what != node::mark_reading::kind::absent)
+        fmt::print(stderr,
+                   "titip: {}: it is still the mark of the store that was here before. As root: "
+                   "remove it, then start titipd\n",
+                   marked.error().sentence);
+    return code;
 }
 
 } // namespace titip::cli

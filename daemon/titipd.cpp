@@ -1,5 +1,6 @@
 #include "base/last_words.hpp"
 #include "base/log.hpp"
+#include "node/birth.hpp"
 #include "node/check.hpp"
 #include "node/child.hpp"
 #include "node/node.hpp"
@@ -13,6 +14,38 @@
 
 namespace {
 
+int refuse(std::string_view why)
+{
+    titip::last_words("titipd", why);
+    return 1;
+}
+
+int create(const titip::node::config& from)
+{
+    const auto made = titip::node::create(from);
+    if (!made)
+        return refuse(made.error().sentence);
+    titip::cli::put("{}: {}\n", from.state.string(),
+                    made->was_there ? "a store is there already; nothing was changed"
+                                    : "an empty store was made");
+    if (made->mark_why.empty())
+        return 0;
+    fmt::print(stderr, "titipd: ALARM: the mark beside the configuration: {}\n", made->mark_why);
+    return made->was_there ? 1 : 0;
+}
+
+/// Before each start of the service: says nothing where nothing was to be done.
+int adopt(const titip::node::config& from)
+{
+    const auto done = titip::node::adopt(from);
+    if (!done)
+        return refuse(done.error().sentence);
+    if (*done)
+        titip::cli::put("{}: written for the store in {}\n", from.mark_file.string(),
+                        from.state.string());
+    return 0;
+}
+
 /// All that comes before the service; nothing in `service`: the program has done what was asked for.
 int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
 {
@@ -20,10 +53,17 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
         "titipd keeps identity-card enrollment records safe and hands them on when the link is up"};
     std::string file = "/etc/titip/titip.toml";
     bool check_only = false;
+    bool create_only = false;
+    bool adopt_only = false;
     bool verbose = false;
     app.add_option("--config", file, "the configuration file")->capture_default_str();
     app.add_flag("--check", check_only,
-                 "check the configuration and its files, and exit; the store is not touched");
+                 "check the configuration and its files, and exit; the store is not changed");
+    app.add_flag("--create", create_only,
+                 "make an empty store in [node] state, and its mark beside the configuration file, "
+                 "and exit; a store that is there is left as it is");
+    app.add_flag("--adopt", adopt_only,
+                 "write that mark for a store that is there and has none, and exit; as root");
     app.add_flag("--verbose", verbose, "log what is for developers too");
     std::string examined;
     std::string node;
@@ -47,25 +87,29 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
         titip::log::set_threshold(titip::log::level::debug);
 
     auto config = titip::node::load_config(file);
-    if (!config) {
-        titip::last_words("titipd", config.error().sentence);
-        return 1;
-    }
+    if (!config)
+        return refuse(config.error().sentence);
+    if (adopt_only)
+        return adopt(*config);
     using titip::node::occasion;
-    const auto warnings =
-        titip::node::check_machine(*config, file, check_only ? occasion::check : occasion::start);
-    if (!warnings) {
-        titip::last_words("titipd", warnings.error().sentence);
-        return 1;
-    }
-    if (check_only) {
+    const auto warnings = titip::node::check_machine(
+        *config, file, check_only || create_only ? occasion::check : occasion::start);
+    if (!warnings)
+        return refuse(warnings.error().sentence);
+    if (check_only || create_only) {
         const auto materials = titip::node::load_materials(*config);
-        if (!materials) {
-            titip::last_words("titipd", materials.error().sentence);
+        if (!materials)
+            return refuse(materials.error().sentence);
+        if (create_only)
+            return create(*config);
+        auto store = titip::node::check_store(*config);
+        for (const auto& all : {*warnings, store.warnings})
+            for (const auto& each : all)
+                fmt::print(stderr, "titipd: warning: {}\n", each);
+        for (const auto& each : store.alarms)
+            fmt::print(stderr, "titipd: ALARM: {}\n", each);
+        if (!store.alarms.empty())
             return 1;
-        }
-        for (const auto& each : *warnings)
-            fmt::print(stderr, "titipd: warning: {}\n", each);
         titip::cli::put("{}: good\n", file);
         return 0;
     }

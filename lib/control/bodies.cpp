@@ -1,6 +1,7 @@
 #include "control/bodies.hpp"
 
 #include "control/words.hpp"
+#include "journal/birth.hpp"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
@@ -265,6 +266,7 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     if (!parts.safe_mode.empty()) {
         out["safe_mode"] = parts.safe_mode;
         add_time(out, "safe_mode_since_ms", parts.safe_mode_since);
+        out["store_absent"] = parts.is_store_absent;
         return out;
     }
     out["records"] = records_of(now);
@@ -274,6 +276,15 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     add_time(out, "oldest_waiting_ms", oldest_waiting);
     out["paused"] = now.paused;
     out["epoch"] = parts.store->epoch().to_string();
+    boost::json::object store;
+    store["id"] = journal::store_id(parts.store->submission_key());
+    store["mark_file"] = parts.mark.file;
+    store["mark"] = parts.mark.trouble;
+    if (!parts.mark.detail.empty())
+        store["mark_detail"] = parts.mark.detail;
+    if (!parts.fleeting.empty())
+        store["fleeting"] = parts.fleeting;
+    out["store"] = std::move(store);
     if (parts.replayer)
         out["link"] = to_json(parts.replayer->now());
     if (parts.second_copy)

@@ -162,6 +162,9 @@ server::connection::answer server::connection::route(const http::request& reques
             co_return *std::move(no);
         co_return co_await status();
     }
+    if (owner_.parts_.is_store_absent)
+        co_return http::problem(503, "there is no store here: is its disk mounted?",
+                                owner_.parts_.safe_mode);
     if ((what == "verify" || what == "trust") && path.size() == 2 &&
         (request.method == "POST" || (is_get && what == "verify"))) {
         if (auto no = forbid(role::operate))

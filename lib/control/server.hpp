@@ -26,7 +26,8 @@ struct services {
     const mirror::second_copy* second_copy = nullptr;
     const journal::scrubber* scrubber = nullptr;
     const journal::stalled_uploads* stalled = nullptr; ///< of a node that listens
-    std::string safe_mode; ///< why the store is not open; empty if it is
+    std::string safe_mode;        ///< why the store is not open; empty if it is
+    bool is_store_absent = false; ///< that is why: nothing is known against it, it is not here
     wall_time safe_mode_since{};
     control::verification* verification = nullptr;
     std::function<void()> start_verification;
@@ -35,6 +36,13 @@ struct services {
     std::function<void()> restart; ///< ends the process, which systemd starts again
     wall_time certificate_expires{};
     wall_time recipient_expires{}; ///< of the earliest sealing certificate; zero without [seal]
+    /// The store is open, and what is written beside the configuration of it does not fit.
+    struct store_mark {
+        std::string file;
+        std::string trouble = "none"; ///< "absent", "unreadable", "other-store"
+        std::string detail;
+    } mark;
+    std::string fleeting; ///< the file system in memory that the store is on; empty: on a disk
 };
 
 /// The local socket: HTTP/1.1 and JSON for submitters, operators, consumers (docs/protocol.md).

@@ -348,6 +348,38 @@ void add_alarms(lines& out, const object& status, wall_time now)
     }
 }
 
+/// What would go unnoticed at the next start, or be lost with the power.
+void add_store(lines& out, const object& status)
+{
+    const auto& store = sub(status, "store");
+    const auto file = text(store, "mark_file");
+    const auto detail = text(store, "mark_detail");
+    const auto mark = text(store, "mark");
+    if (mark == "absent")
+        out.push_back(
+            fmt::format("ALARM: no mark says that this store was made, and none can be "
+                        "written ({}): at a start without its disk nobody would know that "
+                        "there is one. As root: titipd --adopt.",
+                        detail));
+    else if (mark == "unreadable")
+        out.push_back(
+            fmt::format("ALARM: the mark {} cannot be used ({}). As root: remove it, then "
+                        "systemctl restart titipd writes it anew.",
+                        file, detail));
+    else if (mark == "other-store")
+        out.push_back(fmt::format(
+            "ALARM: this is not the store that {} names ({}). Was another disk mounted, or an "
+            "older "
+            "one? What was taken into the other store is only there. If this one is right: as root "
+            "remove that file, then systemctl restart titipd.",
+            file, detail));
+    if (const auto where = text(store, "fleeting"); !where.empty())
+        out.push_back(fmt::format(
+            "ALARM: the store is not on a disk, but {}: its records do not "
+            "survive {}. Call the administrator.",
+            where, where.starts_with("in memory") ? "a power cut" : "the end of the container"));
+}
+
 std::string_view second_copy_trouble(std::string_view why)
 {
     constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
@@ -702,7 +734,17 @@ lines status(const object& status)
 {
     lines out;
     const auto now = time_of(status, "time_ms");
-    if (const auto why = text(status, "safe_mode"); !why.empty()) {
+    if (const auto why = text(status, "safe_mode"); truth(status, "store_absent")) {
+        out.emplace_back("NO STORE HERE: is its disk mounted? No records are taken or sent. Those "
+                         "that were taken are where the store is.");
+        if (const auto since = time_of(status, "safe_mode_since_ms"); since != wall_time{})
+            out.push_back(
+                fmt::format("Since {} ({}).", to_rfc3339(since), show_duration(now - since)));
+        out.push_back(fmt::format("Reason: {}", why));
+        out.emplace_back("When a store is there the daemon goes on by itself; or at once with: "
+                         "systemctl restart titipd");
+        return out;
+    } else if (!why.empty()) {
         out.push_back("SAFE MODE: the store cannot be trusted. No records are taken or sent. Do "
                       "not delete anything.");
         if (const auto since = time_of(status, "safe_mode_since_ms"); since != wall_time{})
@@ -720,6 +762,7 @@ lines status(const object& status)
                                   "--needs-person",
                                   count(many, "record"), many == 1 ? "s" : ""));
     add_next(out, status, now);
+    add_store(out, status);
     add_alarms(out, status, now);
     add_second_copy(out, status, now);
     add_figures(out, status, now);

@@ -2,6 +2,7 @@
 
 #include "base/descriptor.hpp"
 #include "base/explain.hpp"
+#include "journal/birth.hpp"
 #include "journal/marker.hpp"
 #include "journal/parts.hpp"
 #include "journal/rows.hpp"
@@ -194,13 +195,13 @@ compacted replace_by_copy(const fs::path& directory)
 
 result<compacted, open_failure> compact(const std::filesystem::path& directory)
 {
-    const auto there = is_there(directory / "data.mdb");
+    const auto there = is_there(directory);
     if (!there)
-        return open_failure{kind::unreadable, explain(directory / "data.mdb", there.error())};
+        return there.error();
     if (!*there)
-        return open_failure{
-            kind::unreadable,
-            fmt::format("{}: there is no store: no data.mdb is in it", directory.string())};
+        return open_failure{kind::unreadable,
+                            fmt::format("{}: there is no store: is the disk mounted that it is on?",
+                                        directory.string())};
     const auto leave = [&](kind what, const std::string& why) {
         return open_failure{what,
                             fmt::format("{}: {}; the store is as it was", directory.string(), why)};

@@ -1,3 +1,4 @@
+#include "journal/birth.hpp"
 #include "journal/guard.hpp"
 #include "journal/pages.hpp"
 #include "journal/parts.hpp"
@@ -17,6 +18,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace titip::journal {
@@ -64,19 +66,30 @@ void check_format(const v1::Meta& meta)
                         meta.format(), format));
 }
 
-void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+void check_node(const v1::Meta& meta, const std::string& node)
 {
     if (meta.node() != node)
         refuse(kind::foreign,
                fmt::format("the store belongs to node \"{}\", the configuration says \"{}\": set "
                            "[node] name back, or give this node a state directory of its own",
                            meta.node(), node));
+}
+
+void check_meta(const v1::Meta& meta, const std::string& node, std::size_t newest_transaction)
+{
+    check_node(meta, node);
     if (meta.transaction() != newest_transaction)
         refuse(
             kind::untrusted,
             fmt::format("the newest commit is {} but the store was last written by {}: a commit "
                         "was lost; delete nothing, leave the machine as it is and call the centre",
                         newest_transaction, meta.transaction()));
+}
+
+std::string no_store_in(const std::filesystem::path& directory)
+{
+    return fmt::format("there is no store in {}: is the disk mounted that it is on?",
+                       directory.string());
 }
 
 epoch_id epoch_of(const v1::Meta& meta)
@@ -280,6 +293,21 @@ std::uint64_t noted_commit_in(const std::filesystem::path& directory)
     return out;
 }
 
+namespace {
+
+/// The power failed while the store was being made (see sync_birth): nothing was ever committed, and
+/// there is nothing but the first two pages, or zeros in their place.
+bool is_unborn(const std::array<page, 2>& pages)
+{
+    return std::ranges::all_of(pages, [](const page& raw) {
+        const auto said = read_snapshot(raw);
+        return std::ranges::all_of(raw, [](std::byte b) { return b == std::byte{}; }) ||
+               (said && said->transaction == 0);
+    });
+}
+
+} // namespace
+
 void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t noted_commit)
 {
     const int file = ::open(data_file.c_str(), O_RDONLY | O_CLOEXEC);
@@ -297,16 +325,8 @@ void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t note
     const auto second = read_snapshot(pages[1]);
     // LMDB would take the older of two differing pages without a word if the newer one lost a bit.
     const bool fit = first && second && are_neighbours(first->transaction, second->transaction);
-    // The power failed while the store was being made (see sync_birth): nothing was ever committed,
-    // neither here nor as noted beside it, and there is nothing but the first two pages, or zeros
-    // in their place.
     std::error_code failed;
-    const auto is_unborn = [](const std::optional<snapshot>& said, const page& raw) {
-        const bool is_blank =
-            std::ranges::all_of(raw, [](std::byte b) { return b == std::byte{}; });
-        return is_blank || (said && said->transaction == 0);
-    };
-    if (noted_commit == 0 && is_unborn(first, pages[0]) && is_unborn(second, pages[1]) &&
+    if (noted_commit == 0 && is_unborn(pages) &&
         std::filesystem::file_size(data_file, failed) <= sizeof pages) {
         std::filesystem::remove(data_file, failed);
         if (!failed)
@@ -384,6 +404,108 @@ store::parts::parts(options o, asio::thread_pool& p)
         opts.writer = std::make_shared<activity>();
 }
 
+std::string store_id(bytes_view submission_key)
+{
+    constexpr std::size_t id_bytes = 16;
+    const auto sum = hmac_sha256(submission_key, as_bytes("titip store id"));
+    return to_hex(bytes_view{sum}.first(id_bytes));
+}
+
+result<bool, open_failure> is_there(const std::filesystem::path& directory)
+{
+    const auto data_file = directory / "data.mdb";
+    const auto noted = noted_commit_in(directory);
+    const descriptor file{::open(data_file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+    if (!file && (errno == ENOENT || errno == ENOTDIR))
+        return noted > 0; // only a part of it is gone, which is for open() to say
+    if (!file && (errno == EACCES || errno == EPERM))
+        return open_failure{
+            kind::unreadable,
+            explain(data_file, error_code{errno, boost::system::system_category()})};
+    std::array<page, 2> pages{};
+    struct ::stat found {};
+    // What the disk does not give is there.
+    if (!file || noted > 0 || ::fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode) ||
+        found.st_size > static_cast<off_t>(sizeof pages))
+        return true;
+    const auto got = ::pread(file.get(), pages.data(), sizeof pages, 0);
+    return got != 0 && (got < 0 || !is_unborn(pages));
+}
+
+result<std::string, open_failure> id_in(const std::filesystem::path& directory,
+                                        const std::string& node)
+{
+    // What a daemon writes meanwhile would be read in part.
+    const descriptor lock{::open((directory / "titipd.lock").c_str(), O_RDONLY | O_CLOEXEC)};
+    if (lock && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0)
+        return open_failure{kind::in_use,
+                            fmt::format("{} is in use by titipd", directory.string())};
+    try {
+        check_meta_pages(directory / "data.mdb", noted_commit_in(directory));
+        const auto env = environment::open_read_only(directory);
+        const transaction txn{env->get(), transaction::mode::read};
+        table from;
+        check(mdb_dbi_open(txn.native_handle(), "meta", 0, &from.handle));
+        const auto key = key_builder{}.text("meta");
+        const auto stored = txn.get(from, key);
+        if (!stored)
+            return open_failure{kind::untrusted, "the store has no meta row"};
+        v1::Meta meta;
+        open_row(seed::meta, key, *stored, meta);
+        check_format(meta);
+        check_node(meta, node);
+        return store_id(as_bytes(meta.submission_key()));
+    } catch (open_failure& failure) {
+        return std::move(failure);
+    } catch (const std::exception& failure) { // LMDB, a rotten row, the disk
+        return open_failure{kind::untrusted,
+                            fmt::format("{}: {}", directory.string(), failure.what())};
+    }
+}
+
+result<void, open_failure> make_empty(const std::filesystem::path& directory,
+                                      const std::string& node)
+{
+    constexpr std::size_t map_bytes = 16u << 20; // each opening has its own
+    try {
+        directory_lock lock{directory};
+        const auto data_file = directory / "data.mdb";
+        check_meta_pages(data_file, lock.noted_commit()); // half a birth is removed
+        if (const auto there = is_there(directory); !there)
+            return there.error();
+        else if (*there)
+            refuse(kind::in_use, fmt::format("{}: a store is there", directory.string()));
+        if (is_declared_copy(directory))
+            refuse(kind::unreadable,
+                   fmt::format("{} says that a store was put back, but there is none: put data.mdb "
+                               "beside it, or remove it to begin with an empty store",
+                               (directory / declared_copy).string()));
+        std::error_code absent;
+        if (std::filesystem::exists(directory / store::unfinished, absent))
+            refuse(kind::unreadable,
+                   fmt::format("{0}: a restore was not finished: run titip restore again; or "
+                               "remove {0}/{1}, and begin with an empty store",
+                               directory.string(), store::unfinished));
+        const environment env{directory, map_bytes};
+        sync_birth(directory, data_file);
+        transaction txn{env.get(), transaction::mode::write};
+        const auto t = open_tables(txn);
+        auto meta = new_meta(node);
+        meta.set_transaction(txn.id());
+        const auto key = key_builder{}.text("meta");
+        txn.put(t.meta, key, seal_row(seed::meta, key, meta));
+        const auto made = txn.id();
+        txn.commit();
+        lock.note_start(made);
+        return {};
+    } catch (open_failure& failure) {
+        return std::move(failure);
+    } catch (const std::exception& failure) {
+        return open_failure{kind::unreadable, fmt::format("{}: no store can be made there: {}",
+                                                          directory.string(), failure.what())};
+    }
+}
+
 result<std::shared_ptr<void>, open_failure> store::reserve(const std::filesystem::path& directory)
 {
     try {
@@ -413,6 +535,11 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
 {
     std::unique_ptr<parts> p;
     try {
+        const auto there = is_there(opts.directory);
+        if (!there)
+            return there.error();
+        if (!*there)
+            return open_failure{kind::unreadable, no_store_in(opts.directory)};
         p = std::make_unique<parts>(std::move(opts), pool);
         const auto data_file = p->opts.directory / "data.mdb";
         check_meta_pages(data_file, p->lock.noted_commit());
@@ -422,21 +549,12 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         const auto map_bytes =
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
         std::error_code absent;
-        const bool is_new = std::filesystem::file_size(data_file, absent) == 0 || absent;
-        if (is_new && is_declared_copy(p->opts.directory))
-            refuse(kind::unreadable,
-                   fmt::format("{} says that a store was put back, but there is none: put data.mdb "
-                               "beside it, or remove it to begin with an empty store",
-                               (p->opts.directory / declared_copy).string()));
-        if (is_new && std::filesystem::exists(p->opts.directory / unfinished, absent))
-            refuse(
-                kind::unreadable,
-                fmt::format("{0}: a restore was not finished: run titip restore again; or remove "
-                            "{0}/{1}, and begin with an empty store",
-                            p->opts.directory.string(), unfinished));
+        if (const auto size = std::filesystem::file_size(data_file, absent); absent || size == 0)
+            refuse(kind::untrusted,
+                   fmt::format("{} is gone, though commit {} was made in it: put it back if it was "
+                               "moved; else leave the machine as it is and call the centre",
+                               data_file.string(), p->lock.noted_commit()));
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
-        if (is_new)
-            sync_birth(p->opts.directory, data_file);
         p->room = std::make_unique<space>(data_file,
                                           space::options{.quota_bytes = p->opts.quota_bytes,
                                                          .reserve_bytes = 2 * p->opts.group_bytes});
@@ -461,11 +579,9 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             if (stored)
                 check_meta(meta, p->opts.node,
                            origin == origin::backup ? meta.transaction() : newest);
-            else if (newest > 0)
+            else
                 refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, "
                                         "leave the machine as it is and call the centre");
-            else
-                meta = new_meta(p->opts.node);
             if (origin != origin::here) {
                 p->lock.forget_commits();
                 remove_declaration(p->opts.directory);

@@ -3,6 +3,7 @@
 #include "base/descriptor.hpp"
 #include "base/explain.hpp"
 #include "base/name.hpp"
+#include "journal/birth.hpp"
 #include "journal/chunks.hpp"
 #include "journal/pages.hpp"
 #include "journal/parts.hpp"
@@ -822,6 +823,13 @@ private:
 result<salvage_count, open_failure> salvage(const std::filesystem::path& directory,
                                             const salvage_hands& hands)
 {
+    const auto there = is_there(directory);
+    if (!there)
+        return there.error();
+    if (!*there)
+        return open_failure{open_failure::kind::unreadable,
+                            fmt::format("{}: there is no store: is the disk mounted that it is on?",
+                                        directory.string())};
     try {
         const idle_store held{directory};
         return search{directory / "data.mdb", noted_commit_in(directory), hands}.run();

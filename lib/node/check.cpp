@@ -35,9 +35,10 @@ void look_at_key(const config& from, std::string_view file, std::vector<std::str
                               file, from.identity.key.string()));
 }
 
-/// The directory itself may be missing: the store makes it, at the first start. Not those above it: in
-/// a path that was mistyped, or a disk that is not mounted, a station would begin again and empty.
-std::optional<config_error> look_at_state(const config& from, std::string_view file)
+/// The directory itself may be missing: titipd --create makes it. Not those above it, in a path that was
+/// mistyped, or where a disk is not mounted. At a start the node says that, see birth: one that ended
+/// would be started for ever, and nobody could ask it.
+std::optional<config_error> look_at_state(const config& from, std::string_view file, occasion when)
 {
     std::error_code ignored;
     auto state = from.state.lexically_normal();
@@ -45,10 +46,10 @@ std::optional<config_error> look_at_state(const config& from, std::string_view f
         state = state.parent_path();
     const auto parent = state.has_parent_path() ? state.parent_path() : std::filesystem::path{"."};
     const auto there = is_there(parent);
-    if (!there)
+    if (when == occasion::check && !there)
         return config_error{fmt::format("{}: [node] state: \"{}\": {}", file, from.state.string(),
                                         explain(parent, there.error()))};
-    if (!std::filesystem::is_directory(parent, ignored))
+    if (when == occasion::check && !std::filesystem::is_directory(parent, ignored))
         return config_error{
             fmt::format("{}: [node] state: \"{}\": there is no directory \"{}\": correct the path, "
                         "mount the disk, or make that directory",
@@ -178,7 +179,7 @@ void look_at_groups(const config& from, std::string_view file, std::vector<std::
 result<std::vector<std::string>, config_error> check_machine(const config& from,
                                                              std::string_view file, occasion when)
 {
-    if (auto wrong = look_at_state(from, file))
+    if (auto wrong = look_at_state(from, file, when))
         return *std::move(wrong);
     if (auto wrong = look_at_socket(from, file, when))
         return *std::move(wrong);

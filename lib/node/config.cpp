@@ -4,6 +4,7 @@
 #include "base/file.hpp"
 #include "base/name.hpp"
 #include "base/units.hpp"
+#include "node/mark.hpp"
 
 #include <boost/url/parse.hpp>
 #include <fmt/format.h>
@@ -109,6 +110,16 @@ public:
         if (!node->is_integer())
             wrong(key, "must be a whole number");
         return node->as_integer()->get();
+    }
+
+    std::optional<bool> yes_or_no(std::string_view key)
+    {
+        const auto* node = find(key);
+        if (!node)
+            return std::nullopt;
+        if (!node->is_boolean())
+            wrong(key, "must be true or false, without quotes");
+        return node->as_boolean()->get();
     }
 
     std::optional<std::uint64_t> size(std::string_view key)
@@ -283,6 +294,7 @@ void read_node(section& from, config& out)
         from.wrong("name", "must be 1 to 63 of a-z, 0-9 and '-', the name in the certificate");
     out.state = from.text("state").value_or(out.state.string());
     out.quota_bytes = from.size("quota").value_or(out.quota_bytes);
+    out.may_be_fleeting = from.yes_or_no("volatile").value_or(false);
     constexpr std::uint64_t least = 1u << 20;
     if (out.quota_bytes < least)
         from.wrong("quota", "must be at least 1 MiB");
@@ -411,7 +423,10 @@ result<config, config_error> load_config(const std::filesystem::path& file)
                         explain(file, text.error()))};
     if (!text)
         return config_error{explain(file, text.error())};
-    return parse_config(as_text(*text), file.string());
+    auto out = parse_config(as_text(*text), file.string());
+    if (out)
+        out->mark_file = mark_file_of(file);
+    return out;
 }
 
 } // namespace titip::node

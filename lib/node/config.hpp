@@ -19,6 +19,8 @@ struct config {
     std::string name;
     std::filesystem::path state = "/var/lib/titip";
     std::uint64_t quota_bytes = 64ull << 30;
+    bool may_be_fleeting = false;    ///< volatile: a store may be born in memory (see birth)
+    std::filesystem::path mark_file; ///< of the store, beside this file; empty: none is kept
 
     struct identity_files {
         std::filesystem::path certificate;

@@ -4,6 +4,8 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
+#include "journal/birth.hpp"
+#include "node/birth.hpp"
 #include "node/child.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -14,6 +16,7 @@
 #include <fmt/format.h>
 #include <openssl/x509_vfy.h>
 
+#include <cstdlib>
 #include <sstream>
 
 #include <sys/resource.h>
@@ -165,7 +168,77 @@ void node::enter_safe_mode(std::string why, wall_time since)
 {
     safe_mode_ = std::move(why);
     safe_mode_since_ = since;
-    log::error("safe-mode since={} why=\"{}\"", to_rfc3339(since), safe_mode_);
+    log::error("{} since={} why=\"{}\"", is_store_absent_ ? "no-store" : "safe-mode",
+               to_rfc3339(since), safe_mode_);
+}
+
+void node::look_at_mark()
+{
+    if (const auto found = config_.may_be_fleeting ? std::nullopt : fleeting_of(config_))
+        fleeting_ = fmt::format("{} ({})",
+                                found->what == fleeting::kind::memory ? "in memory"
+                                                                      : "in a container's layer",
+                                found->name);
+    if (!fleeting_.empty())
+        log::error("store-not-on-a-disk state=\"{}\" is={}", config_.state.string(), fleeting_);
+    if (config_.mark_file.empty())
+        return;
+    const mark here{.node = config_.name, .store = journal::store_id(store_->submission_key())};
+    const auto found = read_mark(config_.mark_file);
+    auto trouble = judge(found, here);
+    mark_.file = config_.mark_file.string();
+    mark_.detail = found.why;
+    if (trouble == mark_trouble::other_store)
+        mark_.detail =
+            fmt::format("{} of {}; here is {}", found.said.store, found.said.node, here.store);
+    if (trouble == mark_trouble::absent) {
+        const auto put = write_mark(config_.mark_file, here, existing::stays);
+        if (put) {
+            log::info("store-marked file=\"{}\" store={}", mark_.file, here.store);
+            trouble = mark_trouble::none;
+        } else
+            mark_.detail = fmt::format("{}: {}", mark_.file, put.error().message());
+    }
+    mark_.trouble = to_string(trouble);
+    if (trouble != mark_trouble::none)
+        log::error("store-mark trouble={} file=\"{}\" why=\"{}\"", mark_.trouble, mark_.file,
+                   mark_.detail);
+}
+
+asio::awaitable<void> node::await_store()
+{
+    constexpr auto now_and_then = 1s;
+    struct seen {
+        bool is_something_there = false;
+        std::string mounts;
+    };
+    asio::steady_timer timer{on_};
+    const auto mounts = mounts_over(config_.state);
+    for (;;) {
+        timer.expires_after(now_and_then);
+        co_await timer.async_wait(asio::use_awaitable);
+        // On the pool: what is mounted there may hang.
+        auto look = [state = config_.state] {
+            const auto there = journal::is_there(state);
+            return seen{!there || *there, mounts_over(state)};
+        };
+        const auto now = co_await run_on(pool_, std::move(look));
+        if (is_stopping_)
+            co_return;
+        if (now.is_something_there) {
+            log::info("store-is-there state=\"{}\"", config_.state.string());
+            stop();
+            is_to_begin_again_ = true;
+            co_return;
+        }
+        // A service has mounts of its own, under which a disk that came later stays hidden: only
+        // another process sees it, which the service manager starts.
+        if (now.mounts != mounts && std::getenv("NOTIFY_SOCKET") != nullptr) {
+            log::info("mounts-changed state=\"{}\"", config_.state.string());
+            stop();
+            co_return;
+        }
+    }
 }
 
 result<void, start_failure> node::open_store()
@@ -173,6 +246,14 @@ result<void, start_failure> node::open_store()
     using kind = journal::open_failure::kind;
     // All of it: what computes here is the little between one call to the disk and the next.
     const activity::at_disk opening{watched_->socket_thread};
+    const auto there = journal::is_there(config_.state);
+    if (!there)
+        return start_failure{there.error().sentence};
+    if (!*there) { // nothing is made or written there: it may be the folder below a disk
+        is_store_absent_ = true;
+        enter_safe_mode(absence(config_, read_mark(config_.mark_file)), wall_now());
+        return {};
+    }
     try {
         marker_ = std::make_unique<journal::marker>(config_.state);
     } catch (journal::open_failure& failure) {
@@ -214,6 +295,7 @@ result<void, start_failure> node::open_store()
         });
     if (opened) {
         store_ = std::move(*opened);
+        look_at_mark();
         judge_->on_signed_time(store_->now().newest_signed);
         if (config_.mirror)
             second_copy_ = std::make_unique<mirror::second_copy>(
@@ -335,6 +417,7 @@ control::services node::services()
                           .scrubber = scrubber_.get(),
                           .stalled = stalled_.get(),
                           .safe_mode = safe_mode_,
+                          .is_store_absent = is_store_absent_,
                           .safe_mode_since = safe_mode_since_,
                           .verification = verification_.get(),
                           .start_verification =
@@ -348,7 +431,10 @@ control::services node::services()
                               return marker_ ? marker_->trust() : result<void>{};
                           },
                           .restart = [this] { stop(); },
-                          .certificate_expires = materials_.identity->not_after()};
+                          .certificate_expires = materials_.identity->not_after(),
+                          .recipient_expires = {},
+                          .mark = mark_,
+                          .fleeting = fleeting_};
     if (materials_.sealer)
         out.recipient_expires = from_ms(materials_.sealer->earliest_expiry_ms());
     return out;
@@ -461,6 +547,8 @@ asio::awaitable<void> node::run()
             start_part(second_copy_->watch());
         }
     }
+    if (is_store_absent_)
+        start_part(await_store());
     start_part(local_door_->run(
         [this](std::unique_ptr<http::stream> each) { return control_->serve(std::move(each)); }));
     if (upper_door_)
@@ -519,6 +607,7 @@ asio::awaitable<void> node::replay()
 
 void node::stop()
 {
+    is_to_begin_again_ = false;
     is_stopping_ = true;
     changed_.ring();
 }
@@ -551,6 +640,8 @@ void node::reload()
 
 std::string node::summary() const
 {
+    if (is_store_absent_)
+        return "NO STORE HERE: " + safe_mode_;
     if (!store_)
         return "SAFE MODE: " + safe_mode_;
     const auto now = store_->now();

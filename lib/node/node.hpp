@@ -70,6 +70,8 @@ public:
     void knock(std::function<void()> passed);
     /// Whether the store failed: the process has to end, with this as its last word.
     const std::string& store_failure() const noexcept { return store_failure_; }
+    /// After run(): whether to begin again, because a store is there now.
+    bool is_to_begin_again() const noexcept { return is_to_begin_again_; }
     /// After run(): whether all that was under way has ended.
     bool has_ended() const noexcept { return running_count_ == 0; }
     /// "127.0.0.1:8443", or empty.
@@ -79,6 +81,8 @@ private:
     node(asio::any_io_executor on, config from, materials m, std::shared_ptr<vitals> watched);
     result<void, start_failure> open_store();
     void enter_safe_mode(std::string why, wall_time since);
+    void look_at_mark();
+    asio::awaitable<void> await_store();
     result<void, start_failure> open_doors();
     bool repairs(journal::place at) { return second_copy_ && second_copy_->take_rotten(at); }
     http::tls_options tls_options_of(bool is_client) const;
@@ -98,6 +102,9 @@ private:
     asio::thread_pool pool_{2};
     std::string safe_mode_;
     wall_time safe_mode_since_{};
+    bool is_store_absent_ = false;
+    control::services::store_mark mark_;
+    std::string fleeting_;
     std::unique_ptr<journal::marker> marker_; ///< before the store: its threads speak to both
     std::unique_ptr<journal::guard> guard_;
     std::string store_failure_;
@@ -121,6 +128,7 @@ private:
     std::vector<std::unique_ptr<asio::cancellation_signal>> running_;
     std::size_t running_count_ = 0;
     bool is_stopping_ = false;
+    bool is_to_begin_again_ = false;
 };
 
 } // namespace titip::node

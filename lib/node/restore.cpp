@@ -2,7 +2,9 @@
 
 #include "base/descriptor.hpp"
 #include "bundle/folder.hpp"
+#include "journal/birth.hpp"
 #include "journal/marker.hpp"
+#include "node/birth.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -320,6 +322,8 @@ restore(const config& into, const restore_options& opts,
     const auto files = files_in(opts.from, out);
     if (!files)
         return files.error();
+    if (auto refused = refuse_fleeting(into))
+        return *std::move(refused);
     const auto reserved = prepare(into.state);
     if (!reserved)
         return reserved.error();
@@ -328,6 +332,8 @@ restore(const config& into, const restore_options& opts,
     {
         asio::io_context io{1};
         asio::thread_pool pool{1};
+        if (auto made = journal::make_empty(into.state / unfinished, into.name); !made)
+            return start_failure{made.error().sentence};
         auto store = journal::store::open({.directory = into.state / unfinished,
                                            .node = into.name,
                                            .has_upstream = into.upstream.has_value(),

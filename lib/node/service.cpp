@@ -16,6 +16,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 
 #include <malloc.h>
 #include <sys/prctl.h>
@@ -89,17 +90,15 @@ asio::awaitable<void> tell_status(node& which, watcher& manager, asio::steady_ti
     }
 }
 
-} // namespace
-
-int run_service(config from)
+/// The exit code; nothing where it is to begin again.
+std::optional<int> run_once(const config& from)
 {
-    prepare_process();
     const auto seen = std::make_shared<vitals>();
     seen->socket_thread.begin_thread();
     seen->socket_thread.say(activity::kind::own);
     watcher manager{seen}; // before the node, whose end may take a disk's time too
     asio::io_context io{1};
-    auto started = node::start(io.get_executor(), std::move(from), seen);
+    auto started = node::start(io.get_executor(), from, seen);
     if (!started) {
         last_words("titipd", started.error().sentence);
         return 1;
@@ -133,9 +132,11 @@ int run_service(config from)
     while (!is_over)
         io.run_one();
     const int code = it.store_failure().empty() ? 0 : 7;
+    const bool is_to_begin_again = it.is_to_begin_again();
     if (code != 0)
         last_words("titipd", "the store failed: " + it.store_failure());
-    log::info("stopped");
+    if (!is_to_begin_again)
+        log::info("stopped");
     log::flush();
     // Something that does not end is left behind, without running destructors under it: the journal
     // is safe at any instruction.
@@ -150,7 +151,19 @@ int run_service(config from)
         status_timer.cancel();
         io.run_one();
     }
+    if (is_to_begin_again)
+        return std::nullopt;
     return code;
+}
+
+} // namespace
+
+int run_service(config from)
+{
+    prepare_process();
+    for (;;)
+        if (const auto code = run_once(from))
+            return *code;
 }
 
 } // namespace titip::node

@@ -18,6 +18,16 @@ journal::store::options options_for(const std::filesystem::path& folder)
             .identity = everyone().station};
 }
 
+/// An empty one where there is none.
+result<std::unique_ptr<journal::store>, journal::open_failure>
+open(const std::filesystem::path& folder, asio::thread_pool& pool)
+{
+    if (const auto there = journal::is_there(folder); there && !*there)
+        if (auto made = journal::make_empty(folder, options_for(folder).node); !made)
+            return std::move(made.error());
+    return journal::store::open(options_for(folder), pool, [](const std::string&) {});
+}
+
 /// When the centre took and judged: long enough ago to be erased.
 constexpr wall_time long_ago{std::chrono::milliseconds{1'700'000'000'000}};
 
@@ -164,7 +174,7 @@ std::size_t course::run(const std::filesystem::path& folder,
                         std::function<void(std::size_t, journal::store&)> ended) const
 {
     asio::thread_pool pool{1};
-    const auto opened = journal::store::open(options_for(folder), pool, [](const std::string&) {});
+    const auto opened = open(folder, pool);
     if (!opened)
         return 0;
     std::mt19937_64 random{1};
@@ -196,7 +206,7 @@ std::size_t course::run(const std::filesystem::path& folder,
 std::string snapshot_of(const std::filesystem::path& folder)
 {
     asio::thread_pool pool{1};
-    const auto opened = journal::store::open(options_for(folder), pool, [](const std::string&) {});
+    const auto opened = open(folder, pool);
     if (!opened)
         return "refused: " + opened.error().sentence;
     return text_of(**opened);
@@ -205,7 +215,7 @@ std::string snapshot_of(const std::filesystem::path& folder)
 void accept_one(const std::filesystem::path& folder)
 {
     asio::thread_pool pool{1};
-    const auto opened = journal::store::open(options_for(folder), pool, [](const std::string&) {});
+    const auto opened = open(folder, pool);
     std::mt19937_64 random{9};
     if (opened)
         (void)finish((*opened)->accept(submission_of(noise(9'000, random), id_of(200))));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "journal/store.hpp"
+#include "journal/birth.hpp"
 #include "vault/support.hpp"
 
 #include <filesystem>
@@ -40,8 +40,12 @@ public:
         options.identity = everyone().station;
     }
 
+    /// An empty one where there is none.
     result<std::unique_ptr<journal::store>, journal::open_failure> try_open()
     {
+        if (const auto there = journal::is_there(options.directory); there && !*there)
+            if (auto made = journal::make_empty(options.directory, options.node); !made)
+                return std::move(made.error());
         return journal::store::open(options, pool,
                                     [this](const std::string& why) { failures.push_back(why); });
     }
