@@ -137,6 +137,7 @@ private:
     void publish(const link::monitor::decision& decided, std::string detail);
     /// A transfer found the link wanting; the watch looks again when the monitor says so.
     void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);
+    void on_transfer_failure(const uplink::outcome& why);
     void ask_again();
     bool may_send() const noexcept;
     /// A connection may be opened: for what may be sent soon.
@@ -144,6 +145,10 @@ private:
     void on_reached();
     asio::awaitable<void> write_down_sent();
     void note_delivery(std::uint64_t bytes);
+
+    /// A link that moves nothing for so long is dead; one that moves a byte is not (DESIGN: no
+    /// progress).
+    static constexpr auto no_progress_limit = 60s;
 
     asio::any_io_executor on_;
     options opts_;
