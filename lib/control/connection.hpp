@@ -26,6 +26,7 @@ private:
     answer events(const http::target& target);
     answer operate_record(record_id id, std::string_view action);
     answer operate_link(std::string_view action);
+    answer retry(const http::target& target);
     answer judge(const http::request& request);
     answer verify(const http::request& request, const http::target& target);
     answer trust();

@@ -17,12 +17,6 @@ constexpr auto reconcile_every = 1h; ///< while connected
 constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
 
-double draw_chance()
-{
-    thread_local std::mt19937_64 random{std::random_device{}()};
-    return std::uniform_real_distribution<double>{0.0, 1.0}(random);
-}
-
 wall_time to_wall(instant t)
 {
     return wall_now() + std::chrono::duration_cast<milliseconds>(t - monotonic::now());
@@ -54,12 +48,18 @@ link::verdict verdict_of(uplink::outcome::kind what)
 replayer::replayer(asio::any_io_executor on, options opts, surroundings around)
     : on_(on), opts_(std::move(opts)), around_(std::move(around)), monitor_(monotonic::now()),
       prober_(around_.upstream, [this] { on_reached(); }), changed_(on), link_changed_(on),
-      carriers_(carriers_of(opts_, around_.store.now()), scheduler_),
+      doubts_changed_(on), carriers_(carriers_of(opts_, around_.store.now()), scheduler_),
       is_paused_(around_.store.now().paused)
 {
 }
 
 replayer::~replayer() = default;
+
+double replayer::draw_chance()
+{
+    thread_local std::mt19937_64 random{std::random_device{}()};
+    return std::uniform_real_distribution<double>{0.0, 1.0}(random);
+}
 
 bool replayer::may_send() const noexcept
 {
@@ -84,10 +84,16 @@ void replayer::set_paused(bool paused)
 {
     is_paused_ = paused;
     changed_.ring();
+    if (paused)
+        return;
+    distrust_.on_hint(monotonic::now());
+    doubts_changed_.ring();
 }
 
 void replayer::check_now()
 {
+    distrust_.on_hint(monotonic::now());
+    doubts_changed_.ring();
     publish(monitor_.on_hint(monotonic::now()), detail_);
     is_check_due_ = true;
     ask_again();
@@ -117,6 +123,7 @@ void replayer::stop()
     if (auto* asking = prober_.connection())
         asking->transport().close();
     carriers_.close_all();
+    doubts_changed_.ring();
     changed_.ring();
     link_changed_.ring();
 }
@@ -126,9 +133,11 @@ void replayer::on_change(const journal::change& what)
     if (changed_while_loading_)
         changed_while_loading_->insert(what.place);
     if (what.state == journal::state::waiting && !what.held)
-        scheduler_.add(what.place, what.lane, what.size_bytes);
-    else if (what.state != journal::state::arriving)
+        scheduler_.add(what.place, what.lane, what.size_bytes, what.goes_last);
+    else if (what.state != journal::state::arriving) {
         scheduler_.remove(what.place);
+        distrust_.on_gone(what.place);
+    }
     changed_.ring();
 }
 
@@ -157,7 +166,25 @@ report replayer::now() const
     out.sent_today_bytes = sent.sent_today_bytes();
     out.is_within_budget = sent.allowed().may_begin;
     out.past = history_.at(monotonic::now());
+    out.protocol = upstream_said_.name.empty() ? 0 : upstream_said_.protocol;
+    for (auto& each : distrust_.doubts())
+        out.deferrals.push_back(to_deferral(std::move(each)));
     return out;
+}
+
+deferral replayer::to_deferral(distrust::doubt what) const
+{
+    const auto since = to_wall(what.since);
+    const auto next_try = to_wall(what.next_at);
+    return {.what = std::move(what), .since = since, .next_try = next_try};
+}
+
+std::optional<deferral> replayer::deferral_of(journal::place at) const
+{
+    auto what = distrust_.of(at);
+    if (!what)
+        return std::nullopt;
+    return to_deferral(*std::move(what));
 }
 
 void replayer::note_delivery(std::uint64_t bytes)
@@ -235,7 +262,7 @@ asio::awaitable<void> replayer::load()
         co_return; // the store has told that it failed
     for (const auto& each : *queue)
         if (!changed->contains(each.place)) // what the queue said of it may be over
-            scheduler_.add(each.place, each.lane, each.size_bytes);
+            scheduler_.add(each.place, each.lane, each.size_bytes, each.goes_last);
 }
 
 asio::awaitable<void> replayer::run()
@@ -244,6 +271,7 @@ asio::awaitable<void> replayer::run()
     for (unsigned i = 0; i <= opts_.most_connections; ++i)
         start(send(connection{i}));
     start(watch());
+    start(retry_deferred());
     start(regulate());
     start(keep_history());
     if (opts_.keep)
@@ -302,6 +330,7 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info,
             "the upstream does not accept records now");
         co_return;
     }
+    upstream_said_ = info;
     publish(monitor_.on_probe_success(monotonic::now()), {});
     if (!monitor_.current().is_up)
         co_return;
@@ -335,6 +364,54 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info,
     newest_verdict_ = info.newest_verdict;
     // A connection that broke meanwhile left something to ask for: the watch does so at once.
     is_reconciled_ = !scheduler_.has_unknown();
+    changed_.ring();
+    if (info.protocol >= 2 && around_.store.now().freed_for < info.protocol && !is_freeing_)
+        start(free_set_aside(info.protocol));
+}
+
+asio::awaitable<void> replayer::free_set_aside(unsigned protocol)
+{
+    is_freeing_ = true;
+    co_await around_.store.free_set_aside(protocol);
+    is_freeing_ = false;
+}
+
+/// One of what is deferred together, when its turn comes.
+asio::awaitable<void> replayer::retry_deferred()
+{
+    while (!is_stopping_) {
+        for (const auto at : distrust_.due(monotonic::now())) {
+            recall(at);
+            changed_.ring();
+        }
+        co_await doubts_changed_.wait_until(distrust_.next_at().value_or(instant::max()));
+    }
+}
+
+/// Held or set aside while it was on its way, say: then the next one has its turn.
+void replayer::defer(journal::place at)
+{
+    if (!scheduler_.defer(at))
+        distrust_.on_gone(at);
+}
+
+void replayer::recall(journal::place at)
+{
+    if (!scheduler_.recall(at))
+        distrust_.on_gone(at);
+}
+
+/// A line when a doubt begins, and when it ends; none for a try.
+void replayer::note_doubts(std::size_t before)
+{
+    const auto doubts = distrust_.doubts();
+    if (doubts.size() > before)
+        for (const auto& each : doubts)
+            log::warn("deferred why={} station={} records={} note=\"{}\"", to_string(each.why),
+                      each.station, each.records, each.note);
+    else if (doubts.size() < before)
+        log::info("not-deferred-any-more doubts={}", doubts.size());
+    doubts_changed_.ring();
     changed_.ring();
 }
 
@@ -381,6 +458,10 @@ replayer::make_question(std::vector<record_id> wanted)
                              .cursor_number = known->cursor_number,
                              .kept = known->kept,
                              .unsettled = std::move(wanted)};
+    // What waits while later numbers have gone is no gap.
+    for (const auto& each : known->waiting)
+        if (question.kept.size() < vault::most_kept)
+            question.kept.push_back(each);
     co_return question;
 }
 
@@ -471,6 +552,7 @@ asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
         if (at == by_record_.end())
             continue;
         settled.insert(each.said.record);
+        distrust_.on_gone(at->second); // an old receipt says nothing of what is believed now
         co_await settle(at->second, each, each.said.size_bytes);
     }
     for (const auto& id : wanted) {

@@ -1,6 +1,7 @@
 #include "replay/replayer.hpp"
 
 #include "base/log.hpp"
+#include "trust/signer.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -17,6 +18,21 @@ constexpr std::size_t slice_bytes = 32u << 10;
 /// them; the upstream wants 4 KiB in 15 s.
 constexpr std::size_t crumb_bytes = 4u << 10;
 constexpr auto crumb_every = 5s;
+
+journal::reason reason_of(distrust::fault why)
+{
+    switch (why) {
+    case distrust::fault::not_believed:
+        return journal::reason::refused;
+    case distrust::fault::role:
+        return journal::reason::not_ours;
+    case distrust::fault::limit:
+        return journal::reason::too_large;
+    case distrust::fault::receipt:
+        return journal::reason::not_believed;
+    }
+    return journal::reason::refused;
+}
 
 } // namespace
 
@@ -144,12 +160,24 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     if (scheduler_.in_flight() == 1)
         changed_.ring(); // regulate() has something to do
     auto what = co_await around_.store.outgoing_of(pick->place);
+    if (what) {
+        distrust::candidate next{.place = pick->place,
+                                 .certificate = trust::signing_certificate(what->manifest_cms),
+                                 .station = what->view.key.station,
+                                 .goes_last = pick->goes_last};
+        if (!distrust_.may_offer(next)) {
+            defer(pick->place);
+            doubts_changed_.ring();
+            co_return true;
+        }
+    }
     result<bytes> body{what ? error_code{} : what.error()};
     if (what)
         body = co_await around_.store.read_rest(pick->place, pick->offset, what->view.size_bytes);
     if (!body) {
         // Nothing of it was sent: this record is set aside, the connection is as good as before.
         scheduler_.on_failed(pick->place, false);
+        distrust_.on_gone(pick->place);
         log::error("unreadable place={} why=\"{}\"", static_cast<std::uint64_t>(pick->place),
                    body.error().message());
         if (body.error() == vault::errc::rotten && around_.repair && around_.repair(pick->place))
@@ -236,14 +264,22 @@ asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& st
 asio::awaitable<void> replayer::take_receipt(journal::place at, bytes cms)
 {
     auto receipt = uplink::verify_receipt(*around_.authorities(), cms);
+    const auto doubts = distrust_.doubts().size();
     if (receipt) {
+        for (const auto each : distrust_.on_accepted(at))
+            recall(each);
+        note_doubts(doubts);
         const auto size_bytes = receipt->said.size_bytes;
         co_await settle(at, std::move(*receipt), size_bytes);
         co_return;
     }
+    // The record lies there: it is the upstream that has to be believed again.
+    const auto why = "its receipt is not believed here: " + receipt.error().message();
     log::error("receipt-not-believed record={} why=\"{}\"", name_of(at), receipt.error().message());
-    co_await take_refusal(at, refusal::not_believed,
-                          "receipt not believed: " + receipt.error().message());
+    distrust_.on_receipt_not_believed(at, why, monotonic::now(), draw_chance());
+    defer(at);
+    note_doubts(doubts);
+    on_transfer_failure(link::verdict::auth, 0ms, why);
 }
 
 asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome what)
@@ -260,7 +296,18 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
     case kind::gone:
         scheduler_.on_failed(at, true);
         co_return;
+    case kind::not_believed:
+        co_await take_fault(at, distrust::fault::not_believed, std::move(what.note));
+        co_return;
+    case kind::role:
+        co_await take_fault(at, distrust::fault::role, std::move(what.note));
+        co_return;
     case kind::too_large:
+        // Not what it announced: then it is no record's fault, and may be mended there.
+        if (scheduler_.size_of(at) <= upstream_said_.most_bytes) {
+            co_await take_fault(at, distrust::fault::limit, std::move(what.note));
+            co_return;
+        }
         co_await take_refusal(at, refusal::too_large, std::move(what.note));
         co_return;
     case kind::defect:
@@ -284,6 +331,24 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
     // It is the link that failed, or was asked to pause: this burns no attempt of the record.
     scheduler_.on_failed(at, true);
     on_transfer_failure(what);
+}
+
+asio::awaitable<void> replayer::take_fault(journal::place at, distrust::fault why, std::string note)
+{
+    const auto doubts = distrust_.doubts().size();
+    switch (distrust_.on_refused(at, why, note, monotonic::now(), draw_chance())) {
+    case distrust::ruling::again:
+        scheduler_.on_refused(at);
+        break;
+    case distrust::ruling::deferred:
+        defer(at);
+        break;
+    case distrust::ruling::set_aside:
+        scheduler_.on_failed(at, false);
+        co_await around_.store.quarantine(at, reason_of(why), std::move(note));
+        break;
+    }
+    note_doubts(doubts);
 }
 
 asio::awaitable<void> replayer::take_refusal(journal::place at, refusal what, std::string note)
