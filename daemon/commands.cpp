@@ -292,6 +292,58 @@ int discard(session& with, const std::string& id, const std::string& reason)
     return done;
 }
 
+int retry(session& with, const retry_options& which)
+{
+    const int ways = !which.ids.empty() + !which.reason.empty() + which.all;
+    if (ways != 1) {
+        fmt::print(stderr, "titip: retry takes ids, --reason R or --all: one of these\n");
+        return usage;
+    }
+    int worst = done;
+    for (const auto& id : which.ids) {
+        const auto answer = with.client.exchange("POST", record_target(with, id, "retry"));
+        if (!answer)
+            return unreached(with, answer.error());
+        if (answer->status == 200)
+            say(with, *answer, words::record);
+        else {
+            if (which.ids.size() > 1 && !with.json)
+                fmt::print(stderr, "titip: {}:\n", id);
+            worst = std::max(worst, complain(with, *answer));
+        }
+    }
+    if (!which.ids.empty())
+        return worst;
+    object sum;
+    std::uint64_t retried = 0;
+    std::uint64_t open_failed = 0;
+    for (std::string after;;) {
+        const auto answer = with.client.exchange(
+            "POST",
+            fmt::format("/v1/retry?{}{}{}",
+                        which.reason.empty() ? "" : "reason=" + which.reason + "&",
+                        with.station.empty() ? "" : "station=" + with.station + "&", after));
+        if (!answer || answer->status != 200) {
+            if (retried > 0 && !with.json) // what is done is done
+                fmt::print(stderr, "titip: {} records wait again; then it ended:\n", retried);
+            return answer ? complain(with, *answer) : unreached(with, answer.error());
+        }
+        const auto part = to_object(answer->body);
+        retried += number_of(part, "retried");
+        open_failed += number_of(part, "open_failed");
+        if (!part.contains("next_after"))
+            break;
+        after = fmt::format("after={}", number_of(part, "next_after"));
+    }
+    sum["retried"] = retried;
+    sum["open_failed"] = open_failed;
+    if (with.json)
+        put("{}\n", boost::json::serialize(sum));
+    else
+        print(words::retried(sum));
+    return retried == 0 && open_failed > 0 ? refused : done;
+}
+
 int act_on_link(session& with, const std::string& action)
 {
     return ask(with, "POST", "/v1/link/" + action, words::status);

@@ -47,6 +47,13 @@ struct list_options {
 int list(session& with, const list_options& options);
 int show(session& with, const std::string& id);
 int receipt(session& with, const std::string& id, const std::string& out);
+/// Which of those set aside: some, or all (of one reason; of --station).
+struct retry_options {
+    std::vector<std::string> ids;
+    std::string reason;
+    bool all = false;
+};
+int retry(session& with, const retry_options& which);
 int act_on_record(session& with, const std::string& id, const std::string& action);
 int discard(session& with, const std::string& id, const std::string& reason);
 int act_on_link(session& with, const std::string& action);

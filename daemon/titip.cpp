@@ -124,8 +124,7 @@ int run(int argc, char** argv)
 
     std::vector<std::pair<CLI::App*, std::string>> on_record;
     for (const auto& [name, what] :
-         {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"},
-          std::pair{"retry", "send a quarantined record once more"}}) {
+         {std::pair{"hold", "do not send this record yet"}, std::pair{"release", "end a hold"}}) {
         auto* command = app.add_subcommand(name, what);
         command->add_option("id", id, "the record")->required()->transform(canonical_id());
         on_record.emplace_back(command, name);
@@ -135,6 +134,16 @@ int run(int argc, char** argv)
         "discard", "give up an upload that was begun and never ended; needs --station");
     discard->add_option("id", id, "the record")->required()->transform(canonical_id());
     discard->add_option("--reason", why, "why, for the ledger")->required();
+    cli::retry_options retrying;
+    auto* retry = app.add_subcommand("retry", "send quarantined records once more");
+    retry->add_option("id", retrying.ids, "the records")->transform(canonical_id());
+    retry
+        ->add_option("--reason", retrying.reason,
+                     "all that are set aside with this reason (of --station NAME, if given)")
+        ->check(CLI::IsMember({"rotten", "refused", "too-large", "conflict", "not-ours", "mismatch",
+                               "open-failed", "not-believed"}));
+    retry->add_flag("--all", retrying.all, "all that are set aside (of --station NAME, if given)");
+
     std::vector<std::pair<CLI::App*, std::string>> on_link;
     for (const auto& [name, what] : {std::pair{"pause", "stop sending; taking records goes on"},
                                      std::pair{"resume", "go on sending"}})
@@ -278,6 +287,8 @@ int run(int argc, char** argv)
         return cli::open(with, id, key, certificate, out);
     if (*verdict)
         return cli::verdict(with, id, kind, replaces);
+    if (*retry)
+        return cli::retry(with, retrying);
     for (const auto& [command, name] : on_record)
         if (*command)
             return cli::act_on_record(with, id, name);

@@ -88,6 +88,12 @@ boost::json::object to_json(const replay::report& link)
         out["sent_today_bytes"] = link.sent_today_bytes;
     }
     out["within_budget"] = link.is_within_budget;
+    if (link.protocol > 0)
+        out["protocol"] = link.protocol;
+    boost::json::array deferred;
+    for (const auto& each : link.deferrals)
+        deferred.push_back(control::to_json(each));
+    out["deferred"] = std::move(deferred);
     out["history"] = history_of(link.past);
     return out;
 }
@@ -136,6 +142,29 @@ boost::json::object to_json(const mirror::second_copy& copy, const journal::tota
 }
 
 } // namespace
+
+boost::json::object to_json(const replay::deferral& why)
+{
+    boost::json::object out;
+    out["why"] = to_string(why.what.why);
+    out["is_odd"] = why.what.of == replay::distrust::scope::odd;
+    out["note"] = why.what.note;
+    out["station"] = why.what.station;
+    out["records"] = why.what.records;
+    add_time(out, "since_ms", why.since);
+    add_time(out, "next_try_ms", why.next_try);
+    return out;
+}
+
+boost::json::object to_json(const journal::retried& done)
+{
+    boost::json::object out;
+    out["retried"] = done.records;
+    out["open_failed"] = done.open_failed;
+    if (done.next_after)
+        out["next_after"] = static_cast<std::uint64_t>(*done.next_after);
+    return out;
+}
 
 boost::json::object to_json(const journal::capacity& room)
 {

@@ -192,6 +192,11 @@ server::connection::answer server::connection::route(const http::request& reques
             co_return *std::move(no);
         co_return co_await operate_link(path[2]);
     }
+    if (what == "retry" && path.size() == 2 && request.method == "POST") {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await retry(target);
+    }
     if (what == "backup" && request.method == "POST") {
         if (auto no = forbid(role::operate))
             co_return *std::move(no);
@@ -383,6 +388,8 @@ server::connection::answer server::connection::show(record_id id)
         out["link_verdict"] = link::to_string(link.verdict);
         if (!link.is_up)
             out["next_check_ms"] = to_ms(link.next_check);
+        if (const auto why = owner_.parts_.replayer->deferral_of(record->place))
+            out["deferred"] = to_json(*why);
     }
     co_return json_answer(200, out);
 }
@@ -500,6 +507,28 @@ server::connection::answer server::connection::discard(const http::request& requ
     auto out = to_json(*record);
     out["discarded"] = true;
     co_return json_answer(200, out);
+}
+
+/// A bounded part of what is set aside, from a place on; who asks goes on from `next_after`.
+server::connection::answer server::connection::retry(const http::target& target)
+{
+    if (auto wrong = not_a_number(target, {"after"}))
+        co_return *std::move(wrong);
+    journal::retry_filter which{.why = {}, .station = station_};
+    if (const auto text = target.find("reason")) {
+        which.why = journal::parse_reason(*text);
+        if (!which.why)
+            co_return http::problem(400, "unknown reason",
+                                    "a reason is rotten, refused, too-large, conflict, not-ours, "
+                                    "mismatch, open-failed or not-believed");
+    }
+    std::optional<journal::place> after;
+    if (const auto place = number_in(target, "after"))
+        after = journal::place{*place};
+    const auto done = co_await owner_.parts_.store->retry_set_aside(std::move(which), after);
+    if (!done)
+        co_return failed(done.error());
+    co_return json_answer(200, to_json(*done));
 }
 
 server::connection::answer server::connection::operate_link(std::string_view action)

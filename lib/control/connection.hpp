@@ -27,6 +27,7 @@ private:
     answer operate_record(record_id id, std::string_view action);
     answer operate_link(std::string_view action);
     answer discard(const http::request& request, record_id id);
+    answer retry(const http::target& target);
     answer judge(const http::request& request);
     answer verify(const http::request& request, const http::target& target);
     answer trust();

@@ -107,6 +107,13 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_goodput_bytes_per_second",
                              "Bytes of records sent a second and not again, last minute.",
                              static_cast<double>(link.past.minute_bytes_per_s)));
+        std::size_t deferred = 0;
+        for (const auto& each : link.deferrals)
+            deferred += each.what.records;
+        all.push_back(
+            single("titip_deferred_records",
+                   "Not offered, because the upstream refuses them for no fault of theirs.",
+                   static_cast<double>(deferred)));
     }
     if (parts.second_copy) {
         const auto copy = parts.second_copy->now();

@@ -55,6 +55,13 @@ const object& sub(const object& from, std::string_view key)
     return value && value->is_object() ? value->get_object() : none;
 }
 
+const boost::json::array& list_of(const object& from, std::string_view key)
+{
+    static const boost::json::array none;
+    const auto* value = from.if_contains(key);
+    return value && value->is_array() ? value->get_array() : none;
+}
+
 wall_time time_of(const object& from, std::string_view key)
 {
     return from_ms(static_cast<std::int64_t>(number(from, key)));
@@ -97,7 +104,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 13> verdicts
      {"clock", "this machine's clock, or the upstream's, is wrong: check the date"},
      {"expired", "a certificate has expired: it must be renewed"},
      {"portal", "a web page answers in place of the upstream: log in to the network first"},
-     {"auth", "the upstream does not accept this machine's certificate: call the centre"},
+     {"auth", "this machine and the upstream do not believe each other: call the centre"},
      {"application", "the upstream has an error of its own"},
      {"maintenance", "the upstream is there and asked for a pause"},
      {"nothing-through", "the upstream answers, but nothing of a record gets through to it"},
@@ -130,6 +137,58 @@ void add_safety(lines& out, const object& status)
         out.push_back(
             fmt::format("{} set aside and need{} a decision: titip list --state quarantined",
                         count(quarantined.records, "record"), quarantined.records == 1 ? "s" : ""));
+}
+
+/// What is not offered for now because the upstream refuses it, from one entry of `deferred`: what is wrong,
+/// as the end of "because ...", and what to do about it.
+std::pair<std::string, std::string_view> deferral(const object& why)
+{
+    const auto what = text(why, "why");
+    const auto note =
+        text(why, "note").empty() ? std::string{} : fmt::format(" (\"{}\")", text(why, "note"));
+    constexpr std::string_view call = "Call the centre and read this line to it; when that is "
+                                      "mended: titip resume";
+    if (truth(why, "is_odd"))
+        return {fmt::format("the upstream refuses it{}, though it takes others of {}", note,
+                            text(why, "station")),
+                call};
+    if (what == "not-believed")
+        return {fmt::format("the upstream does not believe the certificate of {} that signed it{}",
+                            text(why, "station"), note),
+                call};
+    if (what == "role")
+        return {fmt::format("the upstream does not let this machine offer records of {}{}",
+                            text(why, "station"), note),
+                call};
+    if (what == "limit")
+        return {fmt::format("the upstream refuses its size, which it says it takes{}", note), call};
+    return {
+        fmt::format("the upstream has it, and gives a receipt that is not believed here{}", note),
+        "Call the centre: it may have a new authority, which belongs into [identity] authorities; "
+        "then: titip resume"};
+}
+
+std::uint64_t deferred_records(const object& link)
+{
+    std::uint64_t out = 0;
+    for (const auto& each : list_of(link, "deferred"))
+        out += each.is_object() ? number(each.get_object(), "records") : 0;
+    return out;
+}
+
+void add_deferrals(lines& out, const object& link, wall_time now)
+{
+    for (const auto& each : list_of(link, "deferred")) {
+        if (!each.is_object() || number(each.get_object(), "records") == 0)
+            continue;
+        const auto& why = each.get_object();
+        const auto [because, advice] = deferral(why);
+        out.push_back(
+            fmt::format("ALARM: {} not sent for now, each because {}. Nothing is lost or set "
+                        "aside; next try {}. {}.",
+                        count(number(why, "records"), "record"), because,
+                        in(time_of(why, "next_try_ms"), now), advice));
+    }
 }
 
 std::string out_of_budget(const object& link)
@@ -173,6 +232,9 @@ void add_next(lines& out, const object& status, wall_time now)
             "acknowledged. Next try {}. Nothing is lost; operating.md says what to look for.",
             to_rfc3339(blocked), show_duration(now - blocked),
             in(time_of(link, "next_check_ms"), now)));
+    else if (waiting.records > held && deferred_records(link) >= waiting.records - held)
+        out.push_back(fmt::format("Connected since {}; nothing is sent for now, as below.",
+                                  to_rfc3339(since)));
     else if (waiting.records > held && !truth(link, "within_budget") &&
              link.contains("within_budget"))
         out.push_back(out_of_budget(link));
@@ -543,13 +605,6 @@ std::uint64_t largest(const boost::json::array& values)
     return out;
 }
 
-const boost::json::array& list_of(const object& from, std::string_view key)
-{
-    static const boost::json::array none;
-    const auto* value = from.if_contains(key);
-    return value && value->is_array() ? value->get_array() : none;
-}
-
 void add_picture(lines& out, const object& link)
 {
     const auto& past = sub(link, "history");
@@ -697,6 +752,11 @@ std::string what_next(const object& shown, wall_time now)
     if (text(shown, "link_verdict") == "nothing-through")
         return fmt::format("Not sent yet because {}. Next try {}.", link_verdict("nothing-through"),
                            in(time_of(shown, "next_check_ms"), now));
+    if (const auto& why = sub(shown, "deferred"); !why.empty()) {
+        const auto [because, advice] = deferral(why);
+        return fmt::format("Not sent because {}. Next try {}. {}.", because,
+                           in(time_of(why, "next_try_ms"), now), advice);
+    }
     return "Next: it is sent in its turn; the link is up.";
 }
 
@@ -763,6 +823,7 @@ lines status(const object& status)
                                   count(many, "record"), many == 1 ? "s" : ""));
     add_next(out, status, now);
     add_store(out, status);
+    add_deferrals(out, sub(status, "link"), now);
     add_alarms(out, status, now);
     add_second_copy(out, status, now);
     add_figures(out, status, now);
@@ -857,6 +918,19 @@ std::string accepted(const object& acceptance, bool is_new, std::string_view lan
         out += fmt::format(" It stays in the lane {}.", has);
     for (const auto each : names(acceptance, "warnings"))
         out += fmt::format(" Warning: {}.", each);
+    return out;
+}
+
+lines retried(const object& done)
+{
+    lines out{fmt::format("{} again.", count(number(done, "retried"), "record") +
+                                           (number(done, "retried") == 1 ? " waits" : " wait"))};
+    if (const auto left = number(done, "open_failed"); left > 0)
+        out.push_back(
+            fmt::format("{} set aside: the centre has {} already and could not open {}; it "
+                        "decides. Sending again changes nothing.",
+                        count(left, "record") + (left == 1 ? " stays" : " stay"),
+                        left == 1 ? "it" : "them", left == 1 ? "it" : "them"));
     return out;
 }
 

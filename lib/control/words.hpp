@@ -34,6 +34,9 @@ std::string accepted(const boost::json::object& acceptance, bool is_new,
 std::vector<std::string> backed_up(const boost::json::object& done);
 std::string backup_progress(const boost::json::object& status);
 
+/// What titip retry did: {"retried", "open_failed"}.
+std::vector<std::string> retried(const boost::json::object& done);
+
 /// What a problem+json says, with its defects, one a line.
 std::vector<std::string> problem(const boost::json::object& problem);
 

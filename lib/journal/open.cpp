@@ -369,6 +369,7 @@ totals to_totals(const v1::Meta& meta)
     for (const auto& each : meta.findings())
         out.findings.push_back(to_finding(each));
     out.paused = meta.paused();
+    out.freed_for = meta.freed_for();
     out.sent_day = meta.sent_day();
     out.sent_bytes = meta.sent_bytes();
     for (const auto& each : meta.days())

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "journal/retrying.hpp"
 #include "journal/store.hpp"
 #include "journal/writer.hpp"
 
@@ -97,6 +98,10 @@ struct store::parts {
     std::shared_ptr<const envelope::custody> current_custody() const;
     /// Whether it is not the only copy. `held`: null: nothing was said yet.
     bool may_erase(const transaction& txn, place at, const envelope::custody* held) const;
+
+    /// See find_set_aside().
+    asio::awaitable<result<set_aside>> find_aside(std::optional<place> after,
+                                                  std::function<bool(const v1::Row&)> wanted);
 
     /// What a look at the store gives, on a pool thread: a rotten row costs its record, a rotten
     /// index or an error of LMDB is the store's.

@@ -98,6 +98,36 @@ void add_kept(std::vector<::titip::vault::kept_range>& ranges, const v1::Row& ro
         ranges.push_back(added);
 }
 
+/// What waits is no gap above either, where later numbers went before it: urgent ones, or those that a
+/// certificate signed which is believed. Neighbours are one range, and a row is read for each range only.
+std::vector<::titip::vault::kept_range> waiting_ranges(const transaction& txn, const tables& t,
+                                                       const std::string& station)
+{
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> all; // place, sequence
+    cursor walk{txn, t.queue};
+    for (auto each = walk.first(); each; each = walk.next()) {
+        const auto queued = read_queued(*each);
+        all.emplace_back(static_cast<std::uint64_t>(queued.place), queued.sequence);
+    }
+    std::ranges::sort(all);
+    std::vector<::titip::vault::kept_range> out; // newest first
+    for (auto end = all.size(); end > 0 && out.size() < ::titip::vault::most_kept;) {
+        auto begin = end - 1;
+        while (begin > 0 && all[begin - 1].first + 1 == all[begin].first &&
+               all[begin - 1].second + 1 == all[begin].second)
+            --begin;
+        const auto row = find_good_row(txn, t, place{all[begin].first});
+        if (row && row->station() == station && row->sequence() == all[begin].second)
+            out.push_back(
+                {.epoch = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{}),
+                 .first = row->sequence(),
+                 .last = all[end - 1].second,
+                 .is_quarantined = false});
+        end = begin;
+    }
+    return out;
+}
+
 } // namespace
 
 template <class T, class Look>
@@ -316,6 +346,7 @@ asio::awaitable<result<upstream_view>> store::upstream()
             return false;
         });
         std::ranges::reverse(out.kept);
+        out.waiting = waiting_ranges(txn, t, parts_->opts.node);
         return out;
     };
     co_return co_await look<upstream_view>(std::move(act));

@@ -43,6 +43,14 @@ std::string_view to_string(reason r) noexcept
     return reason_names[static_cast<std::size_t>(r)];
 }
 
+std::optional<reason> parse_reason(std::string_view text) noexcept
+{
+    for (std::size_t i = 1; i < reason_names.size(); ++i)
+        if (reason_names[i] == text)
+            return static_cast<reason>(i);
+    return std::nullopt;
+}
+
 state to_state(v1::State s)
 {
     return static_cast<state>(s);
@@ -149,12 +157,14 @@ queued read_queued(const cursor::entry& each)
 {
     queued out{.place = place{read_u64(each.key.subspan(1))},
                .lane = static_cast<envelope::lane>(each.key[0])};
-    if (each.value.size() == record_id::size_bytes + 2 * sizeof(std::uint64_t)) {
+    constexpr auto plain = record_id::size_bytes + 2 * sizeof(std::uint64_t);
+    if (each.value.size() == plain || each.value.size() == plain + 1) {
         out.record =
             record_id::from_bytes(each.value.first(record_id::size_bytes)).value_or(record_id{});
         out.sequence = read_u64(each.value.subspan(record_id::size_bytes));
         out.size_bytes =
             read_u64(each.value.subspan(record_id::size_bytes + sizeof(std::uint64_t)));
+        out.goes_last = each.value.size() > plain;
     }
     return out;
 }

@@ -1,3 +1,4 @@
+#include "journal/retrying.hpp"
 #include "journal/writing.hpp"
 
 #include <algorithm>
@@ -54,6 +55,7 @@ result<void> writing::settle(place at, const envelope::receipt& said, const byte
     after.set_held(false);
     after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
     after.set_quarantine_note({});
+    after.set_goes_last(false);
     after.set_delivered_at_ms(to_ms(said.held_at));
     after.set_receipt(text(cms));
     after.set_receipt_by(by.name);
@@ -88,6 +90,8 @@ result<void> writing::quarantine(place at, reason why, std::string_view said)
     after.set_quarantine_note(std::string{said.substr(0, most_note_bytes)});
     replace(at, before, after);
     enter(v1::Entry::QUARANTINE, at, after, to_string(why));
+    if (may_come_free(after))
+        meta_.set_freed_for(0); // the upstream went back to version 1: its next one is later again
     return {};
 }
 
@@ -144,27 +148,6 @@ result<void> writing::set_held(const vault::key& which, bool held)
     after.set_held(held);
     replace(at, before, after);
     enter(held ? v1::Entry::HOLD : v1::Entry::RELEASE, at, after);
-    return {};
-}
-
-result<void> writing::retry(const vault::key& which)
-{
-    const auto found = row_of(which);
-    if (!found)
-        return found.error();
-    const auto& [at, before] = *found;
-    // What the centre could not open is there already: sending it again would only hide the
-    // verdict.
-    if (before.state() != v1::STATE_QUARANTINED ||
-        before.quarantine() == v1::QUARANTINE_OPEN_FAILED)
-        return vault::errc::wrong_state;
-    auto after = before;
-    after.set_state(v1::WAITING);
-    after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
-    after.set_quarantine_note({});
-    after.set_record_failures(0);
-    replace(at, before, after);
-    enter(v1::Entry::RETRY, at, after);
     return {};
 }
 

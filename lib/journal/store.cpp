@@ -315,6 +315,78 @@ asio::awaitable<result<void>> store::retry(::titip::vault::key which)
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<set_aside>>
+store::parts::find_aside(std::optional<place> after, std::function<bool(const v1::Row&)> wanted)
+{
+    auto look = [this, after, wanted = std::move(wanted)]() -> result<set_aside> {
+        const transaction txn{env->get(), transaction::mode::read};
+        return find_set_aside(txn, t, after, wanted);
+    };
+    auto job = [this, look = std::move(look)]() mutable { return guarded(look); };
+    co_return co_await run_on(pool, std::move(job));
+}
+
+asio::awaitable<result<retried>> store::retry_set_aside(retry_filter which,
+                                                        std::optional<place> after)
+{
+    std::function<bool(const v1::Row&)> wanted = [which](const v1::Row& row) {
+        return (!which.why || static_cast<reason>(row.quarantine()) == *which.why) &&
+               (which.station.empty() || row.station() == which.station);
+    };
+    const auto found = co_await parts_->find_aside(after, std::move(wanted));
+    if (!found)
+        co_return found.error();
+    retried out;
+    out.open_failed = found->open_failed;
+    out.next_after = found->next_after;
+    if (found->places.empty())
+        co_return out;
+    auto act = [places = found->places](writing& w) -> result<std::uint64_t> {
+        std::uint64_t done = 0;
+        for (const auto at : places)
+            done += w.retry_at(at).has_value() ? 1 : 0;
+        return done;
+    };
+    const auto done = co_await commit<std::uint64_t>(std::move(act), 0, true);
+    if (!done)
+        co_return done.error();
+    out.records = *done;
+    co_return out;
+}
+
+asio::awaitable<result<void>> store::free_set_aside(unsigned protocol)
+{
+    if (protocol < 2 || now().freed_for >= protocol)
+        co_return result<void>{};
+    std::uint64_t freed = 0;
+    std::optional<place> after;
+    for (bool is_over = now().of(state::quarantined).records == 0; !is_over;) {
+        std::function<bool(const v1::Row&)> wanted = may_come_free;
+        const auto found = co_await parts_->find_aside(after, std::move(wanted));
+        if (!found)
+            co_return found.error();
+        is_over = !found->next_after;
+        after = found->next_after;
+        if (found->places.empty())
+            continue;
+        auto act = [places = found->places](writing& w) -> result<std::uint64_t> {
+            std::uint64_t done = 0;
+            for (const auto at : places)
+                done += w.free_for_try(at) ? 1 : 0;
+            return done;
+        };
+        const auto done = co_await commit<std::uint64_t>(std::move(act), 0, true);
+        if (!done)
+            co_return done.error();
+        freed += *done;
+    }
+    auto act = [protocol, freed](writing& w) -> result<void> {
+        w.note_freed(protocol, freed);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
 asio::awaitable<result<void>> store::set_paused(bool paused)
 {
     auto act = [paused](writing& w) -> result<void> {

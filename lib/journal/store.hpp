@@ -52,6 +52,8 @@ struct upstream_view {
     std::optional<epoch_id> cursor_epoch;
     std::uint64_t cursor_number = 0;
     std::vector<vault::kept_range> kept; ///< newest last: vault::most_kept
+    /// What waits here, newest first: to be told with those, as far as there is room.
+    std::vector<vault::kept_range> waiting;
 };
 
 struct remark;
@@ -198,6 +200,13 @@ public:
         std::optional<place> next;
     };
     asio::awaitable<result<stalled_page>> stalled(place after, wall_time before);
+    /// Of those set aside after `after` (nothing: from the first on) a bounded part.
+    asio::awaitable<result<retried>> retry_set_aside(retry_filter which,
+                                                     std::optional<place> after);
+    /// What version 1 of the upstream set aside for a fault that was no record's waits again, each record
+    /// once, and goes behind all others. For an upstream that says a later one: does nothing if it
+    /// was done for that.
+    asio::awaitable<result<void>> free_set_aside(unsigned protocol);
     asio::awaitable<result<void>> set_paused(bool paused);
     /// Adds to what was sent on this day (of local time, since 1970) for records; another day than the
     /// last one begins anew. now() tells it.

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ enum class reason : std::uint8_t {
     not_believed, ///< the upstream says that it holds it, with receipts that are not believed
 };
 std::string_view to_string(reason) noexcept;
+std::optional<reason> parse_reason(std::string_view text) noexcept;
 
 /// What one row says, for people and for the parts that send.
 struct record_view {
@@ -116,6 +118,20 @@ struct queued {
     record_id record;
     std::uint64_t sequence = 0;
     std::uint64_t size_bytes = 0;
+    bool goes_last = false; ///< behind all others: it came free for one try
+};
+
+/// Which of those that are set aside shall wait again. Never open_failed: the upstream has those.
+struct retry_filter {
+    std::optional<reason> why; ///< any
+    std::string station;       ///< empty: any
+};
+
+/// What a bounded part of such a walk has done.
+struct retried {
+    std::uint64_t records = 0;       ///< wait again
+    std::uint64_t open_failed = 0;   ///< passed over
+    std::optional<place> next_after; ///< where to go on; nothing: that was all
 };
 
 struct acceptance {
@@ -144,6 +160,7 @@ struct change {
     std::uint64_t size_bytes = 0;
     std::string_view event;
     bool needs_person = false; ///< a verdict holds on which somebody has to do something
+    bool goes_last = false; ///< as in `queued`
 };
 
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
@@ -154,6 +171,8 @@ struct totals {
     wall_time newest_signed{};
     std::vector<vault::finding> findings;
     bool paused = false;
+    std::uint32_t freed_for =
+        0; ///< the upstream's protocol for which store::free_set_aside() was done
     std::int64_t sent_day = 0;    ///< of local time, since 1970: the last one that was sent on
     std::uint64_t sent_bytes = 0; ///< on it
     std::vector<day> days; ///< of the last `most_days` as of the newest commit, those with any

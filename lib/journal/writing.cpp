@@ -95,6 +95,8 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "epoch-began";
     case v1::Entry::BACKUP:
         return "backup";
+    case v1::Entry::FREED:
+        return "freed";
     case v1::Entry::REPAIRED:
         return "repaired";
     case v1::Entry::ROTTEN:
@@ -277,7 +279,8 @@ void writing::enter(v1::Entry::Event event, place at, const v1::Row& row, std::s
                         .lane = lane_of(row),
                         .size_bytes = row.size_bytes(),
                         .event = to_string(event),
-                        .needs_person = person_needed(standing_of(row)).has_value()});
+                        .needs_person = person_needed(standing_of(row)).has_value(),
+                        .goes_last = row.goes_last()});
 }
 
 void writing::note(v1::Entry::Event event, std::string_view detail, milliseconds duration)

@@ -47,6 +47,10 @@ public:
     result<place> restore(const vault::offer& what, bytes_view envelope, bytes_view receipt_given);
     result<void> set_held(const vault::key& which, bool held);
     result<void> retry(const vault::key& which);
+    result<void> retry_at(place at);
+    /// See store::free_set_aside. False: it is not one of those.
+    bool free_for_try(place at);
+    void note_freed(std::uint32_t protocol, std::uint64_t records);
     /// Handed on once, and no longer held by whom it was handed to: it waits again. Its receipt stays
     /// in the row until there is another.
     void send_again(place at);

@@ -1,5 +1,7 @@
 #include "link/prober.hpp"
 
+#include "vault/problem.hpp"
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
@@ -36,29 +38,6 @@ milliseconds retry_after_of(const http::response& answer)
     return seconds ? std::chrono::seconds{std::min<std::uint64_t>(*seconds, 3600)} : milliseconds{};
 }
 
-std::optional<node_info> parse(const http::response& answer)
-{
-    boost::system::error_code failed_to;
-    const auto value = boost::json::parse(as_text(answer.body), failed_to);
-    if (failed_to || !value.is_object())
-        return std::nullopt;
-    const auto& object = value.get_object();
-    const auto* name = object.if_contains("name");
-    if (!name || !name->is_string())
-        return std::nullopt;
-    node_info out{.name = std::string{name->get_string()}};
-    const auto number = [&object](std::string_view key) -> std::uint64_t {
-        const auto* each = object.if_contains(key);
-        boost::system::error_code not_one;
-        return each ? each->to_number<std::uint64_t>(not_one) : 0;
-    };
-    if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
-        out.is_accepting = accepting->get_bool();
-    out.spread = std::chrono::seconds{number("spread_s")};
-    out.newest_verdict = number("newest_verdict");
-    return out;
-}
-
 result<node_info, probe_failure> judge(const http::response& answer)
 {
     const auto type = answer.fields.find("Content-Type").value_or("");
@@ -76,13 +55,39 @@ result<node_info, probe_failure> judge(const http::response& answer)
     }
     if (answer.status != 200)
         return failed(verdict::application, fmt::format("the upstream answered {}", answer.status));
-    auto info = parse(answer);
+    auto info = parse_node_info(as_text(answer.body));
     if (!info)
         return failed(verdict::portal, "the answer is not that of a titip node");
     return *std::move(info);
 }
 
 } // namespace
+
+std::optional<node_info> parse_node_info(std::string_view json)
+{
+    boost::system::error_code failed_to;
+    const auto value = boost::json::parse(json, failed_to);
+    if (failed_to || !value.is_object())
+        return std::nullopt;
+    const auto& object = value.get_object();
+    const auto* name = object.if_contains("name");
+    if (!name || !name->is_string())
+        return std::nullopt;
+    node_info out{.name = std::string{name->get_string()}};
+    const auto number = [&object](std::string_view key) -> std::uint64_t {
+        const auto* each = object.if_contains(key);
+        boost::system::error_code not_one;
+        return each ? each->to_number<std::uint64_t>(not_one) : 0;
+    };
+    if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
+        out.is_accepting = accepting->get_bool();
+    out.spread = std::chrono::seconds{number("spread_s")};
+    out.newest_verdict = number("newest_verdict");
+    constexpr std::uint64_t largest = 1'000'000; // whatever it says
+    out.protocol = static_cast<unsigned>(std::clamp<std::uint64_t>(number("protocol"), 1, largest));
+    out.most_bytes = number("most_bytes");
+    return out;
+}
 
 probe_failure explain(const http::connect_failure& failure)
 {
@@ -246,8 +251,9 @@ prober::exchange(std::optional<std::uint64_t> after, const further& also)
     connection.transport().set_no_progress_limit(after ? milliseconds{long_poll_limit}
                                                        : answer_limit);
     const auto target = after ? fmt::format("/v1/node?after={}", *after) : std::string{"/v1/node"};
-    const http::fields none;
-    const auto sent = co_await connection.write_request("GET", target, none, 0);
+    http::fields fields;
+    fields.add("Titip-Protocol", std::to_string(vault::protocol_version));
+    const auto sent = co_await connection.write_request("GET", target, fields, 0);
     if (!sent) {
         was_closed_ = is_closing(sent.error());
         co_return explain_read(sent.error());

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace titip {
@@ -26,7 +27,12 @@ struct node_info {
     bool is_accepting = true;
     std::chrono::seconds spread{};
     std::uint64_t newest_verdict = 0;
+    unsigned protocol = 1;        ///< it says nothing: version 1
+    std::uint64_t most_bytes = 0; ///< of one record; 0: it does not say
 };
+
+/// The body of its answer; nothing: that of no titip node. What is not a number it may be counts as not said.
+std::optional<node_info> parse_node_info(std::string_view json);
 
 struct probe_failure {
     link::verdict verdict{};

@@ -12,10 +12,6 @@ ruling rule_on(refusal what, std::uint32_t failures, bool is_intact) noexcept
         return {.reason = journal::reason::conflict};
     case refusal::not_ours:
         return {.reason = journal::reason::not_ours};
-    case refusal::not_believed:
-        if (failures < most_failures)
-            return {.again = true};
-        return {.reason = journal::reason::not_believed};
     case refusal::stalled:
         if (failures < most_failures)
             return {.again = true};

@@ -5,6 +5,7 @@
 #include "link/monitor.hpp"
 #include "link/prober.hpp"
 #include "replay/carriers.hpp"
+#include "replay/distrust.hpp"
 #include "replay/history.hpp"
 #include "replay/refusal.hpp"
 #include "replay/scheduler.hpp"
@@ -19,6 +20,13 @@
 #include <string>
 
 namespace titip::replay {
+
+/// Why records are not offered for now, for people.
+struct deferral {
+    distrust::doubt what;
+    wall_time since{};
+    wall_time next_try{}; ///< in the past: it is due, or under way
+};
 
 /// What `titip status` says of the link and of sending.
 struct report {
@@ -43,6 +51,8 @@ struct report {
     std::optional<std::uint64_t> day_budget_bytes;
     std::uint64_t sent_today_bytes = 0;
     bool is_within_budget = true; ///< another record may begin now, if it is not urgent
+    unsigned protocol = 0;        ///< that the upstream speaks; 0: not heard yet
+    std::vector<deferral> deferrals;
     history::view past;
 };
 
@@ -53,6 +63,7 @@ struct report {
 ///     watch      probes, keeps a long poll open while up, notes outages in the ledger
 ///     reconcile  first thing whenever the link comes up, and when the upstream has news; on the
 ///                connection of the watch, in the same round trip as the question whether it is up
+///     retry_deferred  offers again, now and then, what the upstream refuses for no fault of a record
 ///     send * N   a connection each: requests are pipelined, answers taken as they come. One more
 ///                is open for urgent records alone, for which the bodies of others all but pause
 ///     regulate   how many of them, and how fast each: link::regulator decides
@@ -89,12 +100,14 @@ public:
     void on_change(const journal::change& what);
     /// An operator's doing: sending stops after what is under way.
     void set_paused(bool paused);
-    /// Look at the link now (an operator, or the system, says so).
+    /// Look at the link now (an operator, or the system, says so), and offer again what was refused.
     void check_now();
     /// Addresses, interfaces or routes of this machine have changed.
     void on_network_change();
 
     report now() const;
+    /// Nothing: it is offered in its turn.
+    std::optional<deferral> deferral_of(journal::place at) const;
 
 private:
     /// How a connection ended; refused: with an answer.
@@ -116,6 +129,10 @@ private:
     asio::awaitable<void> take_receipt(journal::place at, bytes cms);
     asio::awaitable<void> take_outcome(journal::place at, uplink::outcome what);
     asio::awaitable<void> take_refusal(journal::place at, refusal what, std::string note);
+    /// One that the upstream refused for no fault of the record.
+    asio::awaitable<void> take_fault(journal::place at, distrust::fault why, std::string note);
+    asio::awaitable<void> retry_deferred();
+    asio::awaitable<void> free_set_aside(unsigned protocol);
     asio::awaitable<void> settle(journal::place at, uplink::receipt receipt,
                                  std::uint64_t size_bytes);
     asio::awaitable<std::optional<vault::question>> make_question(std::vector<record_id> wanted);
@@ -134,13 +151,19 @@ private:
     asio::awaitable<void> sweep();
     asio::awaitable<void> note_outage(bool began, std::string layer, milliseconds lasted);
 
+    static double draw_chance();
     void start(asio::awaitable<void> work);
     std::vector<record_id> unsettled() const;
     std::string name_of(journal::place at) const; ///< of one that was sent, for the log
     void publish(const link::monitor::decision& decided, std::string detail);
     /// A transfer found the link wanting; the watch looks again when the monitor says so.
     void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);
+    void on_transfer_failure(const uplink::outcome& why);
     void ask_again();
+    void note_doubts(std::size_t before);
+    void defer(journal::place at);
+    void recall(journal::place at);
+    deferral to_deferral(distrust::doubt what) const;
     bool may_send() const noexcept;
     /// A connection may be opened: for what may be sent soon.
     bool may_open() const noexcept;
@@ -148,14 +171,20 @@ private:
     asio::awaitable<void> write_down_sent();
     void note_delivery(std::uint64_t bytes);
 
+    /// A link that moves nothing for so long is dead; one that moves a byte is not (DESIGN: no
+    /// progress).
+    static constexpr auto no_progress_limit = 60s;
+
     asio::any_io_executor on_;
     options opts_;
     surroundings around_;
     link::monitor monitor_;
     link::prober prober_;
     scheduler scheduler_;
+    distrust distrust_;
     bell changed_;      ///< the queue, the link, a reconcile, pause or stop
     bell link_changed_; ///< wakes watch() early
+    bell doubts_changed_;
     std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
     std::optional<std::set<journal::place>> changed_while_loading_;
     carriers carriers_;
@@ -167,11 +196,13 @@ private:
     instant reconciled_at_{};
     instant outage_began_{};
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
+    link::node_info upstream_said_;    ///< no name: it has not been heard yet
     std::size_t running_ = 0;
     bool is_reconciled_ = false;
     bool is_promising_ = false; ///< the link has not failed since it last answered
     bool is_spreading_ = false; ///< the upstream wants us later
     bool is_check_due_ = false; ///< somebody wants to know now: no long poll
+    bool is_freeing_ = false;
     bool is_paused_ = false;
     bool is_stopping_ = false;
 };

@@ -2,8 +2,15 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 
 namespace titip::replay {
+
+unsigned scheduler::rank_of(const item& what) const noexcept
+{
+    return what.goes_last ? std::numeric_limits<unsigned>::max()
+                          : what.stalls / opts_.patience + what.refusals;
+}
 
 void scheduler::make_waiting(journal::place at, const item& what)
 {
@@ -15,6 +22,7 @@ void scheduler::make_waiting(journal::place at, const item& what)
 
 void scheduler::stop_waiting(journal::place at)
 {
+    deferred_.erase(at);
     const auto found = by_place_.find(at);
     if (found == by_place_.end())
         return;
@@ -40,14 +48,18 @@ void scheduler::move_to(item& what, std::uint64_t offset)
     what.offset = what.written = offset;
 }
 
-void scheduler::add(journal::place at, envelope::lane lane, std::uint64_t size_bytes)
+void scheduler::add(journal::place at, envelope::lane lane, std::uint64_t size_bytes,
+                    bool goes_last)
 {
     if (const auto flying = in_flight_.find(at); flying != in_flight_.end())
         flying->second.is_withdrawn = false;
     else if (const auto lost = unknown_.find(at); lost != unknown_.end())
         lost->second.is_withdrawn = false;
-    else
-        make_waiting(at, {.lane = lane, .size_bytes = size_bytes});
+    else if (!deferred_.contains(at)) {
+        item what{.lane = lane, .size_bytes = size_bytes};
+        what.goes_last = goes_last;
+        make_waiting(at, what);
+    }
 }
 
 void scheduler::remove(journal::place at)
@@ -88,8 +100,11 @@ std::optional<scheduler::pick> scheduler::next(connection on, lanes of)
         ++picks_;
     stop_waiting(at);
     in_flight_.emplace(at, sent{.what = what, .on = on});
-    return pick{
-        .place = at, .size_bytes = what.size_bytes, .offset = what.offset, .lane = what.lane};
+    return pick{.place = at,
+                .size_bytes = what.size_bytes,
+                .offset = what.offset,
+                .lane = what.lane,
+                .goes_last = what.goes_last};
 }
 
 void scheduler::on_written(journal::place at, std::uint64_t up_to)
@@ -126,6 +141,43 @@ void scheduler::on_failed(journal::place at, bool again)
     auto what = taken.mapped().what;
     move_to(what, 0); // an upload that was refused begins anew
     make_waiting(at, what);
+}
+
+void scheduler::on_refused(journal::place at)
+{
+    if (const auto flying = in_flight_.find(at); flying != in_flight_.end())
+        ++flying->second.what.refusals;
+    on_failed(at, true);
+}
+
+bool scheduler::defer(journal::place at)
+{
+    auto taken = in_flight_.extract(at);
+    if (taken.empty())
+        taken = unknown_.extract(at);
+    if (taken.empty() || taken.mapped().is_withdrawn)
+        return false;
+    auto what = taken.mapped().what;
+    if (what.written > what.offset)
+        move_to(what, 0); // an upload that was refused begins anew
+    deferred_.emplace(at, what);
+    return true;
+}
+
+bool scheduler::recall(journal::place at)
+{
+    auto kept = deferred_.extract(at);
+    if (kept.empty())
+        return false;
+    kept.mapped().refusals = 0; // its turn has come: it need not wait for all others again
+    make_waiting(at, kept.mapped());
+    return true;
+}
+
+std::uint64_t scheduler::size_of(journal::place at) const noexcept
+{
+    const auto found = in_flight_.find(at);
+    return found == in_flight_.end() ? 0 : found->second.what.size_bytes;
 }
 
 bool scheduler::on_position(journal::place at, std::uint64_t offset)
@@ -185,6 +237,10 @@ std::vector<journal::place> scheduler::unknown(std::size_t limit) const
 
 void scheduler::on_reconciled(journal::place at, std::uint64_t offset)
 {
+    if (const auto kept = deferred_.find(at); kept != deferred_.end()) {
+        move_to(kept->second, offset);
+        return;
+    }
     item what;
     if (const auto found = by_place_.find(at); found != by_place_.end()) {
         what = found->second;

@@ -22,6 +22,7 @@ enum class connection : std::uint32_t {};
 ///        |                    v
 ///        +--on_reconciled()-- unknown <--on_broken()-- (all in flight on that connection)
 ///                                     <--on_unknown()-- (the one that was answered)
+///     waiting or in flight --defer()--> deferred --recall()--> waiting
 ///
 /// Rules
 /// - A body is never sent blindly twice: what was in flight on a broken connection is unknown, and
@@ -33,6 +34,8 @@ enum class connection : std::uint32_t {};
 /// - Lanes in their order, within a lane by place; every `oldest_every`th pick takes the oldest of
 /// all
 ///   lanes. Rationale: a stream of urgent records must not starve the one that waits since Monday.
+/// - What is deferred (replay::distrust) is not offered, and holds up nobody. Records that were refused for no
+///   fault of theirs go behind others; those that *go last*, behind all.
 /// - A record of which the upstream takes no further byte in `patience` attempts in a row goes
 ///   behind all others, and so on with each `patience` more. It is stuck, so that its failures
 ///   count against it and not against the link, if those attempts were answered, or if others were
@@ -51,13 +54,15 @@ public:
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0; ///< what the upstream has of it
         envelope::lane lane{};
+        bool goes_last = false;
     };
 
     scheduler() = default;
     explicit scheduler(options opts) : opts_(opts) {}
 
     /// The record waits (accepted, released, retried). Known already: nothing changes.
-    void add(journal::place at, envelope::lane lane, std::uint64_t size_bytes);
+    void add(journal::place at, envelope::lane lane, std::uint64_t size_bytes,
+             bool goes_last = false);
     /// It does not wait any more (held, quarantined), or has been delivered some other way. One
     /// that is in flight stays there: its answer will come.
     void remove(journal::place at);
@@ -72,6 +77,12 @@ public:
 
     void on_settled(journal::place at);
     void on_failed(journal::place at, bool again);
+    /// For no fault of its own: it waits, behind others.
+    void on_refused(journal::place at);
+    /// It is not offered before recall(). Of one that was picked and not sent: it goes on from where it stood.
+    /// False, both of them: it does not wait (any more).
+    bool defer(journal::place at);
+    bool recall(journal::place at);
     /// The answer said how much the upstream has: the record goes on from there. True: it is stuck.
     bool on_position(journal::place at, std::uint64_t offset);
     /// The answer left open what became of it. True: it is stuck.
@@ -93,14 +104,18 @@ public:
     /// Of bodies in flight on it: not yet written.
     std::uint64_t left_bytes(connection on) const noexcept;
     bool is_in_flight(journal::place at) const noexcept { return in_flight_.contains(at); }
+    /// Of one in flight; 0: it is not.
+    std::uint64_t size_of(journal::place at) const noexcept;
 
 private:
     struct item {
         envelope::lane lane{};
         std::uint64_t size_bytes = 0;
         std::uint64_t offset = 0;
-        std::uint64_t written = 0;        ///< up to here, by the attempt under way
-        unsigned stalls = 0;              ///< attempts in a row without progress
+        std::uint64_t written = 0; ///< up to here, by the attempt under way
+        unsigned stalls = 0;       ///< attempts in a row without progress
+        unsigned refusals = 0;     ///< for no fault of its own
+        bool goes_last = false;
         std::uint64_t settled_before = 0; ///< records, at the first of them
     };
     struct sent {
@@ -110,17 +125,18 @@ private:
     };
     void make_waiting(journal::place at, const item& what);
     void stop_waiting(journal::place at);
-    unsigned rank_of(const item& what) const noexcept { return what.stalls / opts_.patience; }
+    unsigned rank_of(const item& what) const noexcept;
     bool stall(item& what, bool is_answered) const;
     void move_to(item& what, std::uint64_t offset);
 
     options opts_;
     std::map<journal::place, item> by_place_; ///< waiting
-    /// Those that stalled last; before that by lane, or by age alone.
+    /// Those that stalled or were refused last; before that by lane, or by age alone.
     std::set<std::tuple<unsigned, envelope::lane, journal::place>> by_lane_;
     std::set<std::pair<unsigned, journal::place>> by_age_;
     std::map<journal::place, sent> in_flight_;
     std::map<journal::place, sent> unknown_;
+    std::map<journal::place, item> deferred_;
     unsigned picks_ = 0;
     std::uint64_t settled_ = 0;
     std::uint64_t wasted_bytes_ = 0;

@@ -3,6 +3,7 @@
 #include "envelope/der.hpp"
 #include "envelope/openssl.hpp"
 #include "envelope/pem.hpp"
+#include "trust/signer.hpp"
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -324,6 +325,12 @@ result<verified> authorities::verify(bytes_view cms, wall_time judged_at) const
         return errc::wrong_role;
     return verified{std::move(*statement), *signer, envelope::hash_of(parts->content),
                     envelope::validity_of(certificate.get())};
+}
+
+digest signing_certificate(bytes_view cms)
+{
+    const auto parts = take_apart(cms);
+    return sha256(parts ? parts->certificate : cms);
 }
 
 } // namespace titip::trust

@@ -1,5 +1,7 @@
 #include "uplink/outcome.hpp"
 
+#include "vault/problem.hpp"
+
 #include <boost/beast/core/string.hpp>
 #include <boost/json/parse.hpp>
 
@@ -11,17 +13,57 @@ namespace {
 
 using kind = outcome::kind;
 
-std::string note_of(const http::response& answer)
+/// It is written into the log and read by people: a line, and not long.
+std::string to_note(std::string_view said)
 {
-    const auto type = answer.fields.find("Content-Type");
-    if (!type || !type->starts_with("application/problem+json"))
+    auto end = std::min(said.size(), most_note_bytes);
+    while (end < said.size() && end > 0 && (static_cast<unsigned char>(said[end]) & 0xc0) == 0x80)
+        --end; // not within a character of UTF-8
+    std::string out{said.substr(0, end)};
+    std::ranges::replace_if(
+        out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
+    return out;
+}
+
+struct problem_said {
+    std::string title;
+    std::optional<vault::problem> type;
+};
+
+problem_said problem_in(const http::response& answer)
+{
+    const auto media = answer.fields.find("Content-Type");
+    if (!media || !media->starts_with("application/problem+json"))
         return {};
     boost::system::error_code failed;
     const auto value = boost::json::parse(as_text(answer.body), failed);
     if (failed || !value.is_object())
         return {};
-    const auto* title = value.get_object().if_contains("title");
-    return title && title->is_string() ? std::string{title->get_string()} : std::string{};
+    const auto text = [&object = value.get_object()](std::string_view key) -> std::string_view {
+        const auto* each = object.if_contains(key);
+        return each && each->is_string() ? std::string_view{each->get_string()}
+                                         : std::string_view{};
+    };
+    return {.title = to_note(text("title")), .type = vault::to_problem(text("type"))};
+}
+
+kind kind_of(vault::problem type)
+{
+    switch (type) {
+    case vault::problem::not_believed:
+        return kind::not_believed;
+    case vault::problem::role:
+        return kind::role;
+    case vault::problem::limit:
+        return kind::too_large;
+    case vault::problem::full:
+        return kind::admission;
+    case vault::problem::conflict:
+        return kind::conflict;
+    case vault::problem::mismatch:
+        return kind::mismatch;
+    }
+    return kind::link;
 }
 
 /// Seconds only: a date would be read against a clock that may be wrong.
@@ -82,7 +124,11 @@ kind kind_of(const http::response& answer, bool on_upload)
 
 outcome classify(const http::response& answer, bool on_upload)
 {
-    outcome out{.what = kind_of(answer, on_upload), .receipt_cms = {}, .note = note_of(answer)};
+    auto said = problem_in(answer);
+    outcome out{
+        .what = kind_of(answer, on_upload), .receipt_cms = {}, .note = std::move(said.title)};
+    if (said.type && on_upload && answer.status >= 400)
+        out.what = kind_of(*said.type);
     out.retry_after = retry_after_of(answer);
     out.is_last = !answer.keep_alive;
     if (const auto offset = answer.fields.find("Upload-Offset"))

@@ -21,6 +21,8 @@ struct outcome {
         mismatch,         ///< 460
         conflict,         ///< 409 without an offset: other bytes under this id
         not_ours,         ///< 403 on the upload
+        not_believed,     ///< typed so: our fault or its own, and no record's
+        role,             ///< the same
         auth,             ///< 401, or 403 elsewhere: stop all sending
         admission,        ///< 429, 503, 507: pause the whole link
         portal,           ///< not the centre: HTML, or a redirection to elsewhere
@@ -30,11 +32,14 @@ struct outcome {
     bytes receipt_cms;
     std::optional<std::uint64_t> offset;
     milliseconds retry_after{}; ///< as asked, capped at 1 h
-    std::string note;           ///< what a problem+json says: title, for people
+    std::string note;           ///< what a problem+json says: title, for people, in most_note_bytes
     bool is_last = false;       ///< the connection ends with this answer
 };
 
-/// Pure. `on_upload`: it answers a request for one record's upload.
+inline constexpr std::size_t most_note_bytes = 200;
+
+/// Pure. `on_upload`: it answers a request for one record's upload. There the `type` of a problem+json
+/// (vault::problem) says more than the status; one that is not known counts as none.
 outcome classify(const http::response& answer, bool on_upload);
 
 } // namespace titip::uplink

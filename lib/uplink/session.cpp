@@ -1,5 +1,7 @@
 #include "uplink/session.hpp"
 
+#include "vault/problem.hpp"
+
 #include <titip/v1/reconcile.pb.h>
 
 namespace titip::uplink {
@@ -47,6 +49,13 @@ v1::ReconcileRequest to_request(const vault::question& asked)
 
 } // namespace
 
+http::fields fields_of_request()
+{
+    http::fields out;
+    out.add("Titip-Protocol", std::to_string(vault::protocol_version));
+    return out;
+}
+
 session::session(std::unique_ptr<http::stream> transport, std::string host)
     : connection_(std::move(transport), std::move(host))
 {
@@ -54,7 +63,7 @@ session::session(std::unique_ptr<http::stream> transport, std::string host)
 
 asio::awaitable<result<void>> session::begin(parcel what, std::uint64_t offset)
 {
-    http::fields fields;
+    auto fields = fields_of_request();
     fields.add("Tus-Resumable", "1.0.0");
     fields.add("Content-Type", "application/offset+octet-stream");
     std::string target = "/v1/uploads/" + what.key.station;
@@ -98,7 +107,7 @@ result<receipt> verify_receipt(const trust::authorities& authorities, const byte
 asio::awaitable<void> ask_to_reconcile(http::client_connection& over, vault::question asked)
 {
     const auto body = to_request(asked).SerializeAsString();
-    http::fields fields;
+    auto fields = fields_of_request();
     fields.add("Content-Type", "application/x-protobuf");
     const auto begun = co_await over.write_request("POST", "/v1/reconcile", fields, body.size());
     if (begun)

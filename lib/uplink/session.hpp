@@ -11,6 +11,9 @@
 
 namespace titip::uplink {
 
+/// What each request to the upstream says of us.
+http::fields fields_of_request();
+
 /// A record to hand over: what its manifest says of it.
 struct parcel {
     vault::key key;

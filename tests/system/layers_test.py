@@ -30,7 +30,7 @@ SENTENCES = {
     "clock": "this machine's clock, or the upstream's, is wrong: check the date",
     "expired": "a certificate has expired: it must be renewed",
     "portal": "a web page answers in place of the upstream: log in to the network first",
-    "auth": "the upstream does not accept this machine's certificate: call the centre",
+    "auth": "this machine and the upstream do not believe each other: call the centre",
 }
 
 

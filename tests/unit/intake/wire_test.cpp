@@ -304,6 +304,10 @@ std::string to_text(uplink::outcome::kind what)
         return "conflict";
     case kind::not_ours:
         return "not-ours";
+    case kind::not_believed:
+        return "not-believed";
+    case kind::role:
+        return "role";
     case kind::auth:
         return "auth";
     case kind::admission:

@@ -32,9 +32,6 @@ TEST_CASE("what a refusal of one record leads to", "[replay]")
         {refusal::conflict, 2, false, false, reason::conflict},
         {refusal::not_ours, 1, true, false, reason::not_ours},
         {refusal::not_ours, 2, false, false, reason::not_ours},
-        {refusal::not_believed, 1, true, true, reason::none},
-        {refusal::not_believed, 2, true, false, reason::not_believed},
-        {refusal::not_believed, 2, false, false, reason::not_believed},
         {refusal::stalled, 1, true, true, reason::none},
         {refusal::stalled, 2, true, false, reason::refused},
     };
@@ -48,9 +45,8 @@ TEST_CASE("what a refusal of one record leads to", "[replay]")
 
 TEST_CASE("the copy here is read only where it decides", "[replay]")
 {
-    for (const auto each :
-         {refusal::defect, refusal::mismatch, refusal::too_large, refusal::conflict,
-          refusal::not_ours, refusal::not_believed, refusal::stalled}) {
+    for (const auto each : {refusal::defect, refusal::mismatch, refusal::too_large,
+                            refusal::conflict, refusal::not_ours, refusal::stalled}) {
         const auto intact = rule_on(each, 1, true);
         const auto rotten = rule_on(each, 1, false);
         const bool decides = intact.again != rotten.again || intact.reason != rotten.reason;

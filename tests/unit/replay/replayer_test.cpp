@@ -118,6 +118,7 @@ struct meddling_wire {
     bool is_refusing = false;         ///< closes connections at once
     std::size_t connections = 0;
     std::uint64_t read_bytes = 0;
+    std::size_t offers = 0; ///< of records, whole or in part
     bell changed{home().get_executor()};
 
     void release(std::size_t count)
@@ -149,6 +150,10 @@ public:
             left_ -= *got;
             read_bytes_ += *got;
             wire_.read_bytes += *got;
+            const auto came = as_text(into.first(*got));
+            for (auto at = came.find("/v1/uploads/"); at != came.npos;
+                 at = came.find("/v1/uploads/", at + 1))
+                ++wire_.offers;
             if (asked_.size() < 10'000)
                 asked_ += as_text(into.first(*got));
             wire_.changed.ring();
@@ -417,7 +422,8 @@ TEST_CASE("what waits is delivered, opened records are told of, and no outage is
     CHECK(station.entries("outage-began") == 0);
 }
 
-TEST_CASE("a receipt that is not believed costs its record, and neither the link nor the others",
+TEST_CASE("a receipt that is not believed is the link's fault, sets nothing aside and lets the "
+          "others go on",
           "[replay]")
 {
     centre_side centre;
@@ -428,11 +434,117 @@ TEST_CASE("a receipt that is not believed costs its record, and neither the link
     centre.vault.receipts[bad] = everyone().neighbour->sign(as_bytes("no receipt"));
     station.start();
     CHECK(station.all_are(state::delivered, 5));
-    CHECK(station.all_are(state::quarantined, 1));
-    CHECK(journal::to_string(station.view(bad).reason) == "not-believed");
+    CHECK(station.entries("outage-began", "auth") == 1);
+    CHECK(station.entries("quarantine") == 0);
+    CHECK(station.view(bad).state == state::waiting);
+    const auto why = station.replayer->deferral_of(station.view(bad).place);
+    REQUIRE(why);
+    CHECK(why->what.why == replay::distrust::fault::receipt);
     station.accept();
     CHECK(station.all_are(state::delivered, 6));
+    centre.vault.receipts.clear(); // the authority of whoever signed it is believed now
+    station.replayer->check_now();
+    CHECK(station.all_are(state::delivered, 7));
+    CHECK(station.replayer->now().deferrals.empty());
+}
+
+namespace {
+
+/// The office's other certificate, of an authority that the rest of the world does not know.
+struct replaced_authority {
+    support::pki authority{"Other Authority"};
+    std::shared_ptr<const trust::identity> station = identity_of(authority.station("office-1"));
+    std::shared_ptr<const trust::authorities> only = std::make_shared<const trust::authorities>(
+        trust::authorities::load(authority.authorities()).value());
+    std::shared_ptr<const trust::authorities> both() const
+    {
+        auto pem = everyone().authority.authorities();
+        const auto& mine = authority.authorities();
+        pem.insert(pem.end(), mine.begin(), mine.end());
+        return std::make_shared<const trust::authorities>(trust::authorities::load(pem).value());
+    }
+};
+
+} // namespace
+
+TEST_CASE(
+    "what one certificate signed waits until it is believed, and the rest is delivered meanwhile",
+    "[replay]")
+{
+    const auto connections = GENERATE(1u, 3u);
+    const replaced_authority other;
+    centre_side centre;
+    station_side station{centre, connections};
+    for (int i = 0; i < 20; ++i)
+        station.accept();
+    const auto one = station.view(station.accept());
+    station.store->replace_identity(other.station);
+    for (int i = 0; i < 5; ++i)
+        station.accept();
+    centre.gate.replace(other.only);
+    station.start();
+    REQUIRE(station.all_are(state::delivered, 5));
+    REQUIRE(station.comes_true([&] {
+        const auto now = station.replayer->now();
+        return now.deferrals.size() == 1 && now.deferrals[0].what.records == 21;
+    }));
+    const auto why = station.replayer->deferral_of(one.place);
+    REQUIRE(why);
+    CHECK(why->what.why == replay::distrust::fault::not_believed);
+    CHECK(why->what.station == "office-1");
+    CHECK(why->what.note.starts_with("the manifest is not believed"));
+    CHECK(station.entries("quarantine") == 0);
+    CHECK(station.view(one.key.record).record_failures == 0);
+    const auto offered = centre.wire.offers;
+    CHECK(offered < 5 + 3 + 2 * 32 * connections); // what was on its way before it was noticed
+    CHECK_FALSE(station.comes_to(6));
+    CHECK(centre.wire.offers == offered); // nothing of it meanwhile
+    station.replayer->check_now();        // still not believed: one is offered, and no more
+    REQUIRE(station.comes_true([&] { return centre.wire.offers > offered; }));
+    CHECK_FALSE(station.comes_to(6));
+    CHECK(centre.wire.offers == offered + 1);
+    centre.gate.replace(other.both());
+    station.replayer->check_now();
+    CHECK(station.all_are(state::delivered, 26));
+    CHECK(station.replayer->now().deferrals.empty());
     CHECK(station.entries("outage-began") == 0);
+}
+
+TEST_CASE(
+    "what an earlier version set aside is offered once more when the upstream is a later one, last",
+    "[replay]")
+{
+    const auto is_believed = GENERATE(true, false);
+    const replaced_authority other;
+    centre_side centre;
+    station_side station{centre};
+    std::vector<record_id> aside;
+    for (int i = 0; i < 5; ++i) {
+        aside.push_back(station.accept());
+        REQUIRE(finish(station.store->quarantine(
+                           station.view(aside.back()).place, reason::refused,
+                           "the manifest is not believed: the certificate has expired"))
+                    .has_value());
+    }
+    station.store->replace_identity(other.station);
+    std::vector<record_id> order;
+    centre.vault.on_complete = [&](const vault::key& which) { order.push_back(which.record); };
+    for (int i = 0; i < 5; ++i)
+        station.accept();
+    centre.gate.replace(is_believed ? other.both() : other.only);
+    station.start();
+    REQUIRE(station.all_are(state::delivered, is_believed ? 10 : 5));
+    CHECK(station.comes_true([&] { return station.entries("freed", "5") == 1; }));
+    if (is_believed) {
+        CHECK(std::vector(order.end() - 5, order.end()) == aside);
+        return;
+    }
+    CHECK(station.all_are(state::quarantined, 5)); // each of them, and no more than once more
+    CHECK(station.entries("quarantine") == 10);
+    CHECK(station.replayer->now().deferrals.empty());
+    station.replayer->check_now();
+    CHECK_FALSE(station.comes_to(6));
+    CHECK(station.entries("freed") == 1);
 }
 
 TEST_CASE("a verdict that is not believed is passed over, and told in the ledger", "[replay]")
@@ -554,7 +666,11 @@ TEST_CASE("records that the upstream holds and gives no good receipt for end no 
                 .has_value());
     station.accept();
     CHECK(station.all_are(state::delivered, 1));
-    CHECK(station.all_are(state::quarantined, 2));
+    CHECK(station.comes_true([&] {
+        const auto now = station.replayer->now();
+        return now.deferrals.size() == 1 && now.deferrals[0].what.records == 2;
+    }));
+    CHECK(station.entries("quarantine") == 0);
 }
 
 TEST_CASE("asking again between two questions is no outage", "[replay]")

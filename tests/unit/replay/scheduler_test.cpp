@@ -764,3 +764,89 @@ TEST_CASE("any course of events goes as the rules say, one by one", "[replay]")
         REQUIRE(std::ranges::all_of(flying, [&s](place each) { return s.is_in_flight(each); }));
     }
 }
+
+TEST_CASE("what is deferred is not offered before it is recalled, and holds up nobody", "[replay]")
+{
+    scheduler s;
+    for (const auto n : {1u, 2u, 3u})
+        s.add(at(n), lane::ordinary, 10);
+    REQUIRE(s.next(first)->place == at(1));
+    s.defer(at(1));
+    CHECK(s.in_flight() == 0);
+    CHECK(s.waiting() == 2);
+    s.add(at(1), lane::ordinary, 10); // told once more that it waits
+    CHECK(drain(s) == std::vector<std::uint64_t>{2, 3});
+    CHECK(s.recall(at(1)));
+    CHECK_FALSE(s.recall(at(9))); // nobody knows it
+    CHECK(drain(s) == std::vector<std::uint64_t>{1});
+}
+
+TEST_CASE("a deferred record that was not sent goes on from where the upstream has it", "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 100);
+    REQUIRE(s.next(first));
+    s.on_written(at(1), 60);
+    s.on_position(at(1), 40);
+    REQUIRE(s.next(first)->offset == 40);
+    s.defer(at(1));
+    s.recall(at(1));
+    REQUIRE(s.next(first)->offset == 40);
+    s.on_written(at(1), 70); // and was refused
+    s.defer(at(1));
+    s.on_reconciled(at(1), 20);
+    s.recall(at(1));
+    CHECK(s.next(first)->offset == 20);
+}
+
+TEST_CASE("what is held, set aside or delivered while it is deferred does not come back",
+          "[replay]")
+{
+    scheduler s;
+    for (const auto n : {1u, 2u, 3u, 4u}) {
+        s.add(at(n), lane::ordinary, 10);
+        REQUIRE(s.next(first));
+        if (n == 4)
+            s.remove(at(n)); // held while its answer was under way
+        CHECK(s.defer(at(n)) == (n != 4));
+    }
+    s.remove(at(1));
+    s.on_settled(at(2));
+    s.on_failed(at(3), false);
+    for (const auto n : {1u, 2u, 3u, 4u})
+        CHECK_FALSE(s.recall(at(n)));
+    CHECK(s.waiting() == 0);
+    s.add(at(1), lane::ordinary, 10); // released
+    CHECK(drain(s) == std::vector<std::uint64_t>{1});
+}
+
+TEST_CASE("a record refused for no fault of its own goes behind others, until it is recalled",
+          "[replay]")
+{
+    scheduler s;
+    for (const auto n : {1u, 2u, 3u})
+        s.add(at(n), lane::ordinary, 10);
+    REQUIRE(s.next(first)->place == at(1));
+    s.on_refused(at(1));
+    REQUIRE(s.next(first)->place == at(2));
+    s.defer(at(2));
+    s.recall(at(2));
+    CHECK(drain(s) == std::vector<std::uint64_t>{2, 3, 1});
+}
+
+TEST_CASE("what goes last goes behind all that waits, however old it is", "[replay]")
+{
+    scheduler s{{.oldest_every = 2, .patience = 1}};
+    s.add(at(1), lane::urgent, 10, true);
+    s.add(at(2), lane::ordinary, 10, true);
+    s.add(at(3), lane::bulk, 10);
+    CHECK_FALSE(s.has_urgent());
+    for (int i = 0; i < 20; ++i) { // stuck, and refused
+        REQUIRE(s.next(first)->place == at(3));
+        s.on_position(at(3), 0);
+        REQUIRE(s.next(first)->place == at(3));
+        s.on_refused(at(3));
+    }
+    s.add(at(4), lane::ordinary, 10);
+    CHECK(drain(s) == std::vector<std::uint64_t>{4, 3, 1, 2});
+}

@@ -156,3 +156,56 @@ TEST_CASE("an answer that ends the connection says so", "[uplink]")
     last.keep_alive = false;
     CHECK(classify(last, true).is_last);
 }
+
+namespace {
+
+outcome refused_as(unsigned status, std::string_view type, bool is_upload = true)
+{
+    auto out = answer(status, {{"Content-Type", "application/problem+json"}});
+    out.body = to_bytes(as_bytes(R"({"title":"no","type":")" + std::string{type} + "\"}"));
+    return classify(out, is_upload);
+}
+
+} // namespace
+
+TEST_CASE("the type of a refusal says whose fault it is", "[uplink]")
+{
+    CHECK(refused_as(422, "titip:not-believed").what == kind::not_believed);
+    CHECK(refused_as(403, "titip:role").what == kind::role);
+    CHECK(refused_as(413, "titip:limit").what == kind::too_large);
+    CHECK(refused_as(507, "titip:full").what == kind::admission);
+    CHECK(refused_as(409, "titip:conflict").what == kind::conflict);
+    CHECK(refused_as(460, "titip:mismatch").what == kind::mismatch);
+}
+
+TEST_CASE("a type that is not known counts as none, and so does one that is no text", "[uplink]")
+{
+    for (const auto type : {"about:blank", "", "titip:", "titip:not-believed ", "TITIP:ROLE"}) {
+        CHECK(refused_as(422, type).what == kind::defect);
+        CHECK(refused_as(403, type).what == kind::not_ours);
+    }
+    CHECK(refused_as(422, std::string(60'000, 'x')).what == kind::defect);
+    auto odd = answer(422, {{"Content-Type", "application/problem+json"}});
+    odd.body = to_bytes(as_bytes(R"({"title":"no","type":["titip:not-believed"]})"));
+    CHECK(classify(odd, true).what == kind::defect);
+    auto plain = answer(422, {{"Content-Type", "application/json"}});
+    plain.body = to_bytes(as_bytes(R"({"type":"titip:not-believed"})"));
+    CHECK(classify(plain, true).what == kind::defect);
+}
+
+TEST_CASE("no type makes a success or another request's answer one about a record", "[uplink]")
+{
+    CHECK(refused_as(200, "titip:not-believed").what == kind::unknown);
+    CHECK(refused_as(403, "titip:role", false).what == kind::auth);
+    CHECK(refused_as(422, "titip:not-believed", false).what == kind::link);
+}
+
+TEST_CASE("what the upstream says is a line, not long, for the log and for people", "[uplink]")
+{
+    auto long_one = http::problem(422, "e" + std::string(198, 'x') + "\u00e9\u00e9");
+    const auto note = classify(long_one, true).note;
+    CHECK(note == "e" + std::string(198, 'x'));
+    auto lines = answer(422, {{"Content-Type", "application/problem+json"}});
+    lines.body = to_bytes(as_bytes(R"({"title":"no\nquarantine place=1\u001b[2J"})"));
+    CHECK(classify(lines, true).note == "no quarantine place=1 [2J");
+}
