@@ -20,7 +20,7 @@ int refuse(std::string_view why)
     return 1;
 }
 
-int create(const titip::node::config& from)
+int make_store(const titip::node::config& from)
 {
     const auto made = titip::node::create(from);
     if (!made)
@@ -35,7 +35,7 @@ int create(const titip::node::config& from)
 }
 
 /// Before each start of the service: says nothing where nothing was to be done.
-int adopt(const titip::node::config& from)
+int adopt_store(const titip::node::config& from)
 {
     const auto done = titip::node::adopt(from);
     if (!done)
@@ -90,7 +90,7 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
     if (!config)
         return refuse(config.error().sentence);
     if (adopt_only)
-        return adopt(*config);
+        return adopt_store(*config);
     using titip::node::occasion;
     const auto warnings = titip::node::check_machine(
         *config, file, check_only || create_only ? occasion::check : occasion::start);
@@ -101,7 +101,7 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
         if (!materials)
             return refuse(materials.error().sentence);
         if (create_only)
-            return create(*config);
+            return make_store(*config);
         auto store = titip::node::check_store(*config);
         for (const auto& all : {*warnings, store.warnings})
             for (const auto& each : all)

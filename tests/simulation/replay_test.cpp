@@ -121,7 +121,7 @@ private:
         auto& pipe = pipes_[on];
         if (pipe.empty())
             return;
-        const auto [p, size_bytes, offset, lane] = pipe.front();
+        const auto [p, size_bytes, offset, lane, goes_last] = pipe.front();
         pipe.pop_front();
         const auto kind = below(20);
         if (kind == 0) { // refused before its end, once more: what was there is thrown away
@@ -151,7 +151,7 @@ private:
         for (const auto& each : pipe) {
             if (!arrives)
                 break;
-            const auto [p, size_bytes, offset, lane] = each;
+            const auto [p, size_bytes, offset, lane, goes_last] = each;
             const auto count = one_in(2) ? size_bytes - offset : below(size_bytes - offset + 1);
             arrives = count == size_bytes - offset;
             if (count > 0)

@@ -364,8 +364,8 @@ std::string made_of_reconcile(const std::string& answer, const trust::authoritie
                                envelope::number(each.first), envelope::number(each.last));
     for (std::size_t i = 0; i < got->verdicts.size(); ++i)
         out += fmt::format("verdict {} {} {}\n", got->answer.verdicts.at(i).number,
-                           got->verdicts[i].record.to_string(),
-                           envelope::to_string(got->verdicts[i].kind));
+                           got->verdicts[i].said.record.to_string(),
+                           envelope::to_string(got->verdicts[i].said.kind));
     for (const auto& each : got->receipts)
         out += fmt::format("receipt {} by={}\n", each.said.record.to_string(), each.by.name);
     for (const auto& each : got->answer.findings)

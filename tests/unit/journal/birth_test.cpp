@@ -15,7 +15,7 @@ namespace {
 
 bool is_there(const journal_fixture& at)
 {
-    return journal::is_there(at.options.directory).value();
+    return *journal::is_there(at.options.directory);
 }
 
 kind why_no_id(const journal_fixture& at)
@@ -52,7 +52,7 @@ TEST_CASE("no store is made where none was asked for, and nothing is left in the
     }
     CHECK(std::filesystem::is_empty(at.options.directory));
     CHECK_FALSE(is_there(at));
-    REQUIRE(journal::make_empty(at.options.directory, at.options.node));
+    REQUIRE(journal::make_empty(at.options.directory, at.options.node).has_value());
     CHECK(is_there(at));
     CHECK(open_only(at));
     const auto again = journal::make_empty(at.options.directory, at.options.node);
@@ -68,7 +68,7 @@ TEST_CASE("a store has one id for ever, which its backup has too, and no other s
     CHECK(id.size() == 32);
     at.reopen();
     CHECK(id_of(at) == id);
-    REQUIRE(finish(at.store->begin_epoch(at.store->epoch(), "a test")));
+    REQUIRE(finish(at.store->begin_epoch(at.store->epoch(), "a test")).has_value());
     at.reopen();
     CHECK(id_of(at) == id);
     CHECK(why_no_id(at) == kind::in_use);
@@ -77,13 +77,13 @@ TEST_CASE("a store has one id for ever, which its backup has too, and no other s
     std::filesystem::create_directory(copies);
     const auto copy =
         finish(at.store->back_up(copies, std::make_shared<journal::backup_progress>()));
-    REQUIRE(copy);
+    REQUIRE(copy.has_value());
     at.close();
-    CHECK(journal::id_in(at.options.directory, "office-1").value() == id);
+    CHECK(*journal::id_in(at.options.directory, "office-1") == id);
     std::filesystem::remove_all(at.options.directory);
     std::filesystem::create_directory(at.options.directory);
     std::filesystem::copy_file(copy->file, at.data_file());
-    CHECK(journal::id_in(at.options.directory, "office-1").value() == id);
+    CHECK(*journal::id_in(at.options.directory, "office-1") == id);
     at.open();
     CHECK(id_of(at) == id);
     at.close();
@@ -135,5 +135,5 @@ TEST_CASE("what is there is told from what is not: half a birth, another file, a
     std::filesystem::remove(at.data_file());
     std::filesystem::create_symlink(at.folder.path() / "nowhere", at.data_file());
     CHECK_FALSE(is_there(at));
-    CHECK_FALSE(journal::is_there("/dev/null").value());
+    CHECK_FALSE(*journal::is_there("/dev/null"));
 }

@@ -302,10 +302,10 @@ TEST_CASE("a verdict on a record whose row is rotten does not hold up the others
     CHECK(at.store->now().of(journal::state::opened).records == 2);
     CHECK(finish(at.store->upstream()).value().cursor_number == 3);
     const auto all = finish(at.store->ledger(0, 100)).value();
-    CHECK(std::ranges::count(all, said[1].record, &journal::ledger_entry::record) == 2);
+    CHECK(std::ranges::count(all, said[1].said.record, &journal::ledger_entry::record) == 2);
     CHECK(std::ranges::any_of(all, [&said](const auto& each) {
         return each.event == "verdict" &&
-               each.detail.find(said[1].record.to_string()) != std::string::npos;
+               each.detail.find(said[1].said.record.to_string()) != std::string::npos;
     }));
 }
 
