@@ -2,6 +2,7 @@
 
 #include "base/descriptor.hpp"
 #include "base/file.hpp"
+#include "base/file_system.hpp"
 #include "base/log.hpp"
 #include "journal/parts.hpp"
 
@@ -19,12 +20,9 @@
 #include <thread>
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /// A copy of the whole store while it is in use: LMDB walks one snapshot and hands us its pages, in
@@ -136,40 +134,23 @@ struct source {
     std::uint64_t spared_bytes = 0;
 };
 
-/// The upper folder of an overlay, as its mount names it; empty: not to be told.
-std::string upper_of(dev_t device)
+/// A store whose files are gone as easily has no better.
+void check_lasting(const target& into, const source& from)
 {
-    constexpr std::size_t most_bytes = 4u << 20;
-    constexpr std::string_view option = "upperdir=";
-    const auto all = read_file("/proc/self/mountinfo", most_bytes);
-    if (!all)
-        return {};
-    const auto wanted = fmt::format(" {}:{} ", major(device), minor(device));
-    for (auto rest = as_text(*all); !rest.empty();) {
-        const auto line = rest.substr(0, rest.find('\n'));
-        rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-        const auto upper = line.find(option);
-        if (upper != line.npos && line.find(wanted) != line.npos) {
-            const auto path = line.substr(upper + option.size());
-            return std::string{path.substr(0, path.find_first_of(", "))};
-        }
-    }
-    return {};
-}
-
-/// What is synced there is gone with the power.
-bool is_in_memory(const std::filesystem::path& at)
-{
-    struct ::statfs found {};
-    struct ::stat itself {};
-    if (::statfs(at.c_str(), &found) != 0 || ::stat(at.c_str(), &itself) != 0)
-        return false;
-    if (found.f_type == OVERLAYFS_SUPER_MAGIC) {
-        const auto upper = upper_of(itself.st_dev);
-        if (upper.empty() || ::statfs(upper.c_str(), &found) != 0)
-            return false;
-    }
-    return found.f_type == TMPFS_MAGIC || found.f_type == RAMFS_MAGIC;
+    using gone = fleeting::kind;
+    const auto there = find_fleeting(into.folder);
+    const auto here = there ? find_fleeting(from.directory) : std::nullopt;
+    if (!there || (here && (here->what == gone::memory || there->what == gone::layer)))
+        return;
+    give_up(
+        kind::refused,
+        there->what == gone::memory
+            ? fmt::format("{} is in memory ({}): what is written there is gone when the machine "
+                          "is switched off. Take a folder on a disk",
+                          into.folder.string(), there->name)
+            : fmt::format("{} is a container's own layer ({}): what is written there is gone "
+                          "with the container. Take a folder on a disk",
+                          into.folder.string(), there->name));
 }
 
 void check_target(const target& into, const source& from)
@@ -181,11 +162,7 @@ void check_target(const target& into, const source& from)
         give_up(kind::refused, why_not(into.folder, errno));
     if (::faccessat(folder.get(), ".", W_OK | X_OK, AT_EACCESS) != 0)
         give_up(kind::refused, why_not(into.folder, errno));
-    // A store in memory has no better.
-    if (is_in_memory(into.folder) && !is_in_memory(from.directory))
-        give_up(kind::refused, fmt::format("{} is in memory: what is written there is gone when "
-                                           "the machine is switched off. Take a folder on a disk",
-                                           into.folder.string()));
+    check_lasting(into, from);
     if (is_within(into.folder, from.directory))
         give_up(kind::refused, fmt::format("{} belongs to the store itself: take another folder, "
                                            "on another disk",

@@ -739,8 +739,8 @@ def test_copies_that_rotted_in_a_drawer_are_found_by_reading_and_written_again()
         marked(station)
         until(lambda: is_complete(station), "the new one is complete")
         assert copy_of(station)["lost"] == 0 and "ALARM" not in words(station)
-        shutil.rmtree(world.path / "station")
         station.stop()
+        shutil.rmtree(world.path / "station")
         assert restore(station, folder).returncode == 0
 
 

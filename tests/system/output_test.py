@@ -69,6 +69,7 @@ def test_no_command_ends_well_where_its_output_is_lost():
             "release": [["--json", "release", record]],
             "retry": [["--json", "retry", record]],
             "trust": [["--json", "trust"]],
+            "discard": [["--json", "discard", record, "--station", harness.STATION, "--reason", "a test"]],
             "help": [["help"], ["help", "status"]],
         }
         upstream = {
@@ -100,7 +101,8 @@ def test_no_command_ends_well_where_its_output_is_lost():
             assert is_said(done) and "it is closed" in done.stderr.decode(), (call, done)
         station.stop()
         lost(station, offline)
-        for call in (["--config", station.config, "--check"], ["--help"], ["--version"]):
+        for call in (["--config", station.config, "--check"], ["--config", station.config, "--create"], ["--help"],
+                     ["--version"]):
             assert is_said(into("/dev/full", harness.BIN / "titipd", *call), "titipd"), call
 
 
@@ -148,6 +150,7 @@ def test_a_file_that_takes_nothing_is_said_and_a_device_stays_a_device():
 def test_a_daemon_without_standard_streams_writes_no_line_into_its_store():
     with World() as world:
         station = world.station()
+        assert station.create().returncode == 0
         station.start(before=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
         for _, file in world.records(3):
             assert station.submit(file).returncode == 0

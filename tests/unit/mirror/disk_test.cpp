@@ -88,7 +88,7 @@ TEST_CASE("a marked disk is its station's, and known by its number", "[mirror]")
     std::filesystem::remove(here.where.folder / "titip-copy");
     CHECK(mark(here.where).value() != id);
     std::ofstream{here.where.folder / "titip-copy"} << "titip-copy 1\nstat"; // what was not synced
-    CHECK(here.why_not() == mirror::errc::not_mounted);
+    CHECK(here.why_not() == mirror::errc::mark_ruined);
 }
 
 TEST_CASE("a mark that is no longer what was written is said as that", "[mirror]")
