@@ -156,8 +156,8 @@ asio::awaitable<opened> dialer::open(http::tcp_options options, std::function<vo
         http::connect_tls(upstream_, context_(), options, connect_limit, std::move(reached));
     auto out = co_await attempt(std::move(work));
     if (!out && out.error().at == http::layer::tls &&
-        out.error().reason == boost::system::errc::timed_out && silent_handshake_)
-        silent_handshake_();
+        out.error().reason == boost::system::errc::timed_out)
+        note_silence();
     co_return out;
 }
 
@@ -228,7 +228,10 @@ prober::connect(std::optional<std::uint64_t> after, const further& also)
         std::make_unique<http::client_connection>(std::move(*transport), dialer_.upstream().host);
     if (is_interrupted_) // while there was nothing to close yet
         connection_->transport().close();
-    co_return co_await exchange(after, also);
+    auto out = co_await exchange(after, also);
+    if (!out && was_silent_)
+        dialer_.note_silence();
+    co_return out;
 }
 
 asio::awaitable<knocked> prober::knock_if_useful()
@@ -247,6 +250,7 @@ asio::awaitable<result<node_info, probe_failure>>
 prober::exchange(std::optional<std::uint64_t> after, const further& also)
 {
     was_closed_ = false;
+    was_silent_ = false;
     auto& connection = *connection_;
     connection.transport().set_no_progress_limit(after ? milliseconds{long_poll_limit}
                                                        : answer_limit);
@@ -263,6 +267,7 @@ prober::exchange(std::optional<std::uint64_t> after, const further& also)
     const auto answer = co_await connection.read_response(false, most_answer_bytes);
     if (!answer) {
         was_closed_ = is_closing(answer.error());
+        was_silent_ = answer.error() == boost::system::errc::timed_out;
         co_return explain_read(answer.error());
     }
     auto out = judge(*answer);

@@ -64,8 +64,15 @@ public:
     asio::awaitable<knocked> knock(milliseconds patience);
     /// Of connections from now on, the prober's too; 0: as path and interface say. See passage.
     void use_segments(unsigned most_bytes) noexcept { most_segment_bytes_ = most_bytes; }
-    /// Called when a handshake gets no answer, TCP being connected.
+    /// Called when a handshake gets no answer, TCP being connected; see note_silence().
     void on_silent_handshake(std::function<void()> told) { silent_handshake_ = std::move(told); }
+    /// The same of the first question on a new connection: in TLS 1.3 our side of the handshake ends
+    /// with the certificates that it sends, whether or not they arrive.
+    void note_silence()
+    {
+        if (silent_handshake_)
+            silent_handshake_();
+    }
     /// Ends all attempts under way, even one whose name look-up gets no answer: they come back at
     /// once with operation_aborted.
     void cancel();
@@ -129,6 +136,7 @@ private:
     bool is_asking_ = false;
     bool is_interrupted_ = false;
     bool was_closed_ = false; ///< by the upstream, before it answered the last question
+    bool was_silent_ = false; ///< it did not answer the last question
 };
 
 } // namespace titip::link

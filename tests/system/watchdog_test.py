@@ -32,9 +32,16 @@ class Container:
         self.log = open(world.path / "container.log", "wb")
         self.process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", command],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        self.leader = until(lambda: open(children).read().split() or None, "the container's first process")[0]
+        self.leader = until(self._first_process, "the container's first process")
         until(lambda: self("systemctl", "is-system-running").stdout.strip() in (b"running", b"degraded"), "it boots")
+
+    def _first_process(self):
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        for each in open(children).read().split():
+            with contextlib.suppress(OSError):
+                if open(f"/proc/{each}/comm").read() == "systemd\n":
+                    return each
+        return None
 
     def __call__(self, *command, **options):
         return run("nsenter", "-t", self.leader, "-m", "-u", "-i", "-n", "-p", "-r", "-w", *command, **options)
@@ -89,7 +96,8 @@ def installed():
         inside.good("systemctl", "daemon-reload")
         if b"--create" in run(BIN / "titipd", "--help").stdout:
             inside.good("/opt/titip/titipd", "--create")
-        inside.good("systemctl", "start", "titipd")
+        done = inside("systemctl", "start", "titipd")
+        assert done.returncode == 0, (done.stderr, inside.journal())
         yield world, inside
 
 
