@@ -131,7 +131,7 @@ def test_a_new_office_keeps_what_an_old_centre_does_not_believe_for_its_dates():
             assert set_aside(station, record, "refused")["note"].startswith("the manifest is not believed")
 
 
-def test_what_an_old_office_set_aside_for_its_dates_is_kept_by_an_update_and_delivered_to_a_new_centre():
+def test_what_an_old_office_set_aside_for_its_dates_is_kept_by_its_update_and_comes_free_by_the_centres():
     with Mixed() as world:
         records = world.records(2, size_bytes=60_000)
         station = expired(world, OLD, records)
@@ -143,9 +143,32 @@ def test_what_an_old_office_set_aside_for_its_dates_is_kept_by_an_update_and_del
         for record, _ in records:
             set_aside(station, record, "refused")
         update(above)
-        for record, _ in records:
-            station.titip("retry", record)
         delivered(station, *[record for record, _ in records])
+        has_once(above, records)
+
+
+def test_what_an_old_office_set_aside_and_is_not_believed_still_is_set_aside_again_and_stops_nothing():
+    with Mixed() as world:
+        records = world.records(3, size_bytes=60_000)
+        foreign, (good, good_file) = records[:2], records[2]
+        station = of_another_authority(world, OLD, foreign)
+        above = centre(world, OLD).start()
+        station.start()
+        for record, _ in foreign:
+            set_aside(station, record, "refused")
+        update(above)
+        update(station)
+        until(lambda: all([each["event"] for each in station.show(record)["story"]].count("retry") == 1
+                          for record, _ in foreign), "each came free once")
+        for record, _ in foreign:
+            set_aside(station, record, "refused")
+        station.submit(good_file)
+        delivered(station, good)
+        world.believe("root", "other")
+        above.stop()
+        above.start()
+        assert station.titip("retry", "--reason", "refused").returncode == 0
+        delivered(station, *[record for record, _ in foreign])
         has_once(above, records)
 
 
