@@ -2,6 +2,7 @@
 is told the right one, the ledger has it, and what was taken meanwhile is delivered when the trouble is over.
 outage_test.py has those that a server on this machine can play."""
 
+import base64
 import contextlib
 import os
 import pathlib
@@ -308,6 +309,42 @@ def test_certificate_that_has_expired():
 
 def test_certificate_that_is_not_yet_valid():
     check_certificate("+60d", 30, "clock", "not yet valid")
+
+
+def manifest_of(world, record):
+    """As the centre gives it."""
+    with harness.connected(world) as secure:
+        status, fields, _ = harness.exchange(secure, "HEAD", f"/v1/uploads/{harness.STATION}/{record}",
+                                             headers=[("Tus-Resumable", "1.0.0")])
+    assert status == 200
+    file = world.path / "manifest.cms"
+    file.write_bytes(base64.b64decode(fields["upload-metadata"].removeprefix("manifest ")))
+    return file
+
+
+def test_what_was_taken_under_a_certificate_that_had_ended_arrives_after_its_renewal():
+    # Its records say that they were taken in November 2025, before that certificate began.
+    with DatedWorld("-400d", 2000) as world:
+        world.clock, world.days = "-40d", 30
+        world.issue("station", f"URI:titip:station:{harness.STATION}")
+        station = world.station().start()
+        (record, file), = world.records(1, size_bytes=60_000)
+        assert station.submit(file).returncode == 0
+        station.stop()
+        world.clock, world.days = "-1d", 30
+        world.issue("station", f"URI:titip:station:{harness.STATION}")
+        world.centre().start()
+        station.start()
+        assert station.titip("wait", "--until", f"delivered={record}", "--timeout", "2 min").returncode == 0
+        # By itself, without anybody who proves to be that office now.
+        manifest = manifest_of(world, record)
+        done = run(BIN / "titip", "verify", manifest, "--authorities", world.path / "root.pem")
+        said = done.stdout.decode()
+        assert done.returncode == 0 and f"good; signed by {harness.STATION}" in said, (said, done.stderr)
+        assert "the signer's certificate ended at" in said and "does not count for a manifest" in said, said
+        done = run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", manifest, "-CAfile",
+                   world.path / "root.pem", "-purpose", "any", "-no_check_time", "-out", world.path / "statement")
+        assert done.returncode == 0, done.stderr
 
 
 def check_sends(world, offset):
