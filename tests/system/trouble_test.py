@@ -154,6 +154,67 @@ def test_a_record_that_is_refused_for_good_is_set_aside_and_the_others_go_on():
         assert station.state_of(records[1][0]) == "delivered"
 
 
+def problem(status, title):
+    body = json.dumps({"title": title}).encode()
+    return (f"HTTP/1.1 {status} X\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def test_a_size_that_is_refused_although_it_was_announced_sets_nothing_aside():
+    with World() as world:
+        world.centre().start()
+        records = world.records(5)
+        large = uuid.UUID(records[1][0]).bytes
+        limits = [1]  # of something in between
+
+        def refuse(manifest):
+            return problem(413, "too large for this proxy") if limits and large in manifest else None
+
+        with intercept(world, refuse) as proxy:
+            station = world.station(port=proxy.port).start()
+            for _, file in records:
+                station.submit(file)
+            until(lambda: len(station.list("--state", "delivered")) == 4, "the others are delivered")
+            until(lambda: station.link().get("deferred") or station.list("--state", "quarantined"), "it is refused")
+            assert station.state_of(records[1][0]) == "waiting"
+            shown = station.titip("show", records[1][0]).stdout.decode()
+            assert "too large for this proxy" in shown and "Next try" in shown, shown
+            limits.clear()
+            station.titip("resume")
+            until(lambda: station.state_of(records[1][0]) == "delivered", "it is tried again, and taken")
+
+
+def test_what_was_set_aside_is_retried_by_its_reason_all_at_once_or_by_several_ids():
+    with World() as world:
+        world.centre().start()
+        records = world.records(6, size_bytes=50_000)
+        broken = [1]
+
+        def refuse(_):
+            return problem(422, "the key of the day is not here") if broken else None
+
+        with intercept(world, refuse) as proxy:
+            station = world.station(port=proxy.port).start()
+            for _, file in records:
+                station.submit(file)
+            aside = lambda: station.status()["records"]["quarantined"]["records"]  # noqa: E731
+            until(lambda: aside() == 6, "all of them are set aside", 120)
+            station.titip("pause")
+            assert station.json("retry", "--reason", "too-large") == [{"retried": 0, "open_failed": 0}]
+            done = station.titip("retry", records[0][0], str(uuid.uuid4()), records[1][0])
+            assert done.returncode == 5 and aside() == 4, (done.returncode, aside())
+            assert station.titip("retry", records[0][0], records[2][0]).returncode == 6 and aside() == 3
+            for wrong in ((), ("--all", records[3][0]), ("--all", "--reason", "refused"), ("--reason", "bad-luck")):
+                assert station.titip("retry", *wrong).returncode == 2, wrong
+            assert station.http("POST", "/v1/retry?reason=bad-luck")[0] == 400
+            assert station.json("retry", "--all", "--station", "elsewhere") == [{"retried": 0, "open_failed": 0}]
+            done = station.titip("retry", "--reason", "refused", "--station", STATION)
+            assert done.returncode == 0 and done.stdout.decode() == "3 records wait again.\n", done.stdout
+            broken.clear()
+            station.titip("resume")
+            until(lambda: len(station.list("--state", "delivered")) == 6, "all of them are delivered", 120)
+
+
 def test_rotten_bytes_are_set_aside_and_the_others_go_on():
     with World() as world:
         centre, station = world.centre(), world.station().start()
