@@ -3,6 +3,7 @@
 #include "node/birth.hpp"
 #include "node/check.hpp"
 #include "node/child.hpp"
+#include "node/fit.hpp"
 #include "node/node.hpp"
 #include "node/service.hpp"
 #include "output.hpp"
@@ -108,7 +109,15 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
                 fmt::print(stderr, "titipd: warning: {}\n", each);
         for (const auto& each : store.alarms)
             fmt::print(stderr, "titipd: ALARM: {}\n", each);
-        if (!store.alarms.empty())
+        bool is_good = store.alarms.empty();
+        const titip::trust::clock_watch clock{titip::trust::judge::build_time()};
+        const auto now = clock.reckon(titip::wall_now(), titip::monotonic::now());
+        for (const auto& each : titip::node::find_misfits(*config, *materials, now)) {
+            fmt::print(stderr, "titipd: {}: {}: {}\n", each.is_wrong ? "ALARM" : "warning", file,
+                       each.sentence);
+            is_good = is_good && !each.is_wrong;
+        }
+        if (!is_good)
             return 1;
         titip::cli::put("{}: good\n", file);
         return 0;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace titip::accept {
@@ -48,10 +49,10 @@ result<sealing> seal(bytes_view body, const envelope::inner_ids& ids,
 }
 
 result<journal::submission, rejection> join(record_id id, std::optional<envelope::lane> lane,
-                                            reading read, result<sealing> sealed)
+                                            const reading& read, result<sealing> sealed)
 {
     if (!read.checked)
-        return rejection{kind::defective, std::move(read.checked.error()), {}};
+        return rejection{kind::defective, read.checked.error(), {}};
     if (read.checked->id != id)
         return rejection{kind::other_id,
                          {},
@@ -71,9 +72,19 @@ result<journal::submission, rejection> join(record_id id, std::optional<envelope
         out.lane = *lane;
     else if (read.checked->lane)
         out.lane = static_cast<envelope::lane>(*read.checked->lane);
-    for (auto& each : read.checked->warnings)
-        out.warnings.push_back(std::move(each.code));
+    for (const auto& each : read.checked->warnings)
+        if (std::ranges::find(out.warnings, each.code) == out.warnings.end()) // ten small fingers
+            out.warnings.push_back(each.code);
     return out;
+}
+
+enrollment::defect seen_before(record_id other)
+{
+    return {"nik-seen-before", "biodata.nik",
+            fmt::format("A record with this NIK was taken here since the daemon started: {}. If "
+                        "the same recording was submitted twice, hold this one and call the "
+                        "centre.",
+                        other.to_string())};
 }
 
 rejection to_rejection(const error_code& failed)
@@ -90,12 +101,30 @@ rejection to_rejection(const error_code& failed)
 } // namespace
 
 acceptor::acceptor(journal::store& into, asio::thread_pool& pool, std::string station,
-                   std::shared_ptr<const envelope::sealer> sealer)
-    : store_(into), pool_(pool), station_(std::move(station)), sealer_(std::move(sealer))
+                   std::shared_ptr<const envelope::sealer> sealer,
+                   std::function<enrollment::known_time()> time)
+    : store_(into), pool_(pool), station_(std::move(station)), sealer_(std::move(sealer)),
+      time_(std::move(time))
 {
+    fill_random(nik_key_);
 }
 
-asio::awaitable<result<journal::acceptance, rejection>>
+acceptor::~acceptor()
+{
+    ::explicit_bzero(nik_key_.data(), nik_key_.size());
+}
+
+asio::awaitable<std::optional<journal::state>> acceptor::state_of(record_id id)
+{
+    const auto found = co_await store_.show(id);
+    if (found)
+        for (const auto& each : *found)
+            if (each.key.station == station_)
+                co_return each.state;
+    co_return std::nullopt;
+}
+
+asio::awaitable<result<accepted, rejection>>
 acceptor::submit(record_id id, std::optional<envelope::lane> lane, bytes body)
 {
     if (body.size() > most_enrollment_bytes)
@@ -107,20 +136,43 @@ acceptor::submit(record_id id, std::optional<envelope::lane> lane, bytes body)
     // Two jobs of about the same length, so that one submitter has the use of two cores. A defective
     // record is sealed in vain, and so is a repetition: the store finds that it is one, and gives the
     // first answer.
-    auto read = [plain, key = to_bytes(store_.submission_key())] {
-        return reading{enrollment::check(plain->view()), hmac_sha256(key, plain->view())};
+    const auto now = time_();
+    auto read = [plain, now, key = to_bytes(store_.submission_key()), nik_key = &nik_key_] {
+        return reading{enrollment::check(plain->view(), now, *nik_key),
+                       hmac_sha256(key, plain->view())};
     };
     auto make_envelope = [plain, id, station = station_, sealer = sealer_] {
         return seal(plain->view(), {.record = id, .station = station}, *sealer);
     };
     auto [known, sealed] = co_await run_both(pool_, std::move(read), std::move(make_envelope));
-    auto prepared = join(id, lane, std::move(known), std::move(sealed));
+    auto prepared = join(id, lane, known, std::move(sealed));
     if (!prepared)
         co_return prepared.error();
-    auto accepted = co_await store_.accept(std::move(*prepared));
-    if (!accepted)
-        co_return to_rejection(accepted.error());
-    co_return *accepted;
+    // Noted before the commit: of two that come at once the second is told of the first.
+    const auto& nik_mac = known.checked->nik_mac;
+    const auto noted = niks_.note(nik_mac, id);
+    auto& remarks = known.checked->warnings;
+    if (noted.other) {
+        remarks.push_back(seen_before(*noted.other));
+        // The row tells that there is another one, and not which: that two records have one NIK is
+        // something of a NIK.
+        prepared->warnings.push_back(remarks.back().code);
+    }
+    auto stored = co_await store_.accept(std::move(*prepared));
+    if (!stored) {
+        if (noted.is_new)
+            niks_.forget(nik_mac);
+        co_return to_rejection(stored.error());
+    }
+    niks_.note(nik_mac, id); // one that came meanwhile may have been refused, and was forgotten
+    accepted out{std::move(*stored), std::move(remarks), noted.other, std::nullopt};
+    // The first answer counts, and what it warned of.
+    std::erase_if(out.remarks, [&out](const auto& each) {
+        return std::ranges::find(out.warnings, each.code) == out.warnings.end();
+    });
+    if (out.other)
+        out.other_state = co_await state_of(*out.other);
+    co_return out;
 }
 
 } // namespace titip::accept

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "accept/nik_memory.hpp"
 #include "enrollment/check.hpp"
 #include "envelope/seal.hpp"
 #include "journal/store.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +30,15 @@ struct rejection {
     std::string detail;
 };
 
+/// What was accepted, and for whoever submitted it the sentences of its warnings, which are in this
+/// answer only: the row keeps their codes.
+struct accepted : journal::acceptance {
+    std::vector<enrollment::defect> remarks;
+    /// The other record of this NIK that was taken since the start, and its state now.
+    std::optional<record_id> other;
+    std::optional<journal::state> other_state; ///< nothing: it is being taken at this moment
+};
+
 /// The largest enrollment that fits a sealed envelope, with room for ids and recipients.
 inline constexpr std::size_t most_enrollment_bytes = envelope::limit_bytes - (8u << 10);
 
@@ -36,21 +47,30 @@ inline constexpr std::size_t most_enrollment_bytes = envelope::limit_bytes - (8u
 /// answer. Threads: the socket thread.
 class acceptor {
 public:
-    /// Both outlive it.
+    /// Both outlive it. `time`: what is known of it now.
     acceptor(journal::store& into, asio::thread_pool& pool, std::string station,
-             std::shared_ptr<const envelope::sealer> sealer);
+             std::shared_ptr<const envelope::sealer> sealer,
+             std::function<enrollment::known_time()> time);
+    acceptor(const acceptor&) = delete;
+    ~acceptor();
 
-    /// Returns after the commit has been synced. The same id and body give the first answer again.
-    asio::awaitable<result<journal::acceptance, rejection>>
+    /// Returns after the commit has been synced. The same id and body give the first answer again,
+    /// with the sentences of today.
+    asio::awaitable<result<accepted, rejection>>
     submit(record_id id, std::optional<envelope::lane> lane, bytes body);
 
     void replace(std::shared_ptr<const envelope::sealer> sealer) { sealer_ = std::move(sealer); }
 
 private:
+    asio::awaitable<std::optional<journal::state>> state_of(record_id id);
+
     journal::store& store_;
     asio::thread_pool& pool_;
     std::string station_;
     std::shared_ptr<const envelope::sealer> sealer_;
+    std::function<enrollment::known_time()> time_;
+    digest nik_key_; ///< of this process only
+    nik_memory niks_;
 };
 
 } // namespace titip::accept

@@ -21,6 +21,15 @@ void add_time(boost::json::object& to, std::string_view key, wall_time at)
         to[key] = to_ms(at);
 }
 
+boost::json::object to_json(const enrollment::defect& what)
+{
+    boost::json::object out;
+    out["code"] = what.code;
+    out["field"] = what.field;
+    out["sentence"] = what.sentence;
+    return out;
+}
+
 boost::json::object to_json(const vault::finding& what)
 {
     boost::json::object out;
@@ -141,6 +150,90 @@ boost::json::object to_json(const mirror::second_copy& copy, const journal::tota
     return out;
 }
 
+/// Of those that `serves` picks, the one that ends first: under the keys that begin with `name`.
+void add_first_to_end(boost::json::object& to, const std::string& name,
+                      const std::vector<trust::watched>& all, bool trust::watched::*serves)
+{
+    const trust::watched* first = nullptr;
+    for (const auto& each : all)
+        if (each.*serves && (!first || each.certificate.until < first->certificate.until))
+            first = &each;
+    if (!first)
+        return;
+    add_time(to, name + "_expires_ms", first->certificate.until);
+    to[name + "_expires_subject"] = first->certificate.subject;
+    to[name + "_expires_is_authority"] = first->is_authority;
+}
+
+boost::json::object to_json(const trust::watched& what)
+{
+    boost::json::object out;
+    out["subject"] = what.certificate.subject;
+    out["is_authority"] = what.is_authority;
+    boost::json::array serves;
+    if (what.serves_node)
+        serves.emplace_back("node");
+    if (what.serves_upstream)
+        serves.emplace_back("upstream");
+    if (what.serves_recipient)
+        serves.emplace_back("recipient");
+    out["serves"] = std::move(serves);
+    add_time(out, "valid_from_ms", what.certificate.from);
+    add_time(out, "expires_ms", what.certificate.until);
+    return out;
+}
+
+boost::json::object to_json(const trust::reckoning& known)
+{
+    boost::json::object out;
+    out["state"] = trust::to_string(known.clock);
+    add_time(out, "floor_ms", known.floor);
+    add_time(out, "likely_ms", known.likely);
+    add_time(out, "signed_ms", known.signed_at);
+    return out;
+}
+
+boost::json::object to_json(const trust::refused_peers& refused)
+{
+    boost::json::object out;
+    for (std::size_t i = 0; i < trust::refused_for_count; ++i) {
+        const auto why = static_cast<trust::refused_for>(i);
+        const auto counted = refused.of(why, monotonic::now());
+        boost::json::object one;
+        one["peers"] = counted.peers;
+        one["is_at_least"] = counted.is_at_least;
+        boost::json::array names;
+        for (const auto& each : counted.names)
+            names.emplace_back(each);
+        one["names"] = std::move(names);
+        out[trust::to_string(why)] = std::move(one);
+    }
+    return out;
+}
+
+/// What this node stands on, and what others stand on that it refuses.
+void add_certificates(boost::json::object& to, const services& parts)
+{
+    if (parts.certificates) {
+        const auto all = parts.certificates();
+        add_first_to_end(to, "certificate", all, &trust::watched::serves_node);
+        add_first_to_end(to, "upstream", all, &trust::watched::serves_upstream);
+        add_first_to_end(to, "recipient", all, &trust::watched::serves_recipient);
+        boost::json::array certificates;
+        for (const auto& each : all)
+            certificates.push_back(to_json(each));
+        to["certificates"] = std::move(certificates);
+    }
+    if (parts.time)
+        to["clock"] = to_json(parts.time());
+    if (parts.refused)
+        to["refused_peers"] = to_json(*parts.refused);
+    boost::json::array misfits;
+    for (const auto& each : parts.misfits)
+        misfits.emplace_back(each);
+    to["misfits"] = std::move(misfits);
+}
+
 } // namespace
 
 boost::json::object to_json(const replay::deferral& why)
@@ -242,7 +335,7 @@ boost::json::object to_json(const journal::ledger_entry& entry)
     return out;
 }
 
-boost::json::object to_json(const journal::acceptance& accepted)
+boost::json::object to_json(const accept::accepted& accepted)
 {
     boost::json::object out;
     out["epoch"] = accepted.epoch.to_string();
@@ -260,6 +353,17 @@ boost::json::object to_json(const journal::acceptance& accepted)
     for (const auto& each : accepted.warnings)
         warnings.emplace_back(each);
     out["warnings"] = std::move(warnings);
+    boost::json::array remarks;
+    for (const auto& each : accepted.remarks)
+        remarks.push_back(to_json(each));
+    out["remarks"] = std::move(remarks);
+    if (accepted.other) {
+        boost::json::object other;
+        other["id"] = accepted.other->to_string();
+        if (accepted.other_state)
+            other["state"] = journal::to_string(*accepted.other_state);
+        out["same_nik"] = std::move(other);
+    }
     return out;
 }
 
@@ -360,8 +464,7 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     for (const auto& each : now.findings)
         findings.push_back(to_json(each));
     out["findings"] = std::move(findings);
-    add_time(out, "certificate_expires_ms", parts.certificate_expires);
-    add_time(out, "recipient_expires_ms", parts.recipient_expires);
+    add_certificates(out, parts);
     return out;
 }
 
@@ -429,13 +532,8 @@ http::response rejected(const accept::rejection& why, journal::capacity::limit b
     body["status"] = 400;
     body["title"] = "the record has defects; nothing was stored";
     boost::json::array defects;
-    for (const auto& each : why.defects) {
-        boost::json::object one;
-        one["code"] = each.code;
-        one["field"] = each.field;
-        one["sentence"] = each.sentence;
-        defects.push_back(std::move(one));
-    }
+    for (const auto& each : why.defects)
+        defects.push_back(to_json(each));
     body["defects"] = std::move(defects);
     return problem_answer(std::move(body));
 }

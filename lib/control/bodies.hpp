@@ -11,7 +11,7 @@ boost::json::object to_json(const journal::record_view& record);
 boost::json::object to_json(const replay::deferral& why);
 boost::json::object to_json(const journal::retried& done);
 boost::json::object to_json(const journal::ledger_entry& entry);
-boost::json::object to_json(const journal::acceptance& accepted);
+boost::json::object to_json(const accept::accepted& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
 boost::json::object to_json(const journal::capacity& room);

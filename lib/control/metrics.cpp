@@ -141,6 +141,36 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
                                  "Since the file not read back for longest was.",
                                  static_cast<double>((wall_now() - copy.oldest_read) / 1s)));
     }
+    if (parts.certificates) {
+        auto ends = gauge("titip_certificate_expires_timestamp_seconds",
+                          "When a certificate that this node stands on runs out.");
+        for (const auto& each : parts.certificates())
+            add(ends, static_cast<double>(to_ms(each.certificate.until)) / 1000,
+                {{"subject", each.certificate.subject},
+                 {"is", each.is_authority ? "authority" : "own"},
+                 {"serves", each.serves_node       ? "node"
+                            : each.serves_upstream ? "upstream"
+                                                   : "recipient"}});
+        all.push_back(std::move(ends));
+    }
+    if (parts.time) {
+        const auto known = parts.time();
+        all.push_back(single(
+            "titip_clock_wrong", "1 while the clock of this machine must be wrong.",
+            known.clock == trust::clock_state::behind || known.clock == trust::clock_state::ahead
+                ? 1
+                : 0));
+    }
+    if (parts.refused) {
+        auto refused = gauge("titip_refused_peers",
+                             "Peers refused for a certificate in the last day, by reason.");
+        for (std::size_t i = 0; i < trust::refused_for_count; ++i) {
+            const auto why = static_cast<trust::refused_for>(i);
+            add(refused, static_cast<double>(parts.refused->of(why, monotonic::now()).peers),
+                {{"why", std::string{trust::to_string(why)}}});
+        }
+        all.push_back(std::move(refused));
+    }
     http::response out;
     out.fields.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     out.body = to_bytes(as_bytes(prometheus::TextSerializer{}.Serialize(all)));

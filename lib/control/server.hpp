@@ -9,6 +9,9 @@
 #include "journal/stalled.hpp"
 #include "mirror/second_copy.hpp"
 #include "replay/replayer.hpp"
+#include "trust/chain.hpp"
+#include "trust/clock.hpp"
+#include "trust/refused_peers.hpp"
 
 #include <functional>
 #include <memory>
@@ -34,8 +37,12 @@ struct services {
     /// In safe mode: the store is trusted again, from the next start on.
     std::function<result<void>()> trust;
     std::function<void()> restart; ///< ends the process, which systemd starts again
-    wall_time certificate_expires{};
-    wall_time recipient_expires{}; ///< of the earliest sealing certificate; zero without [seal]
+    /// Each certificate that this node stands on, and what is known of the time.
+    std::function<std::vector<trust::watched>()> certificates;
+    std::function<trust::reckoning()> time;
+    const trust::refused_peers* refused = nullptr; ///< at a node that listens
+    /// What in the files does not fit together: a sentence each, as --check says it.
+    std::vector<std::string> misfits;
     /// The store is open, and what is written beside the configuration of it does not fit.
     struct store_mark {
         std::string file;

@@ -209,6 +209,19 @@ std::uint64_t rate_of(const object& link)
     return minute > 0 ? minute : number(link, "goodput_hour_bytes_per_s");
 }
 
+/// That dates have passed only a clock says, as long as the centre has not.
+std::string why_not(const object& status, const object& link, wall_time now)
+{
+    const std::string why{link_verdict(text(link, "verdict"))};
+    const auto& clock = sub(status, "clock");
+    const auto says = time_of(status, "time_ms");
+    if (text(link, "verdict") != "expired" || clock.empty() || text(clock, "state") == "good" ||
+        text(clock, "state") == "behind")
+        return why;
+    return fmt::format("{}, if the clock of this machine is right ({})", why,
+                       to_rfc3339(says == wall_time{} ? now : says));
+}
+
 void add_next(lines& out, const object& status, wall_time now)
 {
     const auto& link = sub(status, "link");
@@ -220,11 +233,11 @@ void add_next(lines& out, const object& status, wall_time now)
     if (truth(status, "paused"))
         out.push_back("Sending is paused by an operator; it goes on with: titip resume");
     else if (!truth(link, "up"))
-        out.push_back(fmt::format(
-            "Not connected since {} ({}): {}. Next check {}; sending goes on by "
-            "itself.",
-            to_rfc3339(since), show_duration(now - since), link_verdict(text(link, "verdict")),
-            in(time_of(link, "next_check_ms"), now)));
+        out.push_back(
+            fmt::format("Not connected since {} ({}): {}. Next check {}; sending goes on by "
+                        "itself.",
+                        to_rfc3339(since), show_duration(now - since), why_not(status, link, now),
+                        in(time_of(link, "next_check_ms"), now)));
     else if (const auto blocked = time_of(link, "nothing_through_since_ms");
              waiting.records > held && blocked != wall_time{})
         out.push_back(fmt::format(
@@ -365,6 +378,146 @@ void add_stalled(lines& out, const object& stalled, wall_time now)
             fmt::format("ALARM: {} more like these: titip list --state arriving", all - told));
 }
 
+/// The clock of this machine, where it must be wrong.
+void add_clock(lines& out, const object& status, wall_time now)
+{
+    const auto& clock = sub(status, "clock");
+    const auto state = text(clock, "state");
+    if (state != "behind" && state != "ahead")
+        return;
+    const auto signed_at = time_of(clock, "signed_ms");
+    const auto floor = time_of(clock, "floor_ms");
+    const auto says = time_of(status, "time_ms");
+    out.push_back(fmt::format(
+        "ALARM: the clock of this machine says {}; it must be wrong: {} {}. Set it; records are "
+        "taken meanwhile.",
+        to_rfc3339(says == wall_time{} ? now : says),
+        signed_at >= floor ? "the centre signed something on" : "this program was made on",
+        to_rfc3339(floor)));
+}
+
+bool serves(const object& certificate, std::string_view whom)
+{
+    const auto all = names(certificate, "serves");
+    return std::ranges::find(all, whom) != all.end();
+}
+
+/// "this node's certificate", "the authority CN=Titip Root, which issued this node's certificate".
+std::string described(const object& certificate)
+{
+    const auto subject = text(certificate, "subject");
+    if (!truth(certificate, "is_authority")) {
+        if (serves(certificate, "node"))
+            return "this node's certificate";
+        return serves(certificate, "upstream")
+                   ? fmt::format("the upstream's certificate ({})", subject)
+                   : fmt::format("a certificate that records are sealed to ({})", subject);
+    }
+    lines issued;
+    if (serves(certificate, "node"))
+        issued.emplace_back("this node's certificate");
+    if (serves(certificate, "upstream"))
+        issued.emplace_back("the upstream's");
+    if (serves(certificate, "recipient"))
+        issued.emplace_back("one that records are sealed to");
+    return fmt::format("the authority {}, on which {} {},", subject, fmt::join(issued, " and "),
+                       issued.size() == 1 ? "stands" : "stand");
+}
+
+/// Ends are judged by what is known of the time, and not by a clock alone: one that is five years
+/// ahead must neither cry wolf nor hide a wolf.
+void add_end(lines& out, const std::string& what, wall_time from, wall_time until,
+             const object& clock, wall_time now)
+{
+    constexpr std::chrono::days soon{30};
+    const bool is_known = !clock.empty();
+    const auto floor = is_known ? time_of(clock, "floor_ms") : now;
+    const auto likely = is_known ? time_of(clock, "likely_ms") : now;
+    const bool is_unconfirmed = is_known && text(clock, "state") == "unconfirmed";
+    if (until < floor || (until < likely && !is_unconfirmed))
+        out.push_back(fmt::format("ALARM: {} has expired on {}.", what, to_rfc3339(until)));
+    else if (until < likely)
+        out.push_back(fmt::format("ALARM: {} ends on {}, and the clock of this machine, which "
+                                  "nothing has confirmed since {}, says {}: set the clock if it is "
+                                  "wrong; if it is right, a new certificate is needed.",
+                                  what, to_rfc3339(until), to_rfc3339(floor), to_rfc3339(likely)));
+    else if (std::chrono::ceil<std::chrono::days>(until - likely) < soon)
+        out.push_back(fmt::format("Warning: {} expires on {}.", what, to_rfc3339(until)));
+    if (from > likely && likely > floor) // else only a floor is known
+        out.push_back(fmt::format("ALARM: {} is valid only from {} on: check the clock of this "
+                                  "machine.",
+                                  what, to_rfc3339(from)));
+}
+
+void add_certificates(lines& out, const object& status, wall_time now)
+{
+    const auto& clock = sub(status, "clock");
+    const auto* all = status.if_contains("certificates");
+    if (all && all->is_array()) {
+        for (const auto& each : all->get_array())
+            if (each.is_object())
+                add_end(out, described(each.get_object()),
+                        time_of(each.get_object(), "valid_from_ms"),
+                        time_of(each.get_object(), "expires_ms"), clock, now);
+        return;
+    }
+    for (const auto& [key, what] :
+         {std::pair{"certificate_expires_ms", "this node's certificate"},
+          std::pair{"recipient_expires_ms", "a certificate that records are sealed to"}})
+        if (const auto end = time_of(status, key); end != wall_time{})
+            add_end(out, what, wall_time{}, end, clock, now);
+}
+
+/// Who was refused here for a certificate in the last day.
+void add_refused_peers(lines& out, const object& status)
+{
+    struct kind {
+        std::string_view why;
+        std::string_view sentence;
+    };
+    constexpr std::array kinds{
+        kind{"expired", "{} refused in the last day because {} expired{}: renew {}, or the "
+                        "authority's (\"Renew a certificate\" in operating.md)."},
+        kind{"not-yet-valid", "{} refused in the last day because {} not valid yet{}: check this "
+                              "machine's clock first, then the dates of {}."},
+        kind{"foreign",
+             "{} refused in the last day because {} issued by an authority that is not "
+             "in [identity] authorities{}. If they are stations, that file, or {}, is an "
+             "old one."}};
+    const auto& refused = sub(status, "refused_peers");
+    for (const auto& [why, sentence] : kinds) {
+        const auto& each = sub(refused, why);
+        const auto peers = number(each, "peers");
+        if (peers == 0)
+            continue;
+        const auto known = names(each, "names");
+        const auto who = fmt::format("{}{} {}", truth(each, "is_at_least") ? "at least " : "",
+                                     count(peers, why == "foreign" ? "machine" : "station"),
+                                     peers == 1 ? "was" : "were");
+        const auto named = known.empty() ? std::string{}
+                                         : fmt::format(" ({}{})", fmt::join(known, ", "),
+                                                       known.size() < peers ? ", ..." : "");
+        out.push_back(
+            "Warning: " +
+            fmt::format(fmt::runtime(sentence), who,
+                        why == "not-yet-valid"
+                            ? (peers == 1 ? "its certificate is" : "their certificates are")
+                        : why == "foreign"
+                            ? (peers == 1 ? "its certificate was" : "their certificates were")
+                            : (peers == 1 ? "its certificate has" : "their certificates have"),
+                        named, peers == 1 ? "its certificate" : "their certificates"));
+    }
+    const auto& closed = sub(refused, "not-accepted");
+    if (const auto peers = number(closed, "peers"); peers > 0)
+        out.push_back(fmt::format(
+            "Warning: {}{} broke off in the last day because {} not accept this node's "
+            "certificate. "
+            "If they are stations: look at its dates, at the authority's and at the stations' "
+            "clocks (titipd --check).",
+            truth(closed, "is_at_least") ? "at least " : "", count(peers, "machine"),
+            peers == 1 ? "it does" : "they do"));
+}
+
 void add_alarms(lines& out, const object& status, wall_time now)
 {
     const auto& disk = sub(status, "disk");
@@ -398,16 +551,11 @@ void add_alarms(lines& out, const object& status, wall_time now)
                                   "nothing new.",
                                   count(number(found, "differences"), "difference"),
                                   to_rfc3339(time_of(found, "at_ms"))));
-    constexpr auto soon = 30 * 24h;
-    for (const auto& [key, what] :
-         {std::pair{"certificate_expires_ms", "this node's certificate"},
-          std::pair{"recipient_expires_ms", "a certificate that records are sealed to"}}) {
-        const auto end = time_of(status, key);
-        if (end != wall_time{} && end < now)
-            out.push_back(fmt::format("ALARM: {} has expired on {}.", what, to_rfc3339(end)));
-        else if (end != wall_time{} && end < now + soon)
-            out.push_back(fmt::format("Warning: {} expires on {}.", what, to_rfc3339(end)));
-    }
+    add_clock(out, status, now);
+    add_certificates(out, status, now);
+    add_refused_peers(out, status);
+    for (const auto each : names(status, "misfits"))
+        out.push_back(fmt::format("ALARM: {}", each));
 }
 
 /// What would go unnoticed at the next start, or be lost with the power.
@@ -916,8 +1064,24 @@ std::string accepted(const object& acceptance, bool is_new, std::string_view lan
                       : taken_before(acceptance);
     if (const auto has = text(acceptance, "lane"); !lane.empty() && !has.empty() && has != lane)
         out += fmt::format(" It stays in the lane {}.", has);
-    for (const auto each : names(acceptance, "warnings"))
-        out += fmt::format(" Warning: {}.", each);
+    const auto& remarks = list_of(acceptance, "remarks");
+    const auto sentence_of = [&remarks](std::string_view code) {
+        std::string all;
+        for (const auto& each : remarks)
+            if (each.is_object() && text(each.get_object(), "code") == code)
+                all += fmt::format(" {}", text(each.get_object(), "sentence"));
+        return all;
+    };
+    for (const auto each : names(acceptance, "warnings")) {
+        const auto sentence = sentence_of(each);
+        out += sentence.empty() ? fmt::format(" Warning: {}.", each)
+                                : fmt::format(" Warning:{} [{}]", sentence, each);
+    }
+    const auto& other = sub(acceptance, "same_nik");
+    if (!other.empty())
+        out += text(other, "state").empty()
+                   ? " The other record is being taken at this moment."
+                   : fmt::format(" The other record is {}.", text(other, "state"));
     return out;
 }
 

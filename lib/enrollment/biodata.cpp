@@ -97,10 +97,12 @@ void compare(const nik& number, const v1::Biodata& biodata, const std::optional<
                  "The NIK was issued in another district than that of the address.");
     if ((biodata.sex() == v1::SEX_MALE && number.is_female()) ||
         (biodata.sex() == v1::SEX_FEMALE && !number.is_female()))
-        out.warn("nik-sex-differs", field, "The NIK says another sex than the biodata.");
+        out.warn("nik-sex-differs", field,
+                 "The NIK says another sex than the biodata: compare both with the papers.");
     if (born && !is_dated(number, *born))
         out.warn("nik-birth-date-differs", field,
-                 "The NIK says another birth date than the biodata.");
+                 "The NIK says another birth date than the biodata: compare both with the "
+                 "papers.");
 }
 
 void check_nik(const v1::Biodata& biodata, const std::optional<sys_days>& born, judgement& out)
@@ -139,8 +141,8 @@ void check_biodata(const v1::Biodata& it, sys_days taken_on, judgement& out)
     judgement dates; // reported behind the NIK, which is compared with them
     const auto born = check_birth_date(it, taken_on, dates);
     check_nik(it, born, out);
-    out.has_text("biodata.full_name", "full name", it.full_name(), true);
-    out.has_text("biodata.birth_place", "birth place", it.birth_place(), true);
+    out.has_name("biodata.full_name", "full name", it.full_name());
+    out.has_name("biodata.birth_place", "birth place", it.birth_place());
     std::ranges::move(dates.defects, std::back_inserter(out.defects));
     check_choice(it.sex() != v1::SEX_UNSPECIFIED && v1::Sex_IsValid(it.sex()), "biodata.sex", "sex",
                  out);

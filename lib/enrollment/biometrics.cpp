@@ -81,6 +81,8 @@ wording words_for(flaw found)
         return {"wrong-length", "contradicts its own length."};
     case flaw::cut_off:
         return {"cut-off", "is not complete: its end is missing."};
+    case flaw::padded:
+        return {"padded", "is followed by bytes that are not part of it."};
     case flaw::no_image:
         return {"no-image", "holds no image."};
     }
@@ -155,8 +157,24 @@ private:
             refuse("wrong-format", ".format", "has a format meant for something else.");
         if (const auto found = examine(format, as_bytes(it_.data()))) {
             const auto words = words_for(*found);
-            refuse(words.code, ".data", words.ending);
+            return refuse(words.code, ".data", words.ending);
         }
+        check_picture(picture_of(format, as_bytes(it_.data())));
+    }
+
+    void check_picture(const std::optional<picture>& shown)
+    {
+        if (!shown)
+            return;
+        // Nobody can be known by fewer: a quarter of the least that the standards ask for.
+        const std::uint32_t least = what_.trait == trait::signature ? 16 : 64;
+        if (shown->width < least || shown->height < least)
+            out_.warn("tiny-image", path_ + ".data",
+                      sentence("is an image of " + std::to_string(shown->width) + " by " +
+                               std::to_string(shown->height) + " pixels."));
+        else if (shown->is_blank)
+            out_.warn("blank-image", path_ + ".data",
+                      sentence("seems to be of one colour, with nothing on it."));
     }
 
     const v1::Biometric& it_;
@@ -164,6 +182,42 @@ private:
     std::string path_;
     judgement& out_;
 };
+
+// What one capture set has never given twice: a file that was attached to another finger as well.
+void check_copies(const v1::Enrollment& enrollment, judgement& out)
+{
+    for (int i = 1; i < enrollment.biometrics_size(); ++i) {
+        const auto& each = enrollment.biometrics(i);
+        const auto* what = find_kind(each.kind());
+        for (int j = 0; j < i && what != nullptr && !each.data().empty(); ++j) {
+            const auto* other = find_kind(enrollment.biometrics(j).kind());
+            if (other == nullptr || other == what || enrollment.biometrics(j).data() != each.data())
+                continue;
+            out.warn("same-image", "biometrics[" + std::to_string(i) + "].data",
+                     "The recording of the " + std::string{what->label} +
+                         " is byte for byte that of the " + std::string{other->label} + '.');
+            break;
+        }
+    }
+}
+
+void check_what_is_left(const v1::Enrollment& enrollment, judgement& out)
+{
+    const auto has = [&enrollment](auto wanted) {
+        return std::ranges::any_of(enrollment.biometrics(), [&wanted](const auto& each) {
+            const auto* what = find_kind(each.kind());
+            return what != nullptr && !each.data().empty() && wanted(what->trait);
+        });
+    };
+    if (!has([](trait) { return true; }))
+        out.warn("nothing-recorded", "biometrics",
+                 "Every recording is excused: the record has no face, no finger, no iris and no "
+                 "signature.");
+    else if (!has([](trait each) { return each == trait::finger || each == trait::iris; }))
+        out.warn("nothing-to-compare", "biometrics",
+                 "All fingers and both irises are excused: nobody can tell by this record whether "
+                 "its holder was recorded before.");
+}
 
 } // namespace
 
@@ -190,6 +244,8 @@ void check_biometrics(const v1::Enrollment& enrollment, judgement& out)
             out.refuse("biometric-missing", "biometrics",
                        "The " + std::string{kinds[i].label} +
                            " was not recorded, and no reason is given.");
+    check_copies(enrollment, out);
+    check_what_is_left(enrollment, out);
 }
 
 } // namespace titip::enrollment

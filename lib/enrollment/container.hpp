@@ -22,11 +22,23 @@ enum class flaw {
     unknown_version,  ///< an edition of the standard that we do not know
     wrong_length,     ///< a length in it contradicts the number of bytes
     cut_off,          ///< its end is missing
+    padded,           ///< its end is there, and something behind it
     no_image,         ///< it says itself that it holds no image
 };
 
 /// The first flaw found in the header or at the end of `data`. What lies between is not decoded:
 /// that is the centre's business, and a decoder here would meet foreign bytes with full rights.
 std::optional<flaw> examine(container format, bytes_view data);
+
+/// What the header of an image that examine() finds no flaw in says of it.
+struct picture {
+    std::uint32_t width = 0;
+    std::uint32_t height = 0;
+    /// So few bytes for so many points that only one colour can be in it. A guess, by size.
+    bool is_blank = false;
+};
+
+/// Nothing where the header is of a kind that is not looked into. Not decoded, as above.
+std::optional<picture> picture_of(container format, bytes_view data);
 
 } // namespace titip::enrollment

@@ -3,6 +3,7 @@
 #include "base/bell.hpp"
 #include "http/listening.hpp"
 #include "http/message.hpp"
+#include "http/refusals.hpp"
 
 #include <boost/asio/ssl/error.hpp>
 
@@ -180,13 +181,20 @@ asio::awaitable<error_code> shake_hands(tls_stream& with, std::shared_ptr<newcom
     co_return co_await with.handshake(asio::ssl::stream_base::server, handshake_limit);
 }
 
+using refusal_taker = std::function<void(const std::string&)>;
+
 /// One connection, from its handshake to its end.
 asio::awaitable<void> serve(tcp::socket socket, std::shared_ptr<tls_context> context,
-                            std::shared_ptr<newcomers> others, std::shared_ptr<const taker> take)
+                            std::shared_ptr<newcomers> others, std::shared_ptr<const taker> take,
+                            std::shared_ptr<const refusal_taker> refused)
 {
     set_options(socket, accepted_options);
+    error_code gone; // since it connected
+    const auto from = socket.remote_endpoint(gone).address().to_string();
     auto secured = std::make_unique<tls_stream>(std::move(socket), std::move(context));
     const auto failed = co_await shake_hands(*secured, std::move(others));
+    if (refused && failed && is_refused_certificate(failed))
+        (*refused)(from);
     if (failed)
         co_await secured->shutdown(); // the alert that tells them why must not meet a reset
     else
@@ -211,6 +219,10 @@ public:
     }
 
     void replace(std::shared_ptr<tls_context> context) override { context_ = std::move(context); }
+    void tell_of_refusals(refusal_taker tell)
+    {
+        refused_ = std::make_shared<const refusal_taker>(std::move(tell));
+    }
 
 private:
     asio::awaitable<result<asio::awaitable<void>>>
@@ -220,12 +232,13 @@ private:
         auto [ec, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (ec)
             co_return ec;
-        co_return serve(std::move(socket), context_, newcomers_, std::move(take));
+        co_return serve(std::move(socket), context_, newcomers_, std::move(take), refused_);
     }
 
     tcp::acceptor acceptor_;
     std::shared_ptr<tls_context> context_;
     std::shared_ptr<newcomers> newcomers_;
+    std::shared_ptr<const refusal_taker> refused_; ///< null: nobody asks
 };
 
 result<tcp::endpoint> parse_endpoint(std::string_view address)
@@ -266,6 +279,12 @@ result<std::unique_ptr<listener>> listen_tls(asio::any_io_executor on, std::stri
         return ec;
     return std::unique_ptr<listener>{
         std::make_unique<tls_listener>(std::move(acceptor), std::move(context), most)};
+}
+
+void tell_of_refusals(listener& on, refusal_taker tell)
+{
+    if (auto* const secured = dynamic_cast<tls_listener*>(&on))
+        secured->tell_of_refusals(std::move(tell));
 }
 
 } // namespace titip::http

@@ -457,9 +457,11 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     auto compared = co_await run_on(parts_->pool, std::move(job));
     if (!compared)
         co_return compared.error();
-    auto act = [cms = std::move(cms), held, present, is_rollback = compared->is_rollback,
+    // A relay's time is that of an office's clock; a centre's is what retentions and dates go by.
+    const auto signed_at = by == trust::role::centre ? held->at : wall_time{};
+    auto act = [cms = std::move(cms), held, present, signed_at, is_rollback = compared->is_rollback,
                 findings = std::move(compared->findings)](writing& w) -> result<void> {
-        w.note_custody(cms, held->at, findings);
+        w.note_custody(cms, signed_at, findings);
         if (is_rollback)
             w.begin_epoch_as_told(present, "the upstream knows other numbers of this epoch");
         return {};

@@ -99,6 +99,47 @@ void alarms::look(const journal::totals& now, const journal::store::disk_waits& 
     said_ = now.findings;
 }
 
+void alarms::look(const std::vector<trust::watched>& certificates, const trust::reckoning& now)
+{
+    using trust::clock_state;
+    const bool is_wrong = now.clock == clock_state::behind || now.clock == clock_state::ahead;
+    if (is_wrong && !was_clock_wrong_)
+        log::error("clock-wrong is={} not-before={}: set the clock of this machine",
+                   to_string(now.clock), to_rfc3339(now.floor));
+    if (!is_wrong && was_clock_wrong_)
+        log::info("clock-right");
+    was_clock_wrong_ = is_wrong;
+
+    std::map<digest, end> present;
+    for (const auto& each : certificates) {
+        const auto& it = each.certificate;
+        const bool is_doubtful = now.clock == clock_state::unconfirmed;
+        const auto is = trust::has_ended(it, now.floor) ? end::over
+                        : trust::has_ended(it, now.likely)
+                            ? (is_doubtful ? end::doubtful : end::over)
+                        : trust::ends_soon(it, now.likely) ? end::soon
+                                                           : end::far;
+        const auto known = ends_.find(it.fingerprint);
+        present[it.fingerprint] = is;
+        if (is == (known == ends_.end() ? end::far : known->second) || is == end::far)
+            continue;
+        const auto what = fmt::format("subject=\"{}\" is={} until={}", it.subject,
+                                      each.is_authority      ? "authority"
+                                      : each.serves_node     ? "own"
+                                      : each.serves_upstream ? "upstream"
+                                                             : "recipient",
+                                      to_rfc3339(it.until));
+        if (is == end::soon)
+            log::warn("certificate-expires {}", what);
+        else if (is == end::over)
+            log::error("certificate-expired {}", what);
+        else
+            log::error("certificate-expired {} by a clock that nothing has confirmed since {}",
+                       what, to_rfc3339(now.floor));
+    }
+    ends_ = std::move(present);
+}
+
 void alarms::on_change(const journal::change& what, journal::store& store, asio::any_io_executor on)
 {
     if (what.event == "verdict" && what.needs_person)

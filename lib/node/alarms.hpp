@@ -2,7 +2,10 @@
 
 #include "journal/stalled.hpp"
 #include "journal/store.hpp"
+#include "trust/chain.hpp"
+#include "trust/clock.hpp"
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -19,6 +22,9 @@ public:
     void look(const journal::totals& now, const journal::store::disk_waits& disk,
               const journal::stalled_uploads* stalled);
 
+    /// That a certificate ends soon, or has ended; that the clock must be wrong, or is right again.
+    void look(const std::vector<trust::watched>& certificates, const trust::reckoning& now);
+
     /// That a verdict needs a person. `store` outlives what this starts on `on`.
     void on_change(const journal::change& what, journal::store& store, asio::any_io_executor on);
 
@@ -32,6 +38,10 @@ private:
     bool is_disk_slow_ = false;
     std::set<journal::place> stalled_; ///< said, and still so
     std::vector<vault::finding> said_; ///< as many as the journal keeps
+    /// Of the certificates as they are now: what was said of them.
+    enum class end { far, soon, doubtful, over };
+    std::map<digest, end> ends_;
+    bool was_clock_wrong_ = false;
 };
 
 } // namespace titip::node

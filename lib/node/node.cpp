@@ -4,16 +4,20 @@
 #include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
+#include "envelope/pem.hpp"
+#include "http/refusals.hpp"
 #include "journal/birth.hpp"
 #include "node/birth.hpp"
 #include "node/child.hpp"
+#include "node/fit.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/detached.hpp>
 #include <fmt/format.h>
+#include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
 #include <cstdlib>
@@ -116,7 +120,8 @@ result<materials, start_failure> load_materials(const config& from)
     materials out{.identity = std::make_shared<const trust::identity>(std::move(*identity)),
                   .authorities =
                       std::make_shared<const trust::authorities>(std::move(*authorities)),
-                  .sealer = nullptr};
+                  .sealer = nullptr,
+                  .recipients = {}};
     if (!from.seal)
         return out;
     std::vector<bytes> recipients;
@@ -124,6 +129,11 @@ result<materials, start_failure> load_materials(const config& from)
         auto pem = read(file, "[seal] recipients");
         if (!pem)
             return pem.error();
+        for (auto& each : envelope::read_certificates(*pem))
+            if (std::ranges::none_of(out.recipients, [&each](const auto& other) {
+                    return X509_cmp(other.get(), each.get()) == 0;
+                }))
+                out.recipients.push_back(std::move(each));
         recipients.push_back(std::move(*pem));
     }
     auto sealer = envelope::sealer::load(recipients);
@@ -156,6 +166,7 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
     std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m), std::move(watched)}};
     if (auto opened = out->open_store(); !opened)
         return opened.error();
+    out->look_at_files(); // the store has told the newest time that was signed
     if (auto opened = out->open_doors(); !opened) {
         if (out->marker_)
             out->marker_->end_opening(); // a port that is taken says nothing against the store
@@ -297,6 +308,7 @@ result<void, start_failure> node::open_store()
         store_ = std::move(*opened);
         look_at_mark();
         judge_->on_signed_time(store_->now().newest_signed);
+        clock_.on_signed_time(store_->now().newest_signed);
         if (config_.mirror)
             second_copy_ = std::make_unique<mirror::second_copy>(
                 on_,
@@ -327,24 +339,106 @@ result<void, start_failure> node::open_store()
     return {};
 }
 
+namespace {
+
+/// Dates alone are judged by the judge's time, which a dead clock battery does not move.
+result<void> believe(x509_st* leaf, int reason, const trust::authorities& authorities,
+                     const trust::judge& judge)
+{
+    if (reason == X509_V_OK)
+        return {};
+    if (reason != X509_V_ERR_CERT_HAS_EXPIRED && reason != X509_V_ERR_CERT_NOT_YET_VALID)
+        return trust::errc::foreign;
+    const auto judged = authorities.check(leaf, judge.judged(wall_now()));
+    return judged ? result<void>{} : result<void>{judged.error()};
+}
+
+/// For the status; and once a day for each in the log.
+void note_refused(trust::refused_peers& into, x509_st* leaf, const std::optional<trust::peer>& peer,
+                  const error_code& why)
+{
+    using trust::refused_for;
+    const auto kind = why == trust::errc::expired         ? refused_for::expired
+                      : why == trust::errc::not_yet_valid ? refused_for::not_yet_valid
+                                                          : refused_for::foreign;
+    const auto name = peer ? peer->name : std::string{};
+    auto who = kind == refused_for::foreign || name.empty()
+                   ? to_hex(trust::link_of(leaf).fingerprint)
+                   : name;
+    if (into.note(kind, std::move(who), name, monotonic::now()))
+        log::warn("peer-refused why={} says={}", to_string(kind), name.empty() ? "-" : name);
+}
+
+} // namespace
+
 http::tls_options node::tls_options_of(bool is_client) const
 {
-    return {.certificate = materials_.identity->certificate(),
-            .key = materials_.identity->key(),
-            .authorities = materials_.authorities->store(),
-            .verify = [is_client, judge = judge_,
-                       authorities = materials_.authorities](x509_st* leaf, int reason) {
-                const auto peer = trust::peer_of(leaf);
-                if (is_client && (!peer || peer->role == trust::role::station))
-                    return false; // a station's certificate does not make an upstream
-                if (reason == X509_V_OK)
-                    return true;
-                // Dates alone: judged by the judge's time, which a dead clock battery does not
-                // move.
-                const bool dates = reason == X509_V_ERR_CERT_HAS_EXPIRED ||
-                                   reason == X509_V_ERR_CERT_NOT_YET_VALID;
-                return dates && authorities->check(leaf, judge->judged(wall_now())).has_value();
-            }};
+    http::tls_options out{.certificate = materials_.identity->certificate(),
+                          .key = materials_.identity->key(),
+                          .authorities = materials_.authorities->store()};
+    if (is_client)
+        out.verify = [seen = seen_, judge = judge_,
+                      authorities = materials_.authorities](x509_st* leaf, int reason) {
+            const auto peer = trust::peer_of(leaf);
+            if (!peer || peer->role == trust::role::station)
+                return false; // a station's certificate does not make an upstream
+            const auto believed = believe(leaf, reason, *authorities, *judge);
+            if (believed || believed.error() != trust::errc::foreign)
+                seen->upstream = trust::chain_of(leaf, authorities->store(), wall_now());
+            return believed.has_value();
+        };
+    else
+        out.verify = [seen = seen_, judge = judge_,
+                      authorities = materials_.authorities](x509_st* leaf, int reason) {
+            const auto peer = trust::peer_of(leaf);
+            const auto believed = believe(leaf, reason, *authorities, *judge);
+            if (!believed)
+                note_refused(seen->refused, leaf, peer, believed.error());
+            else if (peer)
+                seen->refused.forget(peer->name);
+            return believed.has_value();
+        };
+    return out;
+}
+
+trust::reckoning node::reckon() const
+{
+    return clock_.reckon(wall_now(), monotonic::now());
+}
+
+std::vector<trust::watched> node::certificates() const
+{
+    auto all = chains_;
+    all.upstream = seen_->upstream;
+    return trust::all_of(all);
+}
+
+void node::look_at_files()
+{
+    const auto now = reckon();
+    chains_ = chains_of(materials_, now.likely);
+    misfits_.clear();
+    for (const auto& each : find_misfits(config_, materials_, now)) {
+        if (each.is_of_dates)
+            continue; // looked at again and again
+        if (each.is_wrong) {
+            log::error("misfit {}", each.sentence);
+            misfits_.push_back(each.sentence);
+        } else
+            log::warn("misfit {}", each.sentence);
+    }
+}
+
+void node::look_for_alarms()
+{
+    if (store_) {
+        const auto now = store_->now();
+        alarms_.look(now, store_->disk(), stalled_.get());
+        // A newer one than before has been signed and taken in within the last moments.
+        if (now.newest_signed > clock_.newest_signed())
+            clock_.on_fresh_time(now.newest_signed, wall_now(), monotonic::now());
+    }
+    alarms_.look(certificates(), reckon());
 }
 
 namespace {
@@ -431,20 +525,24 @@ control::services node::services()
                               return marker_ ? marker_->trust() : result<void>{};
                           },
                           .restart = [this] { stop(); },
-                          .certificate_expires = materials_.identity->not_after(),
-                          .recipient_expires = {},
+                          .certificates = [this] { return certificates(); },
+                          .time = [this] { return reckon(); },
+                          .refused = config_.listen ? &seen_->refused : nullptr,
+                          .misfits = misfits_,
                           .mark = mark_,
                           .fleeting = fleeting_};
-    if (materials_.sealer)
-        out.recipient_expires = from_ms(materials_.sealer->earliest_expiry_ms());
     return out;
 }
 
 result<void, start_failure> node::open_doors()
 {
     if (store_ && materials_.sealer)
-        acceptor_ =
-            std::make_unique<accept::acceptor>(*store_, pool_, config_.name, materials_.sealer);
+        acceptor_ = std::make_unique<accept::acceptor>(
+            *store_, pool_, config_.name, materials_.sealer, [this] {
+                const auto now = reckon();
+                return enrollment::known_time{
+                    .from = now.floor, .until = now.until, .is_clock = now.is_by_clock};
+            });
     if (store_ && config_.upstream) {
         auto context = http::tls_context::client(tls_options_of(true));
         if (!context)
@@ -482,6 +580,12 @@ result<void, start_failure> node::open_doors()
                                              config_.listen->address, door.error().message(),
                                              why_not_listening(door.error()))};
         upper_door_ = std::move(*door);
+        http::tell_of_refusals(*upper_door_, [seen = seen_](const std::string& address) {
+            if (seen->refused.note(trust::refused_for::not_accepted, address, {}, monotonic::now()))
+                log::warn("peer-refused why=not-accepted from={}: it does not accept our "
+                          "certificate",
+                          address);
+        });
         gate_ = std::make_unique<accept::gate>(materials_.authorities);
         intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
                                                    intake::self_description{config_.name}, opts);
@@ -620,6 +724,7 @@ void node::reload()
         return;
     }
     materials_ = std::move(*fresh);
+    look_at_files();
     if (store_)
         store_->replace_identity(materials_.identity);
     if (acceptor_)

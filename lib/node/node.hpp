@@ -30,7 +30,8 @@ struct start_failure {
 struct materials {
     std::shared_ptr<const trust::identity> identity;
     std::shared_ptr<const trust::authorities> authorities;
-    std::shared_ptr<const envelope::sealer> sealer; ///< null without [seal]
+    std::shared_ptr<const envelope::sealer> sealer;   ///< null without [seal]
+    std::vector<std::shared_ptr<x509_st>> recipients; ///< each once
 };
 
 /// Reads and checks them against the configuration; touches nothing else.
@@ -61,11 +62,7 @@ public:
     /// For systemd's status line.
     std::string summary() const;
     /// To be called now and then: a finding is in the journal without a change of any record.
-    void look_for_alarms()
-    {
-        if (store_)
-            alarms_.look(store_->now(), store_->disk(), stalled_.get());
-    }
+    void look_for_alarms();
     /// `passed` is called by the writer when it comes round; at once where there is no store.
     void knock(std::function<void()> passed);
     /// Whether the store failed: the process has to end, with this as its last word.
@@ -93,12 +90,25 @@ private:
     control::services services();
     asio::awaitable<void> verify();
     void recall_verification();
+    trust::reckoning reckon() const;
+    std::vector<trust::watched> certificates() const;
+    void look_at_files();
+
+    /// What handshakes have shown; shared with the contexts that they are made in.
+    struct sightings {
+        trust::refused_peers refused;
+        std::vector<trust::chain_link> upstream;
+    };
 
     asio::any_io_executor on_;
     config config_;
     materials materials_;
     std::shared_ptr<vitals> watched_;
     std::shared_ptr<trust::judge> judge_;
+    trust::clock_watch clock_{trust::judge::build_time()};
+    std::shared_ptr<sightings> seen_ = std::make_shared<sightings>();
+    trust::chains chains_;             ///< by the files; the upstream's is in seen_
+    std::vector<std::string> misfits_; ///< that are wrong: alarms
     asio::thread_pool pool_{2};
     std::string safe_mode_;
     wall_time safe_mode_since_{};

@@ -564,7 +564,8 @@ asio::awaitable<std::optional<bool>> replayer::take_reconciled(http::client_conn
 asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
                                           const std::vector<record_id>& wanted)
 {
-    around_.judge->on_signed_time(told.custody.at);
+    if (told.by.role == trust::role::centre)
+        around_.judge->on_signed_time(told.custody.at);
     std::set<record_id> settled;
     for (const auto& each : told.receipts) {
         const auto at = by_record_.find(each.said.record);

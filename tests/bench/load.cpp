@@ -39,6 +39,7 @@ int main(int argc, char** argv)
 
     std::mt19937_64 random{1};
     support::enrollment_options options;
+    options.taken_at = wall_now();
     options.size_bytes = size_bytes;
     options.is_plain = true;
     const auto body = support::enrollment(random, options);

@@ -22,6 +22,8 @@ struct settings {
     std::size_t min_bytes = 300'000;
     std::size_t max_bytes = 2'000'000;
     bool is_plain = false;
+    /// To the day, so that the same seed gives the same files all day long.
+    titip::wall_time taken_at = std::chrono::floor<std::chrono::days>(titip::wall_now());
 };
 
 void write(const std::filesystem::path& path, titip::bytes_view data)
@@ -43,6 +45,7 @@ std::uint64_t synthesize(const settings& wanted)
         options.size_bytes =
             wanted.min_bytes + random() % (wanted.max_bytes - wanted.min_bytes + 1);
         options.is_plain = wanted.is_plain;
+        options.taken_at = wanted.taken_at;
         const auto record = support::enrollment(random, options);
         write(wanted.out / (options.id->to_string() + ".enrollment"), record);
         total_bytes += record.size();
@@ -60,7 +63,7 @@ int main(int argc, char** argv)
     app.add_option("--records", wanted.records, "how many")->required();
     app.add_option("--out", wanted.out, "the folder for <uuid>.enrollment; made if need be")
         ->required();
-    app.add_option("--seed", wanted.seed, "the same seed gives the same files")
+    app.add_option("--seed", wanted.seed, "the same seed gives the same files, on the same day")
         ->capture_default_str();
     app.add_option("--min-bytes", wanted.min_bytes, "the smallest record")->capture_default_str();
     app.add_option("--max-bytes", wanted.max_bytes, "the largest record")->capture_default_str();

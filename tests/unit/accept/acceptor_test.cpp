@@ -1,5 +1,6 @@
 #include "accept/acceptor.hpp"
 
+#include "base/file.hpp"
 #include "journal/support.hpp"
 #include "support/synthetic.hpp"
 
@@ -27,6 +28,11 @@ const recipients& sealed_to()
     return made;
 }
 
+enrollment::known_time time_known()
+{
+    return {.from = wall_now() - 24h, .until = wall_now()};
+}
+
 class acceptor_fixture : public journal_fixture {
 public:
     acceptor_fixture()
@@ -34,17 +40,18 @@ public:
                std::make_shared<const envelope::sealer>(
                    envelope::sealer::load(
                        {sealed_to().centre.certificate, sealed_to().escrow.certificate})
-                       .value()))
+                       .value()),
+               [] { return time_known(); })
     {
     }
 
-    result<journal::acceptance, accept::rejection>
+    result<accept::accepted, accept::rejection>
     submit(record_id id, const bytes& body, std::optional<envelope::lane> lane = std::nullopt)
     {
         return finish(door.submit(id, lane, body));
     }
-    journal::acceptance accepted(record_id id, const bytes& body,
-                                 std::optional<envelope::lane> lane = std::nullopt)
+    accept::accepted accepted(record_id id, const bytes& body,
+                              std::optional<envelope::lane> lane = std::nullopt)
     {
         const auto got = submit(id, body, lane);
         REQUIRE(got.has_value());
@@ -59,7 +66,8 @@ public:
     }
     bytes enrollment(record_id id)
     {
-        return support::enrollment(random, {.id = id, .size_bytes = 60'000, .is_plain = true});
+        return support::enrollment(
+            random, {.id = id, .size_bytes = 60'000, .taken_at = wall_now(), .is_plain = true});
     }
 
     std::size_t stored_before = 0;
@@ -136,7 +144,7 @@ TEST_CASE("a repetition that crosses the first submission is one record", "[acce
     acceptor_fixture f;
     const auto id = record_id::random();
     const auto body = f.enrollment(id);
-    std::vector<asio::awaitable<result<journal::acceptance, accept::rejection>>> work;
+    std::vector<asio::awaitable<result<accept::accepted, accept::rejection>>> work;
     for (int i = 0; i < 6; ++i)
         work.push_back(f.door.submit(id, std::nullopt, body));
     std::size_t made = 0;
@@ -252,7 +260,8 @@ TEST_CASE("a full store refuses as full", "[accept]")
         f.open(), f.pool, "office-1",
         std::make_shared<const envelope::sealer>(
             envelope::sealer::load({sealed_to().centre.certificate, sealed_to().escrow.certificate})
-                .value())};
+                .value()),
+        [] { return time_known(); }};
     std::optional<accept::rejection> refused;
     for (int i = 0; i < 100 && !refused; ++i) {
         const auto id = record_id::random();
@@ -262,4 +271,161 @@ TEST_CASE("a full store refuses as full", "[accept]")
     }
     REQUIRE(refused.has_value());
     CHECK(refused->what == kind::full);
+}
+
+namespace {
+
+using texts = std::vector<std::string>;
+
+/// Another recording of the same citizen: the capture program gave it another id.
+bytes under(record_id id, const bytes& enrollment)
+{
+    return changed(enrollment,
+                   [&](v1::Enrollment& e) { e.set_record_id(std::string{as_text(id.data())}); });
+}
+
+} // namespace
+
+TEST_CASE("one citizen under two ids is taken with a warning that names the first", "[accept]")
+{
+    acceptor_fixture f;
+    const auto first = record_id::random();
+    const auto second = record_id::random();
+    const auto body = f.enrollment(first);
+    const auto once = f.accepted(first, body);
+    CHECK(once.warnings.empty());
+    CHECK_FALSE(once.other);
+    const auto twice = f.accepted(second, under(second, body));
+    CHECK(twice.is_new);
+    CHECK(twice.warnings == texts{"nik-seen-before"});
+    CHECK(twice.other == first);
+    CHECK(twice.other_state == journal::state::waiting);
+    REQUIRE(twice.remarks.size() == 1);
+    CHECK_THAT(twice.remarks[0].sentence, Catch::Matchers::Contains(first.to_string()));
+    // What stays of it is the code: which record the other is stays in the answer.
+    const auto shown = finish(f.store->show(second)).value();
+    REQUIRE(shown.size() == 1);
+    CHECK(shown[0].warnings == texts{"nik-seen-before"});
+}
+
+TEST_CASE("a record that is submitted again is no other record of its citizen", "[accept]")
+{
+    acceptor_fixture f;
+    const auto first = record_id::random();
+    const auto second = record_id::random();
+    const auto body = f.enrollment(first);
+    for (int i = 0; i < 2; ++i) {
+        const auto got = f.accepted(first, body);
+        CHECK(got.warnings.empty());
+        CHECK(got.remarks.empty());
+        CHECK_FALSE(got.other);
+    }
+    for (int i = 0; i < 2; ++i)
+        CHECK(f.accepted(second, under(second, body)).other == first);
+    CHECK(f.accepted(first, body).remarks.empty());
+}
+
+TEST_CASE("of two records of one citizen that come at once one is told of the other", "[accept]")
+{
+    acceptor_fixture f;
+    const auto body = f.enrollment(record_id::random());
+    std::vector<asio::awaitable<result<accept::accepted, accept::rejection>>> work;
+    for (int i = 0; i < 5; ++i) {
+        const auto id = record_id::random();
+        work.push_back(f.door.submit(id, std::nullopt, under(id, body)));
+    }
+    std::size_t told = 0;
+    for (const auto& each : finish_all(std::move(work))) {
+        REQUIRE(each.has_value());
+        told += each->other ? 1 : 0;
+    }
+    CHECK(told == 4);
+}
+
+TEST_CASE("a record that was not taken is not told of", "[accept]")
+{
+    acceptor_fixture f;
+    const auto id = record_id::random();
+    const auto body = f.enrollment(id);
+    REQUIRE(f.accepted(id, body).is_new);
+    // The same id with another citizen's record: refused as a conflict, and not seen.
+    const auto other = f.enrollment(id);
+    f.stored_before = 1;
+    CHECK(f.refusal_of(id, other).what == kind::conflict);
+    const auto next = record_id::random();
+    CHECK(f.accepted(next, under(next, other)).warnings.empty());
+}
+
+TEST_CASE("of a citizen's number nothing is on the disk, in no form that can be tried", "[accept]")
+{
+    acceptor_fixture f;
+    const auto first = record_id::random();
+    const auto second = record_id::random();
+    const auto body = f.enrollment(first);
+    v1::Enrollment parsed;
+    REQUIRE(parsed.ParseFromArray(body.data(), static_cast<int>(body.size())));
+    const auto nik = to_bytes(as_bytes(parsed.biodata().nik()));
+    const auto key = to_bytes(f.store->submission_key());
+    f.accepted(first, body);
+    f.accepted(second, under(second, body));
+    f.close();
+    std::size_t files = 0;
+    for (const auto& each : std::filesystem::recursive_directory_iterator(f.options.directory)) {
+        if (!each.is_regular_file())
+            continue;
+        ++files;
+        const auto disk = read_file(each.path(), 1u << 30).value();
+        const auto has = [&disk](bytes_view what) {
+            return !std::ranges::search(disk, what).empty();
+        };
+        CAPTURE(each.path());
+        CHECK_FALSE(has(nik));
+        // Sixteen digits are soon tried: a digest that the disk has the key of is the number itself.
+        for (const auto& mac : {sha256(nik), hmac_sha256(key, nik), hmac_sha256({}, nik)}) {
+            CHECK_FALSE(has(bytes_view{mac}.first(16)));
+            CHECK_FALSE(has(as_bytes(to_hex(bytes_view{mac}.first(16)))));
+        }
+        // Nor that the two records are of one citizen.
+        CHECK_FALSE(has(as_bytes(first.to_string())));
+    }
+    CHECK(files > 0);
+}
+
+TEST_CASE("the sentences of all warnings are in the answer, their codes once each in the row",
+          "[accept]")
+{
+    acceptor_fixture f;
+    const auto id = record_id::random();
+    const auto body = changed(f.enrollment(id), [](v1::Enrollment& e) {
+        e.set_taken_at_ms(to_ms(from_ms(946'684'800'000))); // 2000-01-01
+        e.mutable_biometrics(3)->set_data(e.biometrics(1).data());
+        e.mutable_biometrics(3)->set_format(e.biometrics(1).format());
+        e.mutable_biometrics(5)->set_data(e.biometrics(1).data());
+        e.mutable_biometrics(5)->set_format(e.biometrics(1).format());
+    });
+    const auto got = f.accepted(id, body);
+    CHECK(got.warnings == texts{"taken-at-odd", "same-image"});
+    REQUIRE(got.remarks.size() == 3);
+    CHECK_THAT(got.remarks[0].sentence,
+               Catch::Matchers::Contains("The clock of the capture set says 2000-01-01"));
+}
+
+TEST_CASE("what is remembered of citizens is bounded, and the oldest is forgotten first",
+          "[accept]")
+{
+    accept::nik_memory niks;
+    const auto mac_of = [](std::size_t i) { return sha256(as_bytes(std::to_string(i))); };
+    const auto id = record_id::random();
+    const auto other = record_id::random();
+    for (std::size_t i = 0; i < accept::nik_memory::most; ++i)
+        CHECK(niks.note(mac_of(i), id).is_new);
+    CHECK(niks.note(mac_of(0), other).other == id);
+    CHECK(niks.note(mac_of(accept::nik_memory::most), id).is_new);
+    CHECK(niks.size() == accept::nik_memory::most);
+    CHECK(niks.note(mac_of(1), other).other == id);
+    CHECK(niks.note(mac_of(0), other).is_new); // forgotten: a warning is missing
+    niks.forget(mac_of(2));
+    niks.forget(mac_of(2));
+    CHECK(niks.size() == accept::nik_memory::most - 1);
+    CHECK(niks.note(mac_of(2), other).is_new);
 }

@@ -463,6 +463,127 @@ TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
     CHECK_THAT(with("{'recipient_expires_ms': 1898000000000}"), !Contains("Warning"));
 }
 
+TEST_CASE("each certificate that ends soon is named, with what stands on it", "[control]")
+{
+    const auto with = [](std::string_view certificates, std::string_view clock) {
+        return joined(words::status(station("{'certificates': [" + std::string{certificates} +
+                                            "], 'clock': " + std::string{clock} + "}")));
+    };
+    const auto* const today =
+        "{'state': 'good', 'floor_ms': 1795400000000, 'likely_ms': 1795500000000}";
+    const auto* const root =
+        "{'subject': 'CN=root', 'is_authority': true, 'serves': ['node', "
+        "'upstream', 'recipient'], 'valid_from_ms': 1, 'expires_ms': 1795900000000}";
+    CHECK_THAT(with(root, today),
+               Contains("Warning: the authority CN=root, on which this node's certificate and the "
+                        "upstream's and one that records are sealed to stand, expires on 2026-"));
+    const auto* const own = "{'subject': 'CN=x', 'is_authority': false, 'serves': ['node'], "
+                            "'valid_from_ms': 1, 'expires_ms': 1795300000000}";
+    CHECK_THAT(with(own, today), Contains("ALARM: this node's certificate has expired on"));
+    const auto* const above = "{'subject': 'CN=centre', 'is_authority': false, 'serves': "
+                              "['upstream'], 'valid_from_ms': 1, 'expires_ms': 1797000000000}";
+    CHECK_THAT(with(above, today), Contains("Warning: the upstream's certificate (CN=centre)"));
+    const auto* const far = "{'subject': 'CN=centre', 'is_authority': false, 'serves': "
+                            "['recipient'], 'valid_from_ms': 1, 'expires_ms': 1899000000000}";
+    CHECK_THAT(with(far, today), !Contains("CN=centre"));
+    // All of them, not only the first.
+    const auto all = with(std::string{root} + "," + own + "," + above, today);
+    CHECK_THAT(all, Contains("CN=root") && Contains("this node's certificate has expired") &&
+                        Contains("CN=centre"));
+}
+
+TEST_CASE("a clock five years ahead neither invents an alarm nor hides one", "[control]")
+{
+    const auto with = [](std::string_view expires_ms, std::string_view clock) {
+        return joined(words::status(
+            station("{'time_ms': 1953300000000, 'certificates': [{'subject': 'CN=x', "
+                    "'is_authority': false, "
+                    "'serves': ['node'], 'valid_from_ms': 1, 'expires_ms': " +
+                    std::string{expires_ms} + "}], 'clock': " + std::string{clock} + "}")));
+    };
+    const auto* const known = "{'state': 'ahead', 'floor_ms': 1795400000000, 'likely_ms': "
+                              "1795500000000, 'signed_ms': 1795400000000}";
+    CHECK_THAT(with("1830000000000", known),
+               !Contains("certificate") &&
+                   Contains("ALARM: the clock of this machine says 2031-") &&
+                   Contains("it must be wrong: the centre signed something on 2026-"));
+    CHECK_THAT(with("1796000000000", known), Contains("Warning: this node's certificate expires"));
+    CHECK_THAT(with("1795000000000", known),
+               Contains("ALARM: this node's certificate has expired"));
+    // Nothing proves it wrong: both are said, and nothing is claimed.
+    const auto* const unknown =
+        "{'state': 'unconfirmed', 'floor_ms': 1795400000000, 'likely_ms': 1953300000000}";
+    CHECK_THAT(with("1830000000000", unknown),
+               !Contains("has expired") &&
+                   Contains("ALARM: this node's certificate ends on 2027-") &&
+                   Contains("set the clock if it is wrong") && Contains("says 2031-"));
+    CHECK_THAT(with("1795000000000", unknown), Contains("has expired on"));
+    CHECK_THAT(with("1990000000000", unknown), !Contains("certificate"));
+    // A dead battery, and a certificate that is younger than what is known for certain.
+    const auto* const dead =
+        "{'state': 'behind', 'floor_ms': 1795400000000, 'likely_ms': 1795400000000}";
+    const auto said = joined(words::status(station(
+        "{'time_ms': 3600000, 'certificates': [{'subject': 'CN=x', 'is_authority': false, "
+        "'serves': "
+        "['node'], 'valid_from_ms': 1795450000000, 'expires_ms': 1830000000000}], 'clock': " +
+        std::string{dead} + "}")));
+    CHECK_THAT(said,
+               Contains("says 1970-01-01T01:00:00Z; it must be wrong: this program was made") &&
+                   !Contains("certificate"));
+}
+
+TEST_CASE("that a certificate has expired is no certain reason while only the clock says so",
+          "[control]")
+{
+    const auto with = [](std::string_view state) {
+        return joined(words::status(station(
+            "{'link': {'up': false, 'verdict': 'expired', 'since_ms': 1795240800000}, 'clock': "
+            "{'state': '" +
+            std::string{state} + "'}}")));
+    };
+    CHECK_THAT(with("unconfirmed"),
+               Contains("a certificate has expired: it must be renewed, if the "
+                        "clock of this machine is right (2026-"));
+    CHECK_THAT(with("good"), Contains("it must be renewed. Next"));
+}
+
+TEST_CASE("a centre says how many it refuses for their certificates, and whom", "[control]")
+{
+    const auto with = [](std::string_view refused) {
+        return joined(words::status(
+            station("{'role': 'centre', 'refused_peers': {" + std::string{refused} + "}}")));
+    };
+    CHECK_THAT(
+        with("'expired': {'peers': 7, 'is_at_least': false, 'names': ['a', 'b']}"),
+        Contains("Warning: 7 stations were refused in the last day because their certificates "
+                 "have expired (a, b, ...): renew their certificates"));
+    CHECK_THAT(
+        with("'not-yet-valid': {'peers': 1, 'is_at_least': false, 'names': ['a']}"),
+        Contains("1 station was refused in the last day because its certificate is not valid "
+                 "yet (a): check this machine's clock first"));
+    CHECK_THAT(with("'foreign': {'peers': 1024, 'is_at_least': true, 'names': []}"),
+               Contains("at least 1024 machines were refused") &&
+                   Contains("[identity] authorities"));
+    CHECK_THAT(
+        with("'not-accepted': {'peers': 1, 'is_at_least': false, 'names': []}"),
+        Contains("1 machine broke off in the last day because it does not accept this node's"));
+    CHECK_THAT(with("'expired': {'peers': 0, 'is_at_least': false, 'names': []}"),
+               !Contains("refused"));
+    CHECK_THAT(joined(words::status(station("{'misfits': ['[upstream] url: wrong']}"))),
+               Contains("ALARM: [upstream] url: wrong"));
+}
+
+TEST_CASE("whoever submits a record reads the sentence of each warning", "[control]")
+{
+    CHECK(
+        words::accepted(
+            json("{'id': 'X', 'sequence': 7, 'warnings': ['same-image', 'old'], 'remarks': "
+                 "[{'code': 'same-image', 'sentence': 'One.'}, {'code': 'same-image', 'sentence': "
+                 "'Two.'}], 'same_nik': {'id': 'Y', 'state': 'delivered'}}"),
+            true) == "X is safe on this machine as number 7. Warning: One. Two. [same-image] "
+                     "Warning: old. The other record is delivered.");
+}
+
 TEST_CASE("safe mode says since when, and what comes next", "[control]")
 {
     const auto all = joined(words::status(

@@ -11,9 +11,21 @@
 #include <limits>
 
 using namespace titip;
-using enrollment::check;
+using namespace std::chrono_literals;
+using enrollment::known_time;
 
 namespace {
+
+constexpr auto taken =
+    from_ms(1'764'000'000'000); // what support::enrollment() says: 24 November 2025
+// The centre signed something yesterday, and the clock here says that it is noon.
+constexpr known_time today{.from = taken - 20h, .until = taken + 1h};
+
+result<enrollment::checked, std::vector<enrollment::defect>> check(bytes_view data,
+                                                                   const known_time& now = today)
+{
+    return enrollment::check(data, now, as_bytes("a key"));
+}
 
 // Nothing missing and no warnings; biometrics(i) is of kind i + 1.
 v1::Enrollment plain(unsigned seed = 1)
@@ -56,11 +68,12 @@ codes defects_after(const std::function<void(v1::Enrollment&)>& change)
     return defects_of(serialised(record));
 }
 
-codes warnings_after(const std::function<void(v1::Enrollment&)>& change)
+codes warnings_after(const std::function<void(v1::Enrollment&)>& change,
+                     const known_time& now = today)
 {
     auto record = plain();
     change(record);
-    const auto answer = check(serialised(record));
+    const auto answer = check(serialised(record), now);
     REQUIRE(answer.has_value());
     return described(answer->warnings);
 }
@@ -153,9 +166,9 @@ TEST_CASE("an id must be a UUID and the time a time", "[enrollment]")
     const auto with_time = [](std::int64_t ms) {
         return defects_after([&](v1::Enrollment& it) { it.set_taken_at_ms(ms); });
     };
-    CHECK(with_time(0).front() == "bad-time taken_at_ms");
-    CHECK(with_time(-1).front() == "bad-time taken_at_ms");
-    CHECK(with_time(std::numeric_limits<std::int64_t>::min()).front() == "bad-time taken_at_ms");
+    CHECK(with_time(0) == codes{"bad-time taken_at_ms"});
+    CHECK(with_time(-1) == codes{"bad-time taken_at_ms"});
+    CHECK(with_time(std::numeric_limits<std::int64_t>::min()) == codes{"bad-time taken_at_ms"});
     CHECK(with_time(std::numeric_limits<std::int64_t>::max()) == codes{"bad-time taken_at_ms"});
 }
 
@@ -428,4 +441,237 @@ TEST_CASE("a record cut or flipped anywhere gives an answer", "[enrollment]")
         if (!answer)
             REQUIRE_FALSE(answer.error().empty());
     }
+}
+
+namespace {
+
+constexpr auto noon_of(int year)
+{
+    return wall_time{std::chrono::sys_days{std::chrono::year{year} / 1 / 1}} + 12h;
+}
+
+// As the clerk reads it: the sentence about the time of a record of this person, taken then.
+std::string said_of_time(wall_time taken_at, const known_time& now = today)
+{
+    auto record = plain();
+    record.set_taken_at_ms(to_ms(taken_at));
+    const auto answer = check(serialised(record), now);
+    const auto& all = answer ? answer->warnings : answer.error();
+    std::string out;
+    for (const auto& each : all)
+        out += each.code + " " + each.field + ": " + each.sentence + "\n";
+    return out;
+}
+
+void excuse(v1::Biometric& it, v1::MissingReason why = v1::MISSING_DEVICE_BROKEN)
+{
+    it.clear_data();
+    it.clear_format();
+    it.clear_quality();
+    it.set_missing(why);
+}
+
+std::string number(std::uint32_t value)
+{
+    std::string out(4, '\0');
+    for (auto i = out.rbegin(); i != out.rend(); ++i, value >>= 8)
+        *i = static_cast<char>(value & 0xff);
+    return out;
+}
+
+// A PNG of grey points, as large as that in bytes, for what check() looks at of it.
+std::string png(std::uint32_t width, std::uint32_t height, std::size_t data_bytes)
+{
+    using namespace std::string_literals;
+    return "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"s + number(width) + number(height) +
+           "\x8\0\0\0\0CRC."s + number(static_cast<std::uint32_t>(data_bytes)) + "IDAT" +
+           std::string(data_bytes, 'x') + "CRC.\0\0\0\0IEND\xae\x42\x60\x82"s;
+}
+
+void show(v1::Biometric& it, std::string data, v1::BiometricFormat format = v1::PNG)
+{
+    it.set_format(format);
+    it.set_data(std::move(data));
+}
+
+} // namespace
+
+TEST_CASE("a capture set with a wrong clock is told so, and the citizen's papers are not blamed",
+          "[enrollment]")
+{
+    const auto year = GENERATE(1971, 2000, 2106, 9999);
+    CAPTURE(year);
+    const auto said = said_of_time(noon_of(year));
+    CHECK(said.find("taken-at-odd taken_at_ms: The clock of the capture set says " +
+                    std::to_string(year) + "-01-01") == 0);
+    CHECK(said.find("birth") == std::string::npos);
+    CHECK(said.find("set ") != std::string::npos);
+}
+
+TEST_CASE("a time that is none refuses, and is all that is wrong", "[enrollment]")
+{
+    // 1970 in Jakarta and on Papua, year 0, what overflows a signed number, and the year 10000.
+    const auto ms = GENERATE(-25'200'000LL, -32'400'000LL, -62'167'219'200'000LL,
+                             std::numeric_limits<std::int64_t>::min(),
+                             std::numeric_limits<std::int64_t>::max(), 253'402'300'800'000LL);
+    const auto said = said_of_time(from_ms(ms));
+    CAPTURE(ms, said);
+    CHECK(said.find("bad-time taken_at_ms: The clock of the capture set") == 0);
+    CHECK(std::ranges::count(said, '\n') == 1);
+    CHECK(said_of_time(from_ms(0)) ==
+          "bad-time taken_at_ms: The record does not say when it was taken.\n");
+}
+
+TEST_CASE("a record of a day before or after what is known is not odd", "[enrollment]")
+{
+    CHECK(said_of_time(today.from - 24h).empty());
+    CHECK(said_of_time(today.from - 24h - 1ms).find("taken-at-odd") == 0);
+    CHECK(said_of_time(today.until + 24h).empty());
+    CHECK(said_of_time(today.until + 24h + 1ms).find("taken-at-odd") == 0);
+}
+
+TEST_CASE("where the clock here is not to be believed, nobody is told to follow it", "[enrollment]")
+{
+    const known_time bound{
+        .from = today.from, .until = today.from + 10 * 8'766h, .is_clock = false};
+    CHECK(said_of_time(taken + 28 * 24h, bound).empty()); // four weeks without the centre
+    const auto said = said_of_time(noon_of(2106), bound);
+    CHECK(said.find("says 2106-01-01: set it.") != std::string::npos);
+    CHECK(said.find("this machine") == std::string::npos);
+    CHECK(said_of_time(noon_of(2106)).find("that of this machine 2025-11-24") != std::string::npos);
+}
+
+TEST_CASE("beside a wrong clock a birth date is compared with the time that is known",
+          "[enrollment]")
+{
+    const auto born_in = [](int year) {
+        return [year](v1::Enrollment& it) {
+            it.mutable_biodata()->mutable_birth_date()->set_year(static_cast<unsigned>(year));
+            it.set_taken_at_ms(to_ms(noon_of(2000)));
+        };
+    };
+    const auto said = warnings_after(born_in(2003));
+    CHECK(std::ranges::count(said, "taken-at-odd taken_at_ms") == 1);
+    CHECK(defects_after(born_in(2027)) == codes{"date-in-future biodata.birth_date"});
+}
+
+TEST_CASE("a record on which everything is excused is taken with a warning", "[enrollment]")
+{
+    CHECK(warnings_after([](v1::Enrollment& it) {
+              for (auto& each : *it.mutable_biometrics())
+                  excuse(each);
+          }) == codes{"nothing-recorded biometrics"});
+    CHECK(warnings_after([](v1::Enrollment& it) {
+              for (int kind = v1::RIGHT_THUMB; kind <= v1::LEFT_IRIS; ++kind)
+                  excuse(*it.mutable_biometrics(kind - 1));
+          }) == codes{"nothing-to-compare biometrics"});
+    CHECK(warnings_after([](v1::Enrollment& it) {
+              for (int kind = v1::RIGHT_THUMB; kind < v1::LEFT_IRIS; ++kind)
+                  excuse(*it.mutable_biometrics(kind - 1));
+          }) == codes{});
+}
+
+TEST_CASE("an image too small to know anybody by warns, in each format that says its size",
+          "[enrollment]")
+{
+    using namespace std::string_literals;
+    const auto with = [](int at, std::string data, v1::BiometricFormat format) {
+        return warnings_after(
+            [&](v1::Enrollment& it) { show(*it.mutable_biometrics(at), data, format); });
+    };
+    const codes face{"tiny-image biometrics[0].data"};
+    CHECK(with(0, png(1, 1, 10), v1::PNG) == face);
+    CHECK(with(0, png(63, 480, 90'000), v1::PNG) == face);
+    CHECK(with(0, png(64, 64, 9'000), v1::PNG) == codes{});
+    const auto j2k = "\xff\x4f\xff\x51\0\x29\0\0"s + number(101) + number(1) + number(100) +
+                     number(0) + std::string(200, 'x') + "\xff\xd9"s;
+    CHECK(with(0, j2k, v1::JPEG_2000) == face); // from column 100 to 101
+    const auto wsq = "\xff\xa0\xff\xa8\0\x4-\xff"s + "\xff\xa2\0\x11\0\xff\0\x20\x1\xf4..."s +
+                     std::string(900, 'x') + "\xff\xa1"s;
+    CHECK(with(1, wsq, v1::WSQ) == codes{"tiny-image biometrics[1].data"}); // 500 by 32
+    auto finger = "FIR\0"s + "010\0\0\0"s + number(300) + "\0\0\0\0\x1"s + std::string(300, '\0');
+    finger.resize(300);
+    CHECK(with(1, finger, v1::ISO_19794_4_FINGER) == codes{"tiny-image biometrics[1].data"});
+    auto iris = "IIR\0"s + "010\0"s + number(300) + "\0\0\x1"s + std::string(300, '\0');
+    iris.resize(300);
+    CHECK(with(11, iris, v1::ISO_19794_6_IRIS) == codes{"tiny-image biometrics[11].data"});
+    auto old_face = "FAC\0"s + "010\0"s + number(300) + "\0\x1"s + std::string(300, '\0');
+    old_face.resize(300);
+    CHECK(with(0, old_face, v1::ISO_19794_5_FACE) == face);
+}
+
+TEST_CASE("an image of one colour warns, one with a few strokes does not", "[enrollment]")
+{
+    const auto signature = [](std::size_t data_bytes) {
+        return warnings_after([&](v1::Enrollment& it) {
+            show(*it.mutable_biometrics(13), png(600, 200, data_bytes));
+        });
+    };
+    CHECK(signature(140) == codes{"blank-image biometrics[13].data"}); // as pngcrush makes it
+    CHECK(signature(700) == codes{});
+    // As large as a header can say, in a few bytes.
+    CHECK(warnings_after([](v1::Enrollment& it) {
+              show(*it.mutable_biometrics(13), png(4'294'967'295, 4'294'967'295, 10));
+          }) == codes{"blank-image biometrics[13].data"});
+}
+
+TEST_CASE("the same picture under two names warns, once for each that repeats another",
+          "[enrollment]")
+{
+    CHECK(warnings_after([](v1::Enrollment& it) {
+              for (const int at : {3, 5, 12})
+                  show(*it.mutable_biometrics(at), png(500, 500, 9'000));
+          }) == codes{"same-image biometrics[5].data", "same-image biometrics[12].data"});
+}
+
+TEST_CASE("an image that was filled up to whole blocks is not told as one that is cut off",
+          "[enrollment]")
+{
+    const auto padded = [](v1::BiometricFormat format, std::string data) {
+        return defects_after(
+            [&](v1::Enrollment& it) { show(*it.mutable_biometrics(1), data, format); });
+    };
+    using namespace std::string_literals;
+    const codes expected{"padded biometrics[1].data"};
+    CHECK(padded(v1::PNG, png(500, 500, 900) + std::string(70, '\0')) == expected);
+    CHECK(padded(v1::PNG, png(500, 500, 900) + "note") == expected);
+    CHECK(padded(v1::WSQ, "\xff\xa0\xff\xa2..\xff\xa1"s + std::string(9, '\0')) == expected);
+    CHECK(padded(v1::JPEG_2000, "\xff\x4f\xff\x51"s + std::string(20, 'x') + "\xff\xd9\0"s) ==
+          expected);
+    CHECK(padded(v1::WSQ, "\xff\xa0\xff\xa2..\0\0\0"s) == codes{"cut-off biometrics[1].data"});
+}
+
+TEST_CASE("a name of spaces or of a dash warns, in whatever signs", "[enrollment]")
+{
+    const auto named = [](std::string name) {
+        return warnings_after(
+            [&](v1::Enrollment& it) { it.mutable_biodata()->set_full_name(std::move(name)); });
+    };
+    const codes blank{"blank biodata.full_name"};
+    for (const auto* each : {" ", "\t\n", "-", " - ", "...", "--", "\u00a0", "\u3000\u200b",
+                             "\u2013", "\u2014 \u2014", "\x01"})
+        CHECK(named(each) == blank);
+    for (const auto* each : {"O", "-A-", "\u00c9", "\ua98f", "7"}) // a name of one letter is one
+        CHECK(named(each) == codes{});
+    // A village without street names has a dash there.
+    CHECK(warnings_after([](v1::Enrollment& it) {
+              it.mutable_biodata()->mutable_address()->set_street("-");
+              it.mutable_biodata()->mutable_address()->set_village(" ");
+          }) == codes{"blank biodata.address.village"});
+}
+
+TEST_CASE("of a NIK nothing leaves but its HMAC under the caller's key", "[enrollment]")
+{
+    const auto once = plain(1);
+    auto again = plain(2);
+    again.mutable_biodata()->set_nik(once.biodata().nik());
+    const auto mac = [](const v1::Enrollment& of, std::string_view key) {
+        const auto answer = enrollment::check(serialised(of), today, as_bytes(key));
+        REQUIRE(answer.has_value());
+        return answer->nik_mac;
+    };
+    CHECK(mac(once, "a key") == mac(again, "a key"));
+    CHECK(mac(once, "a key") != mac(plain(2), "a key"));
+    CHECK(mac(once, "a key") != mac(once, "another"));
+    CHECK(mac(once, "a key") == hmac_sha256(as_bytes("a key"), as_bytes(once.biodata().nik())));
 }

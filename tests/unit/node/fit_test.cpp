@@ -1,0 +1,210 @@
+#include "node/fit.hpp"
+
+#include "support/pki.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace titip;
+using namespace titip::node;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr auto day = std::chrono::milliseconds{24h};
+
+support::dates lasting(int days)
+{
+    return {wall_now() - 100 * day, wall_now() + days * day};
+}
+
+bytes both(const bytes& one, const bytes& other)
+{
+    auto out = one;
+    out.insert(out.end(), other.begin(), other.end());
+    return out;
+}
+
+/// A station whose files fit.
+class office {
+public:
+    office()
+    {
+        std::string name = "/tmp/titip-fit.XXXXXX";
+        REQUIRE(::mkdtemp(name.data()) != nullptr);
+        folder = name;
+        said.name = "office-1";
+        said.identity = {folder / "node.pem", folder / "node.key", folder / "authorities.pem"};
+        said.upstream.emplace().host = "titip.example";
+        said.seal.emplace().recipients = {folder / "centre.pem", folder / "escrow.pem"};
+        take(root.station("office-1"));
+        write("authorities.pem", root.authorities());
+        write("centre.pem", support::recipient(support::key_kind::p256, "Centre").certificate);
+        write("escrow.pem", support::recipient(support::key_kind::rsa2048, "Escrow").certificate);
+    }
+    office(const office&) = delete;
+    ~office() { std::filesystem::remove_all(folder); }
+
+    void write(const std::string& name, const bytes& what) const
+    {
+        std::ofstream{folder / name} << as_text(what);
+    }
+    void take(const support::credential& own) const
+    {
+        write("node.pem", own.certificate);
+        write("node.key", own.key);
+    }
+    std::vector<misfit> found(wall_time built = wall_now() - day,
+                              wall_time clock = wall_now()) const
+    {
+        const auto m = load_materials(said);
+        INFO((m ? std::string{} : m.error().sentence));
+        REQUIRE(m.has_value());
+        return find_misfits(said, *m, trust::clock_watch{built}.reckon(clock, monotonic::now()));
+    }
+    /// The one that there is.
+    std::string only(bool is_wrong) const
+    {
+        const auto all = found();
+        REQUIRE(all.size() == 1);
+        CHECK(all[0].is_wrong == is_wrong);
+        return all[0].sentence;
+    }
+
+    std::filesystem::path folder;
+    support::pki root{"Root", lasting(4'000)};
+    config said;
+};
+
+} // namespace
+
+TEST_CASE("files that fit together give no word", "[node]")
+{
+    CHECK(office{}.found().empty());
+}
+
+TEST_CASE("a certificate that none of the authorities issued is wrong", "[node]")
+{
+    const office here;
+    here.write("authorities.pem", support::pki{"Root"}.authorities()); // of the same name
+    CHECK_THAT(here.only(true), Contains("[identity] certificate") && Contains("node.pem") &&
+                                    Contains("was issued by no authority") &&
+                                    Contains("authorities.pem"));
+}
+
+TEST_CASE("an intermediate only in the certificate's own file is wrong, and said where it belongs",
+          "[node]")
+{
+    const office here;
+    const support::pki hub{here.root, "Hub", lasting(900)};
+    auto own = hub.station("office-1");
+    own.certificate = both(own.certificate, hub.authorities());
+    here.take(own);
+    CHECK_THAT(here.only(true),
+               Contains("stands only in this file") && Contains("[identity] authorities"));
+    here.write("authorities.pem", both(here.root.authorities(), hub.authorities()));
+    CHECK_THAT(here.only(false), Contains("only the first is used"));
+}
+
+TEST_CASE("the end of an authority warns five days before, and is wrong after", "[node]")
+{
+    office here;
+    here.root = support::pki{"Short", lasting(5)};
+    here.take(here.root.station("office-1", lasting(400)));
+    here.write("authorities.pem", here.root.authorities());
+    CHECK_THAT(here.only(false), Contains("[identity] authorities: ") && Contains("CN=Short") &&
+                                     Contains("expires on"));
+    const auto later = wall_now() + 6 * day;
+    const auto certain = here.found(later, later);
+    REQUIRE(certain.size() == 1);
+    CHECK(certain[0].is_wrong);
+    CHECK_THAT(certain[0].sentence, Contains("CN=Short has expired on"));
+    // Only the clock says so.
+    const auto doubtful = here.found(wall_now() - day, later);
+    REQUIRE(doubtful.size() == 1);
+    CHECK(doubtful[0].is_wrong);
+    CHECK_THAT(doubtful[0].sentence,
+               Contains("set the clock if it is wrong") && !Contains("has expired"));
+}
+
+TEST_CASE("a clock that must be wrong is said before all that it would make wrong", "[node]")
+{
+    const office here;
+    const auto all = here.found(wall_now() - day, wall_time{});
+    REQUIRE(all.size() == 1);
+    CHECK_THAT(all[0].sentence,
+               Contains("the clock of this machine says") && Contains("it must be wrong"));
+}
+
+TEST_CASE("a recipient's authority that ends soon is named", "[node]")
+{
+    const office here;
+    const support::pki other{"Short", lasting(5)};
+    here.write("authorities.pem", both(here.root.authorities(), other.authorities()));
+    here.write("centre.pem", other.node({"titip:station:r"}, lasting(400)).certificate);
+    const auto all = here.found();
+    REQUIRE(all.size() == 2);
+    CHECK_THAT(all[0].sentence, Contains("is not meant to receive (keyUsage)"));
+    CHECK_THAT(all[1].sentence, Contains("CN=Short expires on"));
+}
+
+TEST_CASE("a recipient that is this machine, or the escrow's double, or nobody's is found",
+          "[node]")
+{
+    const office here;
+    const auto own = here.root.station("office-1");
+    here.take(own);
+    here.write("escrow.pem", own.certificate);
+    const auto all = here.found();
+    REQUIRE_FALSE(all.empty());
+    CHECK(all[0].is_wrong);
+    CHECK_THAT(all[0].sentence, Contains("[seal] recipients") && Contains("this node's own key"));
+
+    const support::pki stranger{"Stranger", lasting(900)};
+    here.write("escrow.pem", stranger.node({"titip:station:r"}).certificate);
+    const auto others = here.found();
+    CHECK(std::ranges::any_of(others, [](const auto& each) {
+        return each.sentence.find("was issued by an authority that is not in") !=
+                   std::string::npos &&
+               !each.is_wrong;
+    }));
+
+    const support::pki twin{"Twin", lasting(900)};
+    here.write("centre.pem", twin.authorities());
+    here.write("escrow.pem", twin.renewed(lasting(800)));
+    const auto same = here.found();
+    CHECK(std::ranges::any_of(same, [](const auto& each) {
+        return each.sentence.find("have the same key") != std::string::npos;
+    }));
+}
+
+TEST_CASE("a centre whose certificate has a name to be called by gives no word", "[node]")
+{
+    office here;
+    here.said.name = "centre";
+    here.said.upstream.reset();
+    here.said.seal.reset();
+    here.said.listen.emplace().address = "0.0.0.0:8443";
+    here.take(here.root.centre());
+    CHECK(here.found().empty()); // clocks_test.py has one without
+}
+
+TEST_CASE("the name in the upstream's URL must be able to be one", "[node]")
+{
+    for (const auto* good :
+         {"titip.example", "localhost", "kab-1.go.id", "10.0.0.1", "::1", "2001:db8::1",
+          "fe80::1%eth0", "xn--80ak6aa92e.com", "1.titip.id", "a"})
+        CHECK(is_plausible_host(good));
+    for (const auto* bad :
+         {"", "titip_example", "10.0.0", "999.1.1.1", "10.0.0.1.", "titip..id", ".id", "titip.id.",
+          "-a.id", "a-.id", "titip id", "titip.id,", ":::1", "t\xc3\xa9.id", "12345"})
+        CHECK_FALSE(is_plausible_host(bad));
+    CHECK_FALSE(is_plausible_host(std::string(64, 'a') + ".id"));
+    office here;
+    here.said.upstream->host = "titip_example";
+    CHECK_THAT(here.only(true), Contains("[upstream] url: \"titip_example\""));
+    here.said.upstream->host = "0.0.0.0";
+    CHECK_THAT(here.only(true), Contains("no address that can be reached"));
+}
