@@ -79,9 +79,12 @@ std::string type_of(dev_t device)
     return {};
 }
 
+/// A machine that was made of a container's image has the file as well.
 bool is_in_container()
 {
-    return ::access("/.dockerenv", F_OK) == 0 || ::access("/run/.containerenv", F_OK) == 0;
+    const auto all = read_file(mountinfo_file, most_mountinfo_bytes);
+    return (::access("/.dockerenv", F_OK) == 0 || ::access("/run/.containerenv", F_OK) == 0) &&
+           all && is_root_a_folder(as_text(*all));
 }
 
 /// `depth`: a loop device on a file on a loop device, and so on, which has to end.
@@ -151,17 +154,39 @@ std::optional<fleeting> find_fleeting(const fs::path& at)
     return find_fleeting(at, most_loops);
 }
 
+namespace {
+
+/// Of a line of mountinfo: id, parent, device, root, mount point, ...
+std::string_view field(std::string_view line, int number)
+{
+    for (int n = 0; n < number; ++n)
+        line.remove_prefix(std::min(line.size(), line.find(' ') + 1));
+    return line.substr(0, line.find(' '));
+}
+
+constexpr int root_field = 3;
+constexpr int point_field = 4;
+
+} // namespace
+
+bool is_root_a_folder(std::string_view mountinfo)
+{
+    bool out = false;
+    for (auto rest = mountinfo; !rest.empty();) {
+        const auto line = take_line(rest);
+        if (field(line, point_field) == "/")
+            out = field(line, root_field) != "/"; // the last one hides those before it
+    }
+    return out;
+}
+
 std::string mounts_over(std::string_view mountinfo, const fs::path& at)
 {
-    constexpr int point_field = 4; // id, parent, device, root, mount point
     const auto wanted = at.lexically_normal().string() + '/';
     std::string out;
     for (auto rest = mountinfo; !rest.empty();) {
         const auto line = take_line(rest);
-        auto point = line;
-        for (int n = 0; n < point_field; ++n)
-            point.remove_prefix(std::min(point.size(), point.find(' ') + 1));
-        const auto mounted = unescape(point.substr(0, point.find(' ')));
+        const auto mounted = unescape(field(line, point_field));
         if (mounted.size() > 1 && wanted.starts_with(mounted + '/'))
             out.append(line) += '\n';
     }

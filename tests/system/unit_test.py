@@ -48,7 +48,8 @@ class Machine:
 
     def _find_first(self):
         assert self._nspawn.poll() is None, (self.world.path / "machine.log").read_text()
-        return run("pgrep", "-P", self._nspawn.pid).stdout.decode().split("\n")[0]
+        # Before it is the machine's, it is a shell's or of nspawn itself.
+        return run("pgrep", "-x", "systemd", "-P", self._nspawn.pid).stdout.decode().strip()
 
     def run(self, *command, **options):
         return run("nsenter", "-t", self.first, "-m", "-u", "-i", "-n", "-p", "-r", "-w", *command, **options)

@@ -74,3 +74,15 @@ TEST_CASE("a disk that comes where a path leads through is seen, also under a mo
     CHECK(mounts_over(spaced, "/srv/a disk/state") == spaced);
     CHECK(mounts_over(spaced, "/srv/a").empty());
 }
+
+TEST_CASE("a machine made of a container's image is not taken for a container")
+{
+    const std::string whole = "22 1 254:0 / / rw - ext4 /dev/vda rw\n";
+    const std::string folder = "22 1 8:1 /var/lib/docker/vfs/dir/5f0c / rw - ext4 /dev/sda1 rw\n";
+    const std::string bind = "31 22 8:1 /srv/data /var/lib/titip rw - ext4 /dev/sda1 rw\n";
+    CHECK_FALSE(is_root_a_folder(whole));
+    CHECK_FALSE(is_root_a_folder(whole + bind));
+    CHECK(is_root_a_folder(folder + bind));
+    CHECK_FALSE(is_root_a_folder(folder + whole));
+    CHECK_FALSE(is_root_a_folder(""));
+}
