@@ -41,8 +41,10 @@ result<vault::offer, refusal> gate::examine(const bytes& manifest_cms, const tru
     if (manifest->size_bytes > envelope::limit_bytes || manifest->size_bytes == 0)
         return refusal{kind::too_large, fmt::format("an envelope has 1 to {} bytes, this one {}",
                                                     envelope::limit_bytes, manifest->size_bytes)};
-    return vault::offer{
-        .cms = manifest_cms, .manifest = std::move(*manifest), .hash = verified->hash};
+    return vault::offer{.cms = manifest_cms,
+                        .manifest = std::move(*manifest),
+                        .hash = verified->hash,
+                        .brought_by = from.role == trust::role::relay ? from.name : std::string{}};
 }
 
 } // namespace titip::accept

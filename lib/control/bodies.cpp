@@ -74,6 +74,11 @@ boost::json::object to_json(const replay::report& link)
     out["up"] = link.is_up;
     out["verdict"] = link::to_string(link.verdict);
     out["upstream"] = link.upstream;
+    if (!link.upstream_name.empty()) {
+        out["upstream_name"] = link.upstream_name;
+        out["upstream_role"] = link.is_upstream_relay ? "relay" : "centre";
+    }
+    out["turned_back"] = link.turned_back;
     if (!link.detail.empty())
         out["detail"] = link.detail;
     add_time(out, "since_ms", link.since);
@@ -301,6 +306,8 @@ boost::json::object to_json(const journal::record_view& record)
         out["note"] = record.note;
     if (!record.receipt_by.empty())
         out["receipt_by"] = record.receipt_by;
+    if (!record.brought_by.empty())
+        out["brought_by"] = record.brought_by;
     boost::json::array verdicts;
     for (const auto each : record.verdicts)
         verdicts.emplace_back(envelope::to_string(each));
@@ -390,7 +397,7 @@ boost::json::object to_json(const journal::backup_progress& under_way)
 }
 
 boost::json::object status_of(const services& parts, const journal::totals& now,
-                              wall_time oldest_waiting)
+                              const oldest_records& oldest)
 {
     boost::json::object out;
     out["node"] = parts.node;
@@ -406,7 +413,12 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     out["held"] = now.of(journal::state::waiting).held;
     if (now.needs_person)
         out["needs_person"] = *now.needs_person;
-    add_time(out, "oldest_waiting_ms", oldest_waiting);
+    add_time(out, "oldest_waiting_ms", oldest.waiting);
+    add_time(out, "oldest_relayed_ms", oldest.relayed);
+    if (is_overdue(oldest.relayed, wall_now()))
+        out["relayed_overdue"] = true;
+    if (parts.is_seal_unused)
+        out["seal_unused"] = true;
     out["paused"] = now.paused;
     out["epoch"] = parts.store->epoch().to_string();
     boost::json::object store;

@@ -15,8 +15,13 @@ boost::json::object to_json(const accept::accepted& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
 boost::json::object to_json(const journal::capacity& room);
+/// Since when the oldest is so; zero: none is.
+struct oldest_records {
+    wall_time waiting{};
+    wall_time relayed{};
+};
 boost::json::object status_of(const services& parts, const journal::totals& now,
-                              wall_time oldest_waiting);
+                              const oldest_records& oldest);
 
 http::response json_answer(unsigned status, const boost::json::value& body);
 /// JSON Lines: one object a line; newest fields may come, readers ignore what they do not know.
@@ -31,6 +36,7 @@ http::response failed(const journal::backup_failure& why);
 http::response ambiguous(const std::vector<journal::record_view>& found);
 
 /// OpenMetrics text.
-http::response metrics_answer(const services& parts, const journal::totals& now);
+http::response metrics_answer(const services& parts, const journal::totals& now,
+                              wall_time oldest_relayed);
 
 } // namespace titip::control

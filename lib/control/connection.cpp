@@ -185,7 +185,9 @@ server::connection::answer server::connection::route(const http::request& reques
             co_return co_await list(target);
         if (what == "events")
             co_return co_await events(target);
-        co_return metrics_answer(owner_.parts_, owner_.parts_.store->now());
+        const auto relayed = co_await owner_.parts_.store->oldest_relayed();
+        co_return metrics_answer(owner_.parts_, owner_.parts_.store->now(),
+                                 relayed ? *relayed : wall_time{});
     }
     if (what == "link" && path.size() == 3 && request.method == "POST") {
         if (auto no = forbid(role::operate))
@@ -254,6 +256,10 @@ server::connection::answer server::connection::submit(const http::request& reque
                                                       const http::target& target, record_id id)
 {
     constexpr std::size_t most_in_memory = 3 * accept::most_enrollment_bytes;
+    if (owner_.parts_.is_seal_unused)
+        co_return http::problem(409, "records are not submitted at this node",
+                                "others hand records to it ([listen]), and the centre would refuse "
+                                "what is submitted here: submit it at a station");
     if (!owner_.parts_.acceptor)
         co_return http::problem(409, "records are not submitted at this node",
                                 "its configuration has no [seal]");
@@ -304,9 +310,12 @@ server::connection::answer server::connection::submit(const http::request& reque
 server::connection::answer server::connection::status()
 {
     if (!owner_.parts_.store)
-        co_return json_answer(200, status_of(owner_.parts_, {}, {}));
-    const auto oldest = co_await owner_.parts_.store->oldest_waiting();
-    auto out = status_of(owner_.parts_, owner_.parts_.store->now(), oldest ? *oldest : wall_time{});
+        co_return json_answer(200, status_of(owner_.parts_, {}, oldest_records{}));
+    const auto waiting = co_await owner_.parts_.store->oldest_waiting();
+    const auto relayed = co_await owner_.parts_.store->oldest_relayed();
+    const oldest_records oldest{.waiting = waiting ? *waiting : wall_time{},
+                                .relayed = relayed ? *relayed : wall_time{}};
+    auto out = status_of(owner_.parts_, owner_.parts_.store->now(), oldest);
     if (owner_.copying_)
         out["backup"] = to_json(*owner_.copying_);
     co_return json_answer(200, out);
@@ -378,13 +387,16 @@ server::connection::answer server::connection::show(record_id id)
     const auto story = co_await owner_.parts_.store->story(id);
     boost::json::array lines;
     if (story)
-        for (const auto& each : *story)
-            lines.push_back(to_json(each));
+        for (const auto& each : *story) // of all stations that chose this id
+            if (each.station.empty() || each.station == record->key.station)
+                lines.push_back(to_json(each));
     out["story"] = std::move(lines);
     out["paused"] = owner_.parts_.store->now().paused;
     if (owner_.parts_.replayer) {
         const auto link = owner_.parts_.replayer->now();
         out["link_up"] = link.is_up;
+        if (link.is_upstream_relay && link.upstream_name == record->brought_by)
+            out["turned_back"] = true;
         out["link_verdict"] = link::to_string(link.verdict);
         if (!link.is_up)
             out["next_check_ms"] = to_ms(link.next_check);

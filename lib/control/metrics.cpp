@@ -34,7 +34,8 @@ prometheus::MetricFamily single(std::string name, std::string help, double value
 
 } // namespace
 
-http::response metrics_answer(const services& parts, const journal::totals& now)
+http::response metrics_answer(const services& parts, const journal::totals& now,
+                              wall_time oldest_relayed)
 {
     std::vector<prometheus::MetricFamily> all;
     auto records = gauge("titip_records", "Records by state.");
@@ -54,6 +55,12 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_needs_person_records",
                              "Records on which a verdict holds that needs a person.",
                              static_cast<double>(*now.needs_person)));
+    const auto behind_relay = oldest_relayed == wall_time{}
+                                  ? 0ms
+                                  : std::max(wall_now() - oldest_relayed, milliseconds{0});
+    all.push_back(single("titip_relayed_oldest_seconds",
+                         "Since the oldest record was handed on that only a relay has confirmed.",
+                         static_cast<double>(behind_relay.count()) / 1000));
     all.push_back(
         single("titip_store_live_bytes", "Pages in use.", static_cast<double>(now.live_bytes)));
     all.push_back(single("titip_store_file_bytes", "Size of the data file.",
@@ -104,6 +111,9 @@ http::response metrics_answer(const services& parts, const journal::totals& now)
         all.push_back(single("titip_link_blocked",
                              "1 while the upstream answers and no byte of a body gets through.",
                              link.nothing_through_since != wall_time{} ? 1 : 0));
+        all.push_back(single("titip_turned_back_records",
+                             "Waiting, and not sent because the upstream brought them.",
+                             static_cast<double>(link.turned_back)));
         all.push_back(single("titip_goodput_bytes_per_second",
                              "Bytes of records sent a second and not again, last minute.",
                              static_cast<double>(link.past.minute_bytes_per_s)));

@@ -19,6 +19,14 @@
 
 namespace titip::control {
 
+/// What a relay has signed for and the centre has not confirmed for so long is an alarm. A relay hands on
+/// within minutes once its own link is there; outages of some days are common, and heal by themselves.
+inline constexpr milliseconds relayed_alarm_after = 7 * 24h;
+inline bool is_overdue(wall_time oldest_relayed, wall_time now) noexcept
+{
+    return oldest_relayed != wall_time{} && now - oldest_relayed > relayed_alarm_after;
+}
+
 /// What the local socket speaks for. Null where this node has no such part.
 struct services {
     std::string node;
@@ -43,6 +51,7 @@ struct services {
     const trust::refused_peers* refused = nullptr; ///< at a node that listens
     /// What in the files does not fit together: a sentence each, as --check says it.
     std::vector<std::string> misfits;
+    bool is_seal_unused = false; ///< [seal] at a node with [listen]: nothing is submitted here
     /// The store is open, and what is written beside the configuration of it does not fit.
     struct store_mark {
         std::string file;

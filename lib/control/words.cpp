@@ -95,7 +95,7 @@ std::string in(wall_time then, wall_time now)
     return "in " + show_duration(then - now);
 }
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> verdicts{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> verdicts{
     {{"unknown", "has not been tried yet"},
      {"no-route", "this machine has no route to the upstream"},
      {"dns", "the name of the upstream cannot be resolved"},
@@ -108,10 +108,42 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 13> verdicts
      {"application", "the upstream has an error of its own"},
      {"maintenance", "the upstream is there and asked for a pause"},
      {"nothing-through", "the upstream answers, but nothing of a record gets through to it"},
+     {"loop", "the way up leads back to this node: correct [upstream] url here or further up"},
      {"ok", "the upstream is reached"}}};
 
+/// The relay that this node hands its records to, or what stands for one of before.
+std::string relay_of(const object& status)
+{
+    const auto& link = sub(status, "link");
+    return text(link, "upstream_role") == "relay" ? std::string{text(link, "upstream_name")}
+                                                  : std::string{"a relay"};
+}
+
+/// What went to a relay, and what a relay keeps from us.
+void add_relayed(lines& out, const object& status, wall_time now)
+{
+    const auto relayed = amount_of(status, "relayed");
+    const auto since = time_of(status, "oldest_relayed_ms");
+    if (relayed.records > 0)
+        out.push_back(fmt::format(
+            "{} ({}) handed on to {}, not yet at the centre as far as is known{}. What was handed "
+            "on is kept here too; do not record anyone again.",
+            count(relayed.records, "record"), show_size(relayed.bytes), relay_of(status),
+            since == wall_time{}
+                ? std::string{}
+                : fmt::format(" (the oldest {})", ago(std::min(since, now), now))));
+    const auto& link = sub(status, "link");
+    const auto delivered = amount_of(status, "delivered");
+    if (text(link, "upstream_role") == "relay" && delivered.records > 0)
+        out.push_back(
+            fmt::format("{} at the centre, which has not said yet that it opened {}: {} does "
+                        "not pass that on. What is at the centre is kept here too.",
+                        count(delivered.records, "record"), delivered.records == 1 ? "it" : "them",
+                        relay_of(status)));
+}
+
 /// Where the records are and whether they are safe: what a clerk wants to know first.
-void add_safety(lines& out, const object& status)
+void add_safety(lines& out, const object& status, wall_time now)
 {
     const auto waiting = amount_of(status, "waiting");
     const auto quarantined = amount_of(status, "quarantined");
@@ -125,7 +157,7 @@ void add_safety(lines& out, const object& status)
         return;
     }
     if (waiting.records == 0)
-        out.push_back(quarantined.records == 0
+        out.push_back(quarantined.records == 0 && amount_of(status, "relayed").records == 0
                           ? "Nothing waits: every record that was taken here has been handed on."
                           : "Nothing waits to be sent.");
     else
@@ -133,6 +165,7 @@ void add_safety(lines& out, const object& status)
             fmt::format("{} ({}) safe on this machine, not yet at the centre. Nothing is lost; "
                         "do not record anyone again.",
                         count(waiting.records, "record"), show_size(waiting.bytes)));
+    add_relayed(out, status, now);
     if (quarantined.records > 0)
         out.push_back(
             fmt::format("{} set aside and need{} a decision: titip list --state quarantined",
@@ -541,6 +574,22 @@ void add_alarms(lines& out, const object& status, wall_time now)
             if (each.is_object())
                 out.push_back("ALARM: " + finding(each.get_object(), text(status, "node"),
                                                   text(status, "role") == "centre"));
+    if (truth(status, "relayed_overdue"))
+        out.push_back(fmt::format("ALARM: of what was handed on to {}, the centre has confirmed "
+                                  "nothing for {}: call who runs "
+                                  "it, and ask whether it reaches the centre.",
+                                  relay_of(status),
+                                  show_duration(now - time_of(status, "oldest_relayed_ms"))));
+    if (const auto many = number(sub(status, "link"), "turned_back"); many > 0)
+        out.push_back(
+            fmt::format("ALARM: {} not sent, because {}, the upstream here, brought {}: one of "
+                        "the two sends the wrong way. Correct [upstream] url, here or there.",
+                        count(many, "record"), text(sub(status, "link"), "upstream_name"),
+                        many == 1 ? "it" : "them"));
+    if (truth(status, "seal_unused"))
+        out.push_back(
+            "ALARM: [seal] and [listen] do not go together: the centre would refuse what is "
+            "submitted here, so nothing is. Submit at a station, and remove [seal] here.");
     if (const auto many = number(sub(status, "scrub"), "differences"); many > 0)
         out.push_back(fmt::format("ALARM: the store's own books do not agree ({}): titip verify "
                                   "names them; call the centre.",
@@ -783,6 +832,9 @@ void add_figures(lines& out, const object& status, wall_time now)
     if (const auto oldest = time_of(status, "oldest_waiting_ms"); oldest != wall_time{})
         out.push_back(fmt::format("  oldest waiting since {} ({})", to_rfc3339(oldest),
                                   show_duration(now - oldest)));
+    if (const auto oldest = time_of(status, "oldest_relayed_ms"); oldest != wall_time{})
+        out.push_back(fmt::format("  oldest relayed since {} ({})", to_rfc3339(oldest),
+                                  show_duration(now - std::min(oldest, now))));
     const auto& link = sub(status, "link");
     if (!link.empty()) {
         out.push_back(fmt::format("  link         {} to {}{}{}", text(link, "verdict"),
@@ -891,6 +943,10 @@ std::string what_next(const object& shown, wall_time now)
         return {};
     if (truth(shown, "held"))
         return "Not sent because an operator holds it. Next: titip release ID";
+    if (truth(shown, "turned_back"))
+        return fmt::format("Not sent because {}, the upstream here, brought it. Next: correct "
+                           "[upstream] url, here or there.",
+                           text(shown, "brought_by"));
     if (truth(shown, "paused"))
         return "Not sent because sending is paused. Next: titip resume";
     if (!truth(shown, "link_up"))
@@ -964,7 +1020,7 @@ lines status(const object& status)
         return out;
     }
     out.push_back(fmt::format("{} ({})", text(status, "node"), text(status, "role")));
-    add_safety(out, status);
+    add_safety(out, status, now);
     if (const auto many = number(status, "needs_person"); many > 0)
         out.push_back(fmt::format("{} need{} a person, by what the centre found: titip list "
                                   "--needs-person",

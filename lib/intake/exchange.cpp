@@ -8,6 +8,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <titip/v1/reconcile.pb.h>
@@ -119,6 +120,12 @@ http::response refused(const accept::refusal& why)
     return http::problem(400, why.sentence);
 }
 
+http::response circle()
+{
+    return closing(http::problem(508, "this node hands its records on to you",
+                                 "correct [upstream] url at one of the two"));
+}
+
 } // namespace
 
 server::exchange::exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer)
@@ -137,6 +144,9 @@ asio::awaitable<void> server::exchange::run()
     // When the node stops, end_reading() ends each wait for the peer: what has come of an upload is
     // still committed. Being thrown out of it would lose that.
     co_await asio::this_coro::throw_if_cancelled(false);
+    const auto& self = owner_.self_;
+    if (self.came && !is_above())
+        self.came(peer_);
     auto reader = read_requests();
     asio::co_spawn(owner_.on_, std::move(reader), [this](const std::exception_ptr& thrown) {
         note_end(thrown);
@@ -269,6 +279,8 @@ asio::awaitable<bool> server::exchange::handle(http::request request)
     into->is_head = request.method == "HEAD";
     into->is_last = !request.keep_alive;
     slots_.push_back(into);
+    if (is_above())
+        co_return answer(into, circle());
     const auto target = http::parse_target(request.target);
     const auto is = [&target](std::size_t at, std::string_view word) {
         return target->segments.size() > at && target->segments[at] == word;
@@ -500,8 +512,12 @@ http::response server::exchange::description() const
     body["accepting"] = owner_.vault_.has_room() && !owner_.is_stopping_;
     body["spread_s"] = owner_.turnstile_.rules().spread(monotonic::now()).count();
     body["most_bytes"] = envelope::limit_bytes;
+    boost::json::array road;
+    for (const auto& each : owner_.road())
+        road.emplace_back(each);
     body["newest_verdict"] = owner_.vault_.newest_verdict(peer_.name);
     body["protocol"] = vault::protocol_version;
+    body["road"] = std::move(road);
     http::response out;
     out.fields.add("Content-Type", "application/json");
     out.body = to_bytes(as_bytes(boost::json::serialize(body)));
@@ -523,11 +539,16 @@ asio::awaitable<void> server::exchange::tell_news(slot_ptr into, std::uint64_t k
 {
     const auto deadline = monotonic::now() + owner_.opts_.long_poll;
     known_ = polls_++ == 0 ? known : std::min(known_, known);
-    while (owner_.vault_.newest_verdict(peer_.name) <= known && !owner_.is_stopping_ && !is_gone_ &&
-           !is_dismissed_ && monotonic::now() < deadline)
+    const auto road = owner_.road();
+    while (owner_.vault_.newest_verdict(peer_.name) <= known && owner_.road() == road &&
+           !is_above() && !owner_.is_stopping_ && !is_gone_ && !is_dismissed_ &&
+           monotonic::now() < deadline)
         co_await changed_.wait_until(deadline);
     --polls_;
-    answer(into, told_ ? closing(refused(*told_)) : description());
+    if (told_)
+        answer(into, closing(refused(*told_)));
+    else
+        answer(into, is_above() ? circle() : description());
 }
 
 void server::exchange::run_beside(asio::awaitable<void> work)

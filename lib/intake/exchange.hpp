@@ -29,6 +29,11 @@ public:
     void dismiss(std::optional<admission::refusal> told);
     bool is_dismissed() const noexcept { return is_dismissed_; }
     void look_for_news();
+    void look_at_road()
+    {
+        if (polls_ > 0)
+            changed_.ring();
+    }
 
 private:
     /// A place in the order of answers; filled when its answer is known.
@@ -62,6 +67,7 @@ private:
     asio::awaitable<result<bytes>> read_whole(const http::request& request,
                                               std::size_t limit_bytes);
     http::response description() const;
+    bool is_above() const { return owner_.self_.is_above && owner_.self_.is_above(peer_); }
     /// For what must not throw: the connection ends, and with it whoever waits for its answers.
     void note_end(const std::exception_ptr& thrown);
     void note_gone();

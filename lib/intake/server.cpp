@@ -84,6 +84,19 @@ void server::displace(const admission::displacement& what)
         (*found)->dismiss(what.told);
 }
 
+std::vector<std::string> server::road() const
+{
+    if (self_.road)
+        return self_.road();
+    return {self_.name};
+}
+
+void server::ring_road()
+{
+    for (auto* each : live_)
+        each->look_at_road();
+}
+
 void server::ring()
 {
     for (auto* each : live_)

@@ -8,15 +8,24 @@
 #include "intake/uploads.hpp"
 #include "vault/vault.hpp"
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace titip::intake {
 
 /// What this node says about itself to those below.
 struct self_description {
     std::string name;
+    /// Whether this node hands records on to the peer, or the peer bears its own name: what came from
+    /// there would go in a circle (508). Null: it hands nothing on.
+    std::function<bool(const trust::peer&)> is_above{};
+    /// Told each connection of a peer that is not; may be null.
+    std::function<void(const trust::peer&)> came{};
+    /// The names from this node up to the centre, as far as is known; null: this one is the end.
+    std::function<std::vector<std::string>()> road{};
 };
 
 struct options {
@@ -45,6 +54,8 @@ public:
 
     /// Something new for those who wait at /v1/node.
     void ring();
+    /// The same: the road has changed, or who is above.
+    void ring_road();
     /// The node stops: answers 503 to new work from now on,
     /// and ends the connections, each after what has come on it was committed and answered.
     void stop_accepting();
@@ -53,6 +64,7 @@ public:
 
 private:
     class exchange;
+    std::vector<std::string> road() const;
     void displace(const admission::displacement& what);
     asio::awaitable<void> turn_away(std::unique_ptr<http::stream> transport,
                                     admission::refusal why);

@@ -107,6 +107,7 @@ v1::Row writing::row_from(const vault::offer& what) const
     row.set_manifest_hash(text(what.hash));
     row.set_taken_at_ms(to_ms(m.taken_at));
     row.set_chunk_bytes(chunk_payload_bytes);
+    row.set_brought_by(what.brought_by);
     return row;
 }
 

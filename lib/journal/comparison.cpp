@@ -11,6 +11,7 @@ namespace {
 using ::titip::vault::finding;
 
 constexpr std::size_t most = ::titip::vault::most_unsettled;
+constexpr std::size_t most_in_one_look = 1'024; // and written, in one transaction
 
 /// Whether the upstream may have received it after the custody statement of `said_at`, which is
 /// made while records go out. Both times are of its clock; the margin is for a relay's, and for an
@@ -31,7 +32,7 @@ public:
 
     comparison take() { return std::move(out_); }
 
-    void find_covered(const std::set<record_id>& asked)
+    void find_covered(const std::set<::titip::vault::key>& asked)
     {
         for (const auto& each : said_.epochs)
             views_.emplace(each.epoch, epoch_custody_view{said_, each.epoch});
@@ -43,13 +44,13 @@ public:
                     views_, [&](const auto& view) { return view.second.covers(queued.sequence); }))
                 continue;
             if (const auto row = find_good_row(txn_, t_, queued.place))
-                add_covered(*row, asked);
+                add_covered(queued.place, *row, asked);
         }
         // What was held or set aside, and went all the same: by another state of this store, say.
-        visit_kept(txn_, t_, said_.station, [this, &asked](const v1::Row& row) {
+        visit_kept(txn_, t_, said_.station, [this, &asked](place at, const v1::Row& row) {
             if (row.quarantine() != v1::QUARANTINE_CONFLICT &&
                 row.quarantine() != v1::QUARANTINE_OPEN_FAILED)
-                add_covered(row, asked);
+                add_covered(at, row, asked);
             return out_.covered.size() < most;
         });
     }
@@ -82,13 +83,13 @@ public:
     }
 
 private:
-    void add_covered(const v1::Row& row, const std::set<record_id>& asked)
+    void add_covered(place at, const v1::Row& row, const std::set<::titip::vault::key>& asked)
     {
         const auto epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id{});
         const auto view = views_.find(epoch);
         if (row.station() == said_.station && view != views_.end() &&
-            view->second.covers(row.sequence()) && !asked.contains(key_of(row).record))
-            out_.covered.push_back(key_of(row).record);
+            view->second.covers(row.sequence()) && !asked.contains(key_of(row)))
+            out_.covered.push_back({key_of(row), at});
     }
 
     std::optional<v1::Row> row_of(const epoch_id& epoch, std::uint64_t n) const
@@ -175,10 +176,39 @@ private:
 
 } // namespace
 
+covered_records find_relayed(const transaction& txn, const tables& t, const envelope::custody& said,
+                             const std::set<::titip::vault::key>& asked, const numbered& from,
+                             std::size_t most_found)
+{
+    covered_records out;
+    std::size_t looked_at = 0;
+    for (const auto& known : epochs_of(txn, t, said.station)) {
+        if (known.epoch < from.epoch)
+            continue;
+        const auto held =
+            std::ranges::find(said.epochs, known.epoch, &envelope::epoch_custody::epoch);
+        if (held == said.epochs.end())
+            continue;
+        const auto begin = known.epoch == from.epoch ? from.sequence : 0;
+        for (const auto& range : held->ranges)
+            for (auto n = std::max(number(range.first), begin);
+                 n <= std::min(number(range.last), known.numbering.head()); ++n) {
+                if (looked_at++ == most_in_one_look || out.records.size() == most_found) {
+                    out.next = numbered{known.epoch, n};
+                    return out;
+                }
+                const auto at = txn.get(t.by_sequence, sequence_key(said.station, known.epoch, n));
+                const auto row = at ? find_good_row(txn, t, place{read_u64(*at)}) : std::nullopt;
+                if (row && row->state() == v1::RELAYED && !asked.contains(key_of(*row)))
+                    out.records.push_back({key_of(*row), place{read_u64(*at)}});
+            }
+    }
+    return out;
+}
+
 lost_records find_lost(const transaction& txn, const tables& t, const envelope::custody& said,
                        trust::role by, const numbered& from)
 {
-    constexpr std::size_t most_looked_at = 1'024; // and written, in one transaction
     lost_records out;
     std::size_t looked_at = 0;
     for (const auto& known : epochs_of(txn, t, said.station)) {
@@ -188,7 +218,7 @@ lost_records find_lost(const transaction& txn, const tables& t, const envelope::
         for (const auto& [first, last] : epoch_custody_view{said, known.epoch}.gaps())
             for (auto n = std::max(first, begin); n <= std::min(last, known.numbering.head());
                  ++n) {
-                if (looked_at++ == most_looked_at) {
+                if (looked_at++ == most_in_one_look) {
                     out.next = numbered{known.epoch, n};
                     return out;
                 }
@@ -198,6 +228,8 @@ lost_records find_lost(const transaction& txn, const tables& t, const envelope::
                     (by != trust::role::centre && row->state() != v1::RELAYED))
                     continue;
                 out.places.push_back(place{read_u64(*at)});
+                if (by == trust::role::centre && row->state() == v1::RELAYED)
+                    continue; // it goes there as well, but was never said to be there
                 auto& found = out.findings;
                 if (!found.empty() && found.back().epoch == known.epoch &&
                     found.back().last + 1 == n)
@@ -216,7 +248,7 @@ lost_records find_lost(const transaction& txn, const tables& t, const envelope::
 
 comparison compare(const transaction& txn, const tables& t, const envelope::custody& said,
                    const std::vector<finding>& told, const epoch_id& present,
-                   const std::set<record_id>& asked)
+                   const std::set<::titip::vault::key>& asked)
 {
     look at{txn, t, said, present};
     at.find_covered(asked);

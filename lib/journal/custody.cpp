@@ -37,20 +37,26 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
     return out;
 }
 
-void visit_kept(const transaction& txn, const tables& t, const std::string& station,
-                const std::function<bool(const v1::Row&)>& visit)
+v1::Meta read_meta(const transaction& txn, const tables& t)
 {
-    v1::Meta meta;
+    v1::Meta out;
     const auto key = key_builder{}.text("meta");
-    open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
-    const auto totals = to_totals(meta);
+    open_row(seed::meta, key, txn.get(t.meta, key).value(), out);
+    return out;
+}
+
+void visit_kept(const transaction& txn, const tables& t, const std::string& station,
+                const std::function<bool(place, const v1::Row&)>& visit)
+{
+    const auto totals = to_totals(read_meta(txn, t));
     if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
         return;
     cursor walk{txn, t.rows};
     for (auto each = walk.last(); each; each = walk.previous()) {
-        const auto row = find_good_row(txn, t, place{read_u64(each->key)});
+        const place at{read_u64(each->key)};
+        const auto row = find_good_row(txn, t, at);
         if (row && row->station() == station &&
-            (row->held() || row->state() == v1::STATE_QUARANTINED) && !visit(*row))
+            (row->held() || row->state() == v1::STATE_QUARANTINED) && !visit(at, *row))
             return;
     }
 }

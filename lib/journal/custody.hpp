@@ -26,6 +26,6 @@ private:
 /// A station's records that are held or set aside, newest first, while `visit` says true. Few are:
 /// where none is, none is looked for.
 void visit_kept(const transaction& txn, const tables& t, const std::string& station,
-                const std::function<bool(const v1::Row&)>& visit);
+                const std::function<bool(place, const v1::Row&)>& visit);
 
 } // namespace titip::journal

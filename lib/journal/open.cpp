@@ -613,6 +613,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             rows = row_bytes(txn, p->t);
         }
         p->epoch = epoch_of(meta);
+        p->centre_epoch = meta.centre_epoch();
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
         p->newest = to_totals(meta);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "journal/comparison.hpp"
 #include "journal/retrying.hpp"
 #include "journal/store.hpp"
 #include "journal/writer.hpp"
@@ -73,10 +74,14 @@ struct store::parts {
     std::unique_ptr<space> room;
     std::function<void(std::string)> failed;
     due swept; ///< where the next look at what is due goes on; of that alone, one at a time
+    numbered relayed_from{}; ///< the same of find_relayed()
 
     mutable std::mutex mutex; ///< guards what follows
     totals newest;
     epoch_id epoch;
+    std::string centre_epoch;          ///< of Meta
+    place relayed_low{};               ///< no record that is relayed is before it
+    std::uint64_t relayed_changes = 0; ///< records that became so
     std::shared_ptr<const envelope::custody>
         held_above; ///< the newest that was said; null: none yet
     std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
@@ -97,7 +102,8 @@ struct store::parts {
     epoch_id current_epoch() const;
     std::shared_ptr<const envelope::custody> current_custody() const;
     /// Whether it is not the only copy. `held`: null: nothing was said yet.
-    bool may_erase(const transaction& txn, place at, const envelope::custody* held) const;
+    bool may_erase(const transaction& txn, const v1::Meta& meta, place at,
+                   const envelope::custody* held) const;
 
     /// See find_set_aside().
     asio::awaitable<result<set_aside>> find_aside(std::optional<place> after,
@@ -131,6 +137,10 @@ constexpr auto compacting_folder = "compacting";
 std::uint64_t noted_commit_in(const std::filesystem::path& directory);
 
 totals to_totals(const v1::Meta& meta);
+v1::Meta read_meta(const transaction& txn, const tables& t);
+
+/// Each is 100 bytes of Meta, which every commit rewrites.
+constexpr std::size_t most_findings = 64;
 
 /// What an audit does about an index that is rotten, or that LMDB cannot follow.
 enum class on_damage {

@@ -333,12 +333,10 @@ asio::awaitable<result<upstream_view>> store::upstream()
         upstream_view out{.heads = heads_of(txn, t, parts_->opts.node)};
         if (out.heads.empty())
             out.heads.push_back({.epoch = parts_->current_epoch()});
-        v1::Meta meta;
-        const auto key = key_builder{}.text("meta");
-        open_row(seed::meta, key, txn.get(t.meta, key).value(), meta);
+        const auto meta = read_meta(txn, t);
         out.cursor_epoch = epoch_id::from_bytes(as_bytes(meta.verdict_cursor().store_epoch()));
         out.cursor_number = meta.verdict_cursor().number();
-        visit_kept(txn, t, parts_->opts.node, [&out](const v1::Row& row) {
+        visit_kept(txn, t, parts_->opts.node, [&out](place, const v1::Row& row) {
             add_kept(out.kept, row);
             if (out.kept.size() <= ::titip::vault::most_kept)
                 return true;
@@ -502,6 +500,55 @@ asio::awaitable<result<std::vector<ledger_entry>>> store::story(record_id record
         return out;
     };
     co_return co_await look<std::vector<ledger_entry>>(std::move(act));
+}
+
+asio::awaitable<result<wall_time>> store::oldest_relayed()
+{
+    // They have no index yet. Their places ascend with the time of acceptance, not of handing on:
+    // one that was held for long is not the oldest, so some are compared.
+    constexpr std::size_t most_looked_at = 4'096;
+    constexpr std::size_t enough = 64;
+    if (now().of(state::relayed).records == 0)
+        co_return wall_time{};
+    place from{};
+    std::uint64_t changes = 0;
+    {
+        const std::lock_guard guard{parts_->mutex};
+        from = parts_->relayed_low;
+        changes = parts_->relayed_changes;
+    }
+    using found = std::pair<wall_time, place>; // and the first that may be relayed
+    auto act = [from](const transaction& txn, const tables& t) -> result<found> {
+        std::optional<place> first;
+        auto next = from;
+        wall_time oldest{};
+        std::size_t looked_at = 0;
+        std::size_t seen = 0;
+        cursor walk{txn, t.rows};
+        for (auto each = walk.seek(place_key(from));
+             each && looked_at < most_looked_at && seen < enough; each = walk.next(), ++looked_at) {
+            const place at{read_u64(each->key)};
+            next = place{static_cast<std::uint64_t>(at) + 1};
+            const auto row = find_good_row(txn, t, at);
+            if (!row || row->state() != v1::RELAYED)
+                continue;
+            ++seen;
+            first = first.value_or(at);
+            // By the relay's clock; it was not before it was accepted here.
+            const auto since = from_ms(std::max(row->delivered_at_ms(), row->accepted_at_ms()));
+            oldest = oldest == wall_time{} ? since : std::min(oldest, since);
+        }
+        return found{oldest, first.value_or(next)};
+    };
+    const auto told = co_await look<found>(std::move(act));
+    if (!told)
+        co_return told.error();
+    {
+        const std::lock_guard guard{parts_->mutex};
+        if (parts_->relayed_changes == changes)
+            parts_->relayed_low = told->second;
+    }
+    co_return told->first;
 }
 
 asio::awaitable<result<wall_time>> store::oldest_waiting()

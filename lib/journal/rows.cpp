@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -169,6 +170,15 @@ queued read_queued(const cursor::entry& each)
     return out;
 }
 
+bool is_opened_above(const v1::Meta& meta, const v1::Row& row)
+{
+    const auto& verdicts = row.verdicts();
+    if (std::ranges::find(verdicts, static_cast<int>(v1::OPENED)) == verdicts.end())
+        return false;
+    const auto& by = row.opened_by().empty() ? meta.opened_before() : row.opened_by();
+    return meta.centre_epoch().empty() || by == meta.centre_epoch();
+}
+
 vault::key key_of(const v1::Row& row)
 {
     const auto id = record_id::from_bytes(as_bytes(row.record_id()));
@@ -242,6 +252,7 @@ record_view to_view(place at, const v1::Row& row)
     out.standing = standing_of(row);
     out.warnings.assign(row.warnings().begin(), row.warnings().end());
     out.receipt_by = row.receipt_by();
+    out.brought_by = row.brought_by();
     return out;
 }
 

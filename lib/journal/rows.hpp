@@ -93,6 +93,10 @@ inline bool is_in_queue(const v1::Row& row)
     return row.state() == v1::WAITING && !row.held();
 }
 
+/// Whether OPENED is among its verdicts, and was said by the centre's store whose answers come now:
+/// another one may never have opened it. Of a store that has heard of none: whether it was said.
+bool is_opened_above(const v1::Meta& meta, const v1::Row& row);
+
 /// What a record adds to the sum of its state.
 inline std::uint64_t counted_bytes(const v1::Row& row)
 {

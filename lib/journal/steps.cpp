@@ -1,12 +1,28 @@
 #include "journal/retrying.hpp"
 #include "journal/writing.hpp"
 
+#include "journal/comparison.hpp"
+
 #include <algorithm>
 
 /// What becomes of a record that is here: receipts, verdicts, decisions of operators, erasure.
 namespace titip::journal {
 
 namespace {
+
+void forget_verdict(v1::Row& row, v1::VerdictKind kind)
+{
+    auto& verdicts = *row.mutable_verdicts();
+    verdicts.erase(std::remove(verdicts.begin(), verdicts.end(), static_cast<int>(kind)),
+                   verdicts.end());
+}
+
+void forget_opened(v1::Row& row)
+{
+    forget_verdict(row, v1::OPENED);
+    row.clear_opened_by();
+    row.set_opened_at_ms(0);
+}
 
 bool has_bytes(const v1::Row& row)
 {
@@ -34,6 +50,8 @@ result<void> writing::settle(place at, const envelope::receipt& said, const byte
         before.record_id() != as_text(said.record.data()) || before.station() != said.station)
         return vault::errc::conflict;
     const bool at_centre = by.role == trust::role::centre;
+    if (!at_centre && !before.brought_by().empty() && before.brought_by() == by.name)
+        return vault::errc::loop;
     switch (to_state(before.state())) {
     case state::arriving:
         return vault::errc::wrong_state;
@@ -59,11 +77,13 @@ result<void> writing::settle(place at, const envelope::receipt& said, const byte
     after.set_delivered_at_ms(to_ms(said.held_at));
     after.set_receipt(text(cms));
     after.set_receipt_by(by.name);
-    if (at_centre && has(standing_of(after), envelope::verdict_kind::opened)) {
+    if (at_centre && is_opened_above(meta_, after) &&
+        has(standing_of(after), envelope::verdict_kind::opened)) {
         after.set_state(v1::STATE_OPENED);
         const auto past = certain_time(from_ms(meta_.newest_signed_ms()), now_);
         after.set_opened_at_ms(to_ms(std::max(said.held_at, past)));
-    }
+    } else if (at_centre)
+        forget_opened(after); // by another store of the centre than the one that has it now
     replace(at, before, after);
     enter(at_centre ? v1::Entry::EVENT_DELIVERED : v1::Entry::EVENT_RELAYED, at, after, by.name);
     return {};
@@ -151,18 +171,71 @@ result<void> writing::set_held(const vault::key& which, bool held)
     return {};
 }
 
-void writing::send_again(place at)
+void writing::send_again(place at, trust::role said_by)
 {
     const auto before = find_good_row(txn_, t_, at);
+    // What could not be opened was set aside because the centre had it, and would decide.
+    const bool is_for_the_centre = before && before->state() == v1::STATE_QUARANTINED &&
+                                   before->quarantine() == v1::QUARANTINE_OPEN_FAILED;
     if (!before || (before->state() != v1::RELAYED && before->state() != v1::DELIVERED &&
-                    before->state() != v1::STATE_OPENED))
+                    before->state() != v1::STATE_OPENED && !is_for_the_centre))
         return;
     auto after = *before;
     after.set_state(v1::WAITING);
+    after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
+    after.set_quarantine_note({});
     after.set_delivered_at_ms(0);
-    after.set_opened_at_ms(0);
+    forget_opened(after);
+    forget_verdict(after, v1::OPEN_FAILED);
     replace(at, *before, after);
-    enter(v1::Entry::RETRY, at, after, before->receipt_by() + " no longer says that it holds it");
+    const bool was_there = said_by != trust::role::centre || before->state() != v1::RELAYED;
+    enter(v1::Entry::RETRY, at, after,
+          before->receipt_by() +
+              (was_there ? std::string{lost_there} : " has it, and the centre does not yet"));
+}
+
+bool writing::take_back(place at, std::string_view custodian)
+{
+    const auto before = find_good_row(txn_, t_, at);
+    if (!before || before->state() != v1::RELAYED || before->receipt_by() != custodian)
+        return false;
+    auto after = *before;
+    after.set_state(v1::WAITING);
+    after.set_delivered_at_ms(0);
+    replace(at, *before, after);
+    enter(v1::Entry::RETRY, at, after,
+          std::string{custodian} + ", which had it, hands its own on to this node");
+    return true;
+}
+
+void writing::note_centre(const epoch_id& store_epoch)
+{
+    // The rows as they are: whatever they say to be opened was said by the store of the cursor.
+    if (meta_.centre_epoch().empty())
+        meta_.set_opened_before(meta_.verdict_cursor().store_epoch());
+    meta_.set_centre_epoch(text(store_epoch.data()));
+}
+
+bool writing::take_opening_back(place at, doubt why)
+{
+    const auto before = find_good_row(txn_, t_, at);
+    if (!before || before->state() == v1::ERASED)
+        return false;
+    const auto& verdicts = before->verdicts();
+    const bool is_said =
+        std::ranges::find(verdicts, static_cast<int>(v1::OPENED)) != verdicts.end();
+    const bool holds = why == doubt::other_store
+                           ? before->state() == v1::STATE_OPENED && !is_opened_above(meta_, *before)
+                           : is_said && before->opened_by().empty();
+    if (!holds)
+        return false;
+    auto after = *before;
+    forget_opened(after);
+    if (before->state() == v1::STATE_OPENED)
+        after.set_state(v1::DELIVERED);
+    replace(at, *before, after);
+    enter(v1::Entry::NOT_OPENED, at, after, before->receipt_by());
+    return true;
 }
 
 void writing::take_verdict(const told_verdict& told, const epoch_id& store_epoch)
@@ -189,9 +262,14 @@ void writing::take_verdict(const told_verdict& told, const epoch_id& store_epoch
         {.kind = said.kind, .number = told.number, .epoch = number_of(store_epoch), .at = said.at},
         is_news);
     if (!is_added && counts) {
-        if (all != judgements_of(before)) { // its number is known now
-            auto after = before;
-            set_judgements(after, all);
+        auto after = before;
+        set_judgements(after, all); // its number is known now
+        const bool is_of_another = said.kind == envelope::verdict_kind::opened &&
+                                   before.state() != v1::ERASED &&
+                                   before.opened_by() != as_text(store_epoch.data());
+        if (is_of_another) // by the centre's present store, too
+            after.set_opened_by(text(store_epoch.data()));
+        if (is_of_another || all != judgements_of(before)) {
             store_row(at, after);
         }
         return;
@@ -206,6 +284,7 @@ void writing::take_verdict(const told_verdict& told, const epoch_id& store_epoch
     const bool holds = has(standing_of(after), said.kind);
     switch (said.kind) {
     case envelope::verdict_kind::opened:
+        after.set_opened_by(text(store_epoch.data()));
         if (!holds)
             break;
         // Only what the centre's receipt covers may later be erased: a verdict without one is kept,

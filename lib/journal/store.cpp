@@ -4,6 +4,7 @@
 #include "journal/parts.hpp"
 
 #include <cassert>
+#include <iterator>
 
 namespace titip::journal {
 
@@ -98,6 +99,12 @@ void store::parts::on_commit(writer::outcome outcome)
     newest.row_bytes = outcome.row_bytes;
     newest.room = outcome.space.room;
     newest.has_room = outcome.space.has_room;
+    centre_epoch = outcome.meta.centre_epoch();
+    for (const auto& each : outcome.changes)
+        if (each.state == state::relayed) {
+            relayed_low = std::min(relayed_low, each.place);
+            ++relayed_changes;
+        }
     if (as_text(epoch.data()) != outcome.meta.store_epoch()) {
         epoch = epoch_id::from_bytes(as_bytes(outcome.meta.store_epoch())).value_or(epoch_id{});
         log::warn("epoch-began epoch={} after={}", epoch.to_string(),
@@ -252,6 +259,7 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
         std::vector<due> out;
         std::size_t looked_at = 0;
         const transaction txn{parts_->env->get(), transaction::mode::read};
+        const auto meta = read_meta(txn, parts_->t);
         cursor walk{txn, parts_->t.opened};
         auto& swept = parts_->swept;
         for (auto each = walk.seek(opened_key(swept.opened_ms, swept.at)); each;
@@ -264,7 +272,7 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
                 swept = next;
                 return out;
             }
-            if (parts_->may_erase(txn, next.at, held.get()))
+            if (parts_->may_erase(txn, meta, next.at, held.get()))
                 out.push_back(next);
         }
         swept = {};
@@ -287,10 +295,15 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
     co_return co_await commit<std::size_t>(std::move(act), 0, true);
 }
 
-bool store::parts::may_erase(const transaction& txn, place at, const envelope::custody* held) const
+bool store::parts::may_erase(const transaction& txn, const v1::Meta& meta, place at,
+                             const envelope::custody* held) const
 {
     const auto row = find_good_row(txn, t, at);
-    if (!row || !opts.has_upstream || row->station() != opts.node)
+    if (!row || !opts.has_upstream)
+        return true;
+    if (!is_opened_above(meta, *row))
+        return false;
+    if (row->station() != opts.node)
         return true;
     // The upstream may have been set back since it opened this: then the copy here is the only one.
     const auto of = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{});
@@ -442,14 +455,15 @@ asio::awaitable<result<bytes>> store::judge(::titip::vault::key which, digest of
     co_return co_await commit<bytes>(std::move(act), 0, true);
 }
 
-asio::awaitable<result<std::vector<record_id>>>
+asio::awaitable<result<std::vector<placed>>>
 store::take_custody(envelope::custody said, trust::role by, bytes cms,
-                    std::vector<::titip::vault::finding> findings, std::set<record_id> asked)
+                    std::vector<::titip::vault::finding> findings,
+                    std::set<::titip::vault::key> asked)
 {
     const auto present = parts_->current_epoch();
     const auto held = std::make_shared<const envelope::custody>(std::move(said));
     auto look = [this, present, held, findings = std::move(findings),
-                 asked = std::move(asked)]() -> result<comparison> {
+                 asked]() -> result<comparison> {
         const transaction txn{parts_->env->get(), transaction::mode::read};
         return compare(txn, parts_->t, *held, findings, present, asked);
     };
@@ -472,11 +486,214 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     const auto again = co_await send_lost_again(held, by);
     if (!again)
         co_return again.error();
-    {
+    // What a relay holds says nothing of whether the centre has lost what it opened.
+    if (by == trust::role::centre) {
         const std::lock_guard guard{parts_->mutex};
         parts_->held_above = held;
     }
+    if (by == trust::role::centre)
+        if (const auto added = co_await add_relayed(held, asked, compared->covered); !added)
+            co_return added.error();
     co_return std::move(compared->covered);
+}
+
+asio::awaitable<result<void>> store::add_relayed(std::shared_ptr<const envelope::custody> held,
+                                                 std::set<::titip::vault::key> asked,
+                                                 std::vector<placed>& covered)
+{
+    constexpr std::size_t most_looks = 32; // 32,768 rows; the next custody statement goes on there
+    constexpr auto most = ::titip::vault::most_unsettled;
+    auto& from = parts_->relayed_from;
+    for (std::size_t looks = 0; looks < most_looks && covered.size() < most; ++looks) {
+        if (now().of(state::relayed).records == 0)
+            co_return result<void>{};
+        auto look = [this, &held, &asked, from,
+                     left = most - covered.size()]() -> result<covered_records> {
+            const transaction txn{parts_->env->get(), transaction::mode::read};
+            return find_relayed(txn, parts_->t, *held, asked, from, left);
+        };
+        auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+        auto found = co_await run_on(parts_->pool, std::move(job));
+        if (!found)
+            co_return found.error();
+        std::ranges::move(found->records, std::back_inserter(covered));
+        from = found->next.value_or(numbered{});
+        if (!found->next)
+            break;
+    }
+    co_return result<void>{};
+}
+
+asio::awaitable<result<void>> store::note_centre(epoch_id store_epoch)
+{
+    {
+        const std::lock_guard guard{parts_->mutex};
+        if (parts_->centre_epoch == as_text(store_epoch.data()))
+            co_return result<void>{};
+    }
+    auto act = [store_epoch](writing& w) -> result<void> {
+        w.note_centre(store_epoch);
+        return {};
+    };
+    co_return co_await commit<void>(std::move(act), 0, true);
+}
+
+namespace {
+
+/// Rows looked at in one read transaction, or written in one that writes.
+constexpr std::size_t most_in_one_look = 1'024;
+
+/// Some places, and where to go on.
+template <class From>
+struct found_places {
+    std::vector<place> places;
+    std::optional<From> next;
+};
+
+} // namespace
+
+asio::awaitable<result<void>> store::drop_old_openings()
+{
+    std::optional<due> from = due{};
+    while (from) {
+        auto look = [this, begin = *from]() -> result<found_places<due>> {
+            const transaction txn{parts_->env->get(), transaction::mode::read};
+            const auto meta = read_meta(txn, parts_->t);
+            found_places<due> out;
+            std::size_t looked_at = 0;
+            cursor walk{txn, parts_->t.opened};
+            for (auto each = walk.seek(opened_key(begin.opened_ms, begin.at)); each;
+                 each = walk.next()) {
+                const due next{static_cast<std::int64_t>(read_u64(each->key)),
+                               place{read_u64(each->key.subspan(8))}};
+                if (looked_at++ == most_in_one_look) {
+                    out.next = next;
+                    break;
+                }
+                const auto row = find_good_row(txn, parts_->t, next.at);
+                if (row && !is_opened_above(meta, *row))
+                    out.places.push_back(next.at);
+            }
+            return out;
+        };
+        auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+        const auto found = co_await run_on(parts_->pool, std::move(job));
+        if (!found)
+            co_return found.error();
+        from = found->next;
+        if (found->places.empty())
+            continue;
+        auto act = [places = found->places](writing& w) -> result<void> {
+            for (const auto at : places)
+                w.take_opening_back(at, writing::doubt::other_store);
+            return {};
+        };
+        const auto done = co_await commit<void>(std::move(act), 0, true);
+        if (!done)
+            co_return done.error();
+    }
+    co_return result<void>{};
+}
+
+asio::awaitable<result<void>> store::drop_unsure_openings()
+{
+    using kind = ::titip::vault::finding::kind;
+    {
+        const std::lock_guard guard{parts_->mutex};
+        if (!parts_->centre_epoch.empty()) // no earlier version has written since
+            co_return result<void>{};
+    }
+    // Each loss is a finding; where those are full there may have been others.
+    const auto findings = now().findings;
+    if (std::ranges::none_of(findings,
+                             [](const auto& each) { return each.what == kind::not_held; }) &&
+        findings.size() < most_findings)
+        co_return result<void>{};
+    std::set<place> doubtful;
+    std::optional<std::uint64_t> from = 1;
+    while (from) {
+        auto look = [this, begin = *from, &doubtful]() -> result<std::optional<std::uint64_t>> {
+            const transaction txn{parts_->env->get(), transaction::mode::read};
+            cursor walk{txn, parts_->t.ledger};
+            std::size_t looked_at = 0;
+            for (auto each = walk.seek(key_builder{}.u64(begin)); each; each = walk.next()) {
+                if (looked_at++ == most_in_one_look)
+                    return std::optional{read_u64(each->key)};
+                v1::Entry entry;
+                open_row(seed::entry, each->key, each->value, entry);
+                if (entry.event() == v1::Entry::RETRY && entry.detail().ends_with(lost_there))
+                    doubtful.insert(place{entry.place()});
+                else if (entry.event() == v1::Entry::EVENT_VERDICT && entry.detail() == "opened")
+                    doubtful.erase(place{entry.place()});
+            }
+            return std::optional<std::uint64_t>{};
+        };
+        auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+        const auto next = co_await run_on(parts_->pool, std::move(job));
+        if (!next)
+            co_return next.error();
+        from = *next;
+    }
+    while (!doubtful.empty()) {
+        std::vector<place> some;
+        while (!doubtful.empty() && some.size() < most_in_one_look)
+            some.push_back(doubtful.extract(doubtful.begin()).value());
+        auto act = [some = std::move(some)](writing& w) -> result<void> {
+            bool is_any = false;
+            for (const auto at : some)
+                is_any = w.take_opening_back(at, writing::doubt::earlier_version) || is_any;
+            if (is_any) // what the centre has said since was passed over as known
+                w.forget_cursor();
+            return {};
+        };
+        const auto done = co_await commit<void>(std::move(act), 0, true);
+        if (!done)
+            co_return done.error();
+    }
+    co_return result<void>{};
+}
+
+asio::awaitable<result<std::size_t>> store::take_back(std::string custodian)
+{
+    std::size_t taken = 0;
+    std::optional<place> from = place{0};
+    while (from && now().of(state::relayed).records > 0) {
+        auto look = [this, begin = *from, &custodian]() -> result<found_places<place>> {
+            const transaction txn{parts_->env->get(), transaction::mode::read};
+            found_places<place> out;
+            std::size_t looked_at = 0;
+            cursor walk{txn, parts_->t.rows};
+            for (auto each = walk.seek(place_key(begin)); each; each = walk.next()) {
+                const place at{read_u64(each->key)};
+                if (looked_at++ == most_in_one_look) {
+                    out.next = at;
+                    break;
+                }
+                const auto row = find_good_row(txn, parts_->t, at);
+                if (row && row->state() == v1::RELAYED && row->receipt_by() == custodian)
+                    out.places.push_back(at);
+            }
+            return out;
+        };
+        auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+        const auto found = co_await run_on(parts_->pool, std::move(job));
+        if (!found)
+            co_return found.error();
+        from = found->next;
+        if (found->places.empty())
+            continue;
+        auto act = [places = found->places, &custodian](writing& w) -> result<std::size_t> {
+            std::size_t count = 0;
+            for (const auto at : places)
+                count += w.take_back(at, custodian) ? 1 : 0;
+            return count;
+        };
+        const auto done = co_await commit<std::size_t>(std::move(act), 0, true);
+        if (!done)
+            co_return done.error();
+        taken += *done;
+    }
+    co_return taken;
 }
 
 asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envelope::custody> held,
@@ -495,11 +712,11 @@ asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envel
         from = lost->next;
         if (lost->places.empty())
             continue;
-        auto act = [lost = std::move(*lost)](writing& w) -> result<void> {
+        auto act = [lost = std::move(*lost), by](writing& w) -> result<void> {
             for (const auto& each : lost.findings)
                 w.add_finding(each);
             for (const auto at : lost.places)
-                w.send_again(at);
+                w.send_again(at, by);
             return {};
         };
         const auto sent_again = co_await commit<void>(std::move(act), 0, true);

@@ -170,10 +170,24 @@ public:
     /// again, with a finding, unless their receipt is of a higher custodian. Findings are also what
     /// another state of this store must have given: later numbers, other manifests, epochs that are
     /// not known here. Where the statement itself shows them in our present epoch, a new one begins,
-    /// at most once a day.
-    asio::awaitable<result<std::vector<record_id>>>
+    /// at most once a day. What was handed on to a relay, and the centre's statement covers, is returned
+    /// as well: all of it over some calls.
+    asio::awaitable<result<std::vector<placed>>>
     take_custody(envelope::custody said, trust::role by, bytes cms,
-                 std::vector<::titip::vault::finding> findings, std::set<record_id> asked);
+                 std::vector<::titip::vault::finding> findings,
+                 std::set<::titip::vault::key> asked);
+    /// Answers come from the store of this epoch at the centre. What another one had said to be opened
+    /// counts as opened no more (see drop_old_openings) and is not erased.
+    asio::awaitable<result<void>> note_centre(epoch_id store_epoch);
+    /// Once all verdicts of the centre's present store were taken in: what it does not say to have
+    /// opened is delivered.
+    asio::awaitable<result<void>> drop_old_openings();
+    /// At a start: what earlier versions took for opened after the centre had lost it, on the verdict
+    /// of before, is delivered, and all verdicts are asked for again.
+    asio::awaitable<result<void>> drop_unsure_openings();
+    /// What was handed on to this relay waits again: it hands its own records on to us, so that each
+    /// would count on the other. How many.
+    asio::awaitable<result<std::size_t>> take_back(std::string custodian);
     /// Numbers from now on, and the verdict numbers given to nodes below, belong to a new epoch. Does
     /// nothing if `present` is not the epoch any more. `why` goes to the ledger.
     asio::awaitable<result<void>> begin_epoch(epoch_id present, std::string why);
@@ -230,6 +244,9 @@ public:
     asio::awaitable<result<std::vector<ledger_entry>>> story(record_id record);
     /// The oldest record that waits, not held; zero if none does.
     asio::awaitable<result<wall_time>> oldest_waiting();
+    /// Since when the oldest of those is relayed that were accepted first; zero if none is, or as long
+    /// as it has not been found: each call looks a little further.
+    asio::awaitable<result<wall_time>> oldest_relayed();
 
     /// Counts, sums, numbers, chain, heads, queue and indexes, each made anew from the rows and
     /// compared with what the journal says; every difference in a sentence. Envelopes are not read.
@@ -273,6 +290,9 @@ private:
     asio::awaitable<result<void>> note_backup(std::string file);
     asio::awaitable<result<void>> send_lost_again(std::shared_ptr<const envelope::custody> held,
                                                   trust::role by);
+    asio::awaitable<result<void>> add_relayed(std::shared_ptr<const envelope::custody> held,
+                                              std::set<::titip::vault::key> asked,
+                                              std::vector<placed>& covered);
     std::unique_ptr<parts> parts_;
 };
 

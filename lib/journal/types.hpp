@@ -74,6 +74,7 @@ struct record_view {
     std::vector<envelope::verdict_kind> standing; ///< of these, those that hold
     std::vector<std::string> warnings;
     std::string receipt_by; ///< who signed the upstream's receipt
+    std::string brought_by; ///< the relay that handed it over; empty: its station, or not known
 };
 
 /// A verdict of the upstream's, and its number there; 0: it said none.
@@ -109,6 +110,12 @@ struct submission {
     wall_time taken_at;
     envelope::lane lane = envelope::lane::ordinary;
     std::vector<std::string> warnings;
+};
+
+/// A record, and where it is here.
+struct placed {
+    vault::key key;
+    journal::place place{};
 };
 
 /// What the queue itself says of a record: no row is read for it.

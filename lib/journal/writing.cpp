@@ -1,4 +1,5 @@
 #include "journal/writing.hpp"
+#include "journal/parts.hpp"
 
 #include "trust/judge.hpp"
 
@@ -9,8 +10,6 @@
 namespace titip::journal {
 
 namespace {
-
-constexpr std::size_t most_findings = 64; // each is 100 bytes of Meta, which every commit rewrites
 
 v1::Numbering::Span span_of(std::uint64_t at, const digest& previous, const digest& hash)
 {
@@ -101,6 +100,8 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "repaired";
     case v1::Entry::ROTTEN:
         return "rotten";
+    case v1::Entry::NOT_OPENED:
+        return "not-opened";
     default:
         return "unknown"; // protobuf enums are open
     }

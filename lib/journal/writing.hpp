@@ -32,7 +32,8 @@ public:
     result<void> discard(const vault::key& which, std::string_view detail = {});
 
     /// The next custodian's receipt: overrides hold, quarantine and withdrawal, because the truth
-    /// is what is held where.
+    /// is what is held where. errc::loop: its signer is the relay that brought the record, and so
+    /// counts on us.
     result<void> settle(place at, const envelope::receipt& said, const bytes& cms,
                         const trust::peer& by);
     result<std::uint32_t> count_failure(place at);
@@ -52,11 +53,25 @@ public:
     bool free_for_try(place at);
     void note_freed(std::uint32_t protocol, std::uint64_t records);
     /// Handed on once, and no longer held by whom it was handed to: it waits again. Its receipt stays
-    /// in the row until there is another.
-    void send_again(place at);
-    /// A verdict from upstream; one for a record that is not here, or not readable, is kept in the
-    /// ledger only.
+    /// in the row until there is another. What was found when it was opened there does not count any
+    /// more: it has to be opened again.
+    void send_again(place at, trust::role said_by);
+    /// Handed on to this relay, which hands its own on to us: it waits again.
+    bool take_back(place at, std::string_view custodian);
+    /// A verdict from upstream, out of the store of this epoch; one for a record that is not here, or
+    /// not readable, is kept in the ledger only.
     void take_verdict(const told_verdict& told, const epoch_id& store_epoch);
+    /// The centre's store whose answers come from now on.
+    void note_centre(const epoch_id& store_epoch);
+    /// Why `opened` may not be so any more.
+    enum class doubt {
+        other_store,     ///< the centre's present one did not say it
+        earlier_version, ///< it took a verdict from before the centre's loss for one of after it
+    };
+    /// Takes it back if the doubt holds of the row: it is delivered, or waits as it did. Whether it did.
+    bool take_opening_back(place at, doubt why);
+    /// All verdicts come again, from the first on.
+    void forget_cursor() { meta_.clear_verdict_cursor(); }
     void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
     void note_custody(const bytes& cms, wall_time signed_at,
                       const std::vector<vault::finding>& findings);

@@ -1,5 +1,6 @@
 #include "link/prober.hpp"
 
+#include "base/name.hpp"
 #include "vault/problem.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -25,6 +26,8 @@ constexpr auto answer_limit = 20s;
 constexpr http::tcp_options kept_options{.user_timeout = 5min};
 constexpr auto long_poll_limit = 5min + 30s;
 constexpr std::size_t most_answer_bytes = 16u << 10;
+/// In place of a code of OpenSSL's, all of which are positive: the certificate is in order, and ours.
+constexpr long own_name = -1;
 
 probe_failure failed(verdict what, std::string detail)
 {
@@ -53,6 +56,8 @@ result<node_info, probe_failure> judge(const http::response& answer)
         out.retry_after = retry_after_of(answer);
         return out;
     }
+    if (answer.status == 508)
+        return failed(verdict::loop, "the upstream hands its own records on to this node (508)");
     if (answer.status != 200)
         return failed(verdict::application, fmt::format("the upstream answered {}", answer.status));
     auto info = parse_node_info(as_text(answer.body));
@@ -86,6 +91,11 @@ std::optional<node_info> parse_node_info(std::string_view json)
     constexpr std::uint64_t largest = 1'000'000; // whatever it says
     out.protocol = static_cast<unsigned>(std::clamp<std::uint64_t>(number("protocol"), 1, largest));
     out.most_bytes = number("most_bytes");
+    if (const auto* road = object.if_contains("road"); road && road->is_array())
+        for (const auto& each : road->get_array())
+            if (each.is_string() && out.road.size() < node_info::most_names &&
+                (is_node_name(each.get_string()) || each.get_string() == "?"))
+                out.road.emplace_back(each.get_string());
     return out;
 }
 
@@ -104,6 +114,8 @@ probe_failure explain(const http::connect_failure& failure)
         break;
     }
     const auto reason = failure.verify_result;
+    if (reason == own_name)
+        return failed(verdict::loop, "the upstream's certificate bears this node's own name");
     // Dates that only our clock finds wrong have been forgiven by the judge before they come here.
     if (reason == X509_V_ERR_CERT_HAS_EXPIRED)
         return failed(verdict::expired, X509_verify_cert_error_string(reason));
@@ -158,6 +170,8 @@ asio::awaitable<opened> dialer::open(http::tcp_options options, std::function<vo
     if (!out && out.error().at == http::layer::tls &&
         out.error().reason == boost::system::errc::timed_out)
         note_silence();
+    if (out && is_self_ && is_self_((*out)->peer_certificate()))
+        co_return http::connect_failure{http::layer::tls, error_code{}, own_name};
     co_return out;
 }
 

@@ -29,6 +29,10 @@ struct node_info {
     std::uint64_t newest_verdict = 0;
     unsigned protocol = 1;        ///< it says nothing: version 1
     std::uint64_t most_bytes = 0; ///< of one record; 0: it does not say
+    /// The answerer, its upstream and so on, as far as is known there: at most most_names. Empty: it does
+    /// not say.
+    std::vector<std::string> road;
+    static constexpr std::size_t most_names = 16; ///< of custodians one above the other
 };
 
 /// The body of its answer; nothing: that of no titip node. What is not a number it may be counts as not said.
@@ -52,10 +56,14 @@ using knocked = result<void, http::connect_failure>;
 /// Opens connections to the upstream. Threads: the socket thread.
 class dialer {
 public:
-    /// `context`: asked at each connection, since SIGHUP may have exchanged it.
+    /// `context`: asked at each connection, since SIGHUP may have exchanged it. `is_self`: told the
+    /// certificate of each upstream that was reached, and says whether it is this node's own name: that
+    /// is no upstream (verdict::loop). May be null.
     dialer(asio::any_io_executor on, http::endpoint upstream,
-           std::function<std::shared_ptr<http::tls_context>()> context)
-        : on_(std::move(on)), upstream_(std::move(upstream)), context_(std::move(context))
+           std::function<std::shared_ptr<http::tls_context>()> context,
+           std::function<bool(x509_st*)> is_self = nullptr)
+        : on_(std::move(on)), upstream_(std::move(upstream)), context_(std::move(context)),
+          is_self_(std::move(is_self))
     {
     }
 
@@ -82,6 +90,7 @@ private:
     asio::any_io_executor on_;
     http::endpoint upstream_;
     std::function<std::shared_ptr<http::tls_context>()> context_;
+    std::function<bool(x509_st*)> is_self_;
     template <class Outcome>
     asio::awaitable<Outcome> attempt(asio::awaitable<Outcome> work);
 

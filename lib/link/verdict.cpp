@@ -29,6 +29,8 @@ std::string_view to_string(verdict value) noexcept
         return "maintenance";
     case verdict::nothing_through:
         return "nothing-through";
+    case verdict::loop:
+        return "loop";
     case verdict::ok:
         return "ok";
     }
@@ -60,6 +62,7 @@ bool is_below_tls(verdict value) noexcept
     case verdict::application:
     case verdict::maintenance:
     case verdict::nothing_through:
+    case verdict::loop:
     case verdict::ok:
         return false;
     }

@@ -21,6 +21,7 @@ enum class verdict : std::uint8_t {
     application, ///< an error of its own: 5xx, or an answer that makes no sense
     maintenance, ///< it is there, and asked for a pause: 429, 503, 507, or "not accepting"
     nothing_through, ///< questions are answered, but no byte of a body is acknowledged
+    loop,            ///< the way up leads back to this node
     ok,
 };
 

@@ -1,6 +1,7 @@
 #include "node/alarms.hpp"
 
 #include "base/log.hpp"
+#include "control/server.hpp"
 #include "control/words.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -97,6 +98,17 @@ void alarms::look(const journal::totals& now, const journal::store::disk_waits& 
                        to_string(each.what), each.station, each.epoch.to_string(), each.first,
                        each.last);
     said_ = now.findings;
+}
+
+void alarms::on_relayed(wall_time oldest, wall_time now)
+{
+    const bool is_overdue = control::is_overdue(oldest, now);
+    if (is_overdue && !was_overdue_)
+        log::error(
+            "relayed-overdue since={}: the centre has confirmed nothing of it, call who runs the "
+            "relay",
+            to_rfc3339(oldest));
+    was_overdue_ = is_overdue;
 }
 
 void alarms::look(const std::vector<trust::watched>& certificates, const trust::reckoning& now)

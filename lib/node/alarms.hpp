@@ -25,6 +25,9 @@ public:
     /// That a certificate ends soon, or has ended; that the clock must be wrong, or is right again.
     void look(const std::vector<trust::watched>& certificates, const trust::reckoning& now);
 
+    /// Since when the oldest of what was handed on is only at a relay; zero: none is, or not known.
+    void on_relayed(wall_time oldest, wall_time now);
+
     /// That a verdict needs a person. `store` outlives what this starts on `on`.
     void on_change(const journal::change& what, journal::store& store, asio::any_io_executor on);
 
@@ -37,6 +40,7 @@ private:
     unsigned said_percent_ = 0; ///< the step that was said: 80, 90
     bool is_disk_slow_ = false;
     std::set<journal::place> stalled_; ///< said, and still so
+    bool was_overdue_ = false;
     std::vector<vault::finding> said_; ///< as many as the journal keeps
     /// Of the certificates as they are now: what was said of them.
     enum class end { far, soon, doubtful, over };

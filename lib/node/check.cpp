@@ -109,10 +109,23 @@ std::optional<config_error> look_at_socket(const config& from, std::string_view 
                     file, socket.string(), folder.string())};
 }
 
+/// A station's manifests count if the station signed them: what is submitted at a relay or the centre would
+/// be refused for good.
+std::optional<std::string> look_at_seal(const config& from, std::string_view file)
+{
+    if (!from.seal || !from.listen)
+        return std::nullopt;
+    return fmt::format(
+        "{}: [seal] and [listen]: the centre refuses records that are submitted at a node "
+        "which others hand theirs to, so none are taken here: remove [seal], and submit at "
+        "a station",
+        file);
+}
+
 /// The sealer would say as well that it cannot be made of these, but not which of them is at fault.
 std::optional<config_error> look_at_recipients(const config& from, std::string_view file)
 {
-    if (!from.seal)
+    if (!from.seal || from.listen) // then they are not used
         return std::nullopt;
     std::map<digest, std::filesystem::path> named;
     std::string twice;
@@ -186,6 +199,11 @@ result<std::vector<std::string>, config_error> check_machine(const config& from,
     if (auto wrong = look_at_recipients(from, file))
         return *std::move(wrong);
     std::vector<std::string> out;
+    if (auto unused = look_at_seal(from, file)) {
+        if (when == occasion::check)
+            return config_error{*std::move(unused)};
+        out.push_back(*std::move(unused)); // what runs goes on: others hand it their records
+    }
     look_at_key(from, file, out);
     look_at_quota(from, file, out);
     look_at_mirror(from, file, when, out);

@@ -381,7 +381,7 @@ config convert(const toml::table& root, std::string_view file)
          {&node, &identity, &control, &seal, &listen, &upstream, &retention, &mirror})
         each->refuse_unknown();
 
-    if (out.seal && !out.upstream)
+    if (out.seal && !out.upstream && !out.listen)
         refuse(fmt::format(
             "{}: [seal] without [upstream]: a node where records are submitted must hand "
             "them on; add [upstream] url",

@@ -122,7 +122,7 @@ result<materials, start_failure> load_materials(const config& from)
                       std::make_shared<const trust::authorities>(std::move(*authorities)),
                   .sealer = nullptr,
                   .recipients = {}};
-    if (!from.seal)
+    if (!from.seal || from.listen) // see services(): nothing is submitted there
         return out;
     std::vector<bytes> recipients;
     for (const auto& file : from.seal->recipients) {
@@ -439,6 +439,11 @@ void node::look_for_alarms()
             clock_.on_fresh_time(now.newest_signed, wall_now(), monotonic::now());
     }
     alarms_.look(certificates(), reckon());
+    constexpr auto relayed_every = 1min;
+    if (!store_ || is_stopping_ || monotonic::now() - relayed_looked_at_ < relayed_every)
+        return;
+    relayed_looked_at_ = monotonic::now();
+    asio::co_spawn(on_, look_at_relayed(), asio::detached);
 }
 
 namespace {
@@ -529,6 +534,7 @@ control::services node::services()
                           .time = [this] { return reckon(); },
                           .refused = config_.listen ? &seen_->refused : nullptr,
                           .misfits = misfits_,
+                          .is_seal_unused = config_.seal && config_.listen,
                           .mark = mark_,
                           .fleeting = fleeting_};
     return out;
@@ -551,8 +557,15 @@ result<void, start_failure> node::open_doors()
         client_tls_ = *context;
         dialer_ = std::make_unique<link::dialer>(
             on_, http::endpoint{config_.upstream->host, config_.upstream->port},
-            [this] { return client_tls_; });
+            [this] { return client_tls_; },
+            [this](x509_st* certificate) {
+                const auto who = trust::peer_of(certificate);
+                if (who && replayer_)
+                    replayer_->on_upstream(*who);
+                return who && *who == materials_.identity->self();
+            });
         replay::replayer::options opts{.node = config_.name,
+                                       .is_relay = config_.listen.has_value(),
                                        .most_connections = config_.upstream->connections,
                                        .limits = config_.upstream->budget};
         if (config_.retention)
@@ -561,7 +574,11 @@ result<void, start_failure> node::open_doors()
             on_, std::move(opts),
             replay::replayer::surroundings{*store_, *dialer_,
                                            [this] { return materials_.authorities; }, judge_,
-                                           [this](journal::place at) { return repairs(at); }});
+                                           [this](journal::place at) { return repairs(at); },
+                                           [this] {
+                                               if (intake_)
+                                                   intake_->ring_road();
+                                           }});
     }
     if (store_ && config_.listen) {
         auto context = http::tls_context::server(tls_options_of(false));
@@ -587,8 +604,7 @@ result<void, start_failure> node::open_doors()
                           address);
         });
         gate_ = std::make_unique<accept::gate>(materials_.authorities);
-        intake_ = std::make_unique<intake::server>(on_, *store_, *gate_,
-                                                   intake::self_description{config_.name}, opts);
+        intake_ = std::make_unique<intake::server>(on_, *store_, *gate_, description(), opts);
     }
     auto door = http::listen_unix(on_, config_.control.socket, most_local);
     if (!door)
@@ -615,6 +631,38 @@ result<void, start_failure> node::open_doors()
             control_->ring();
         });
     return {};
+}
+
+intake::self_description node::description()
+{
+    intake::self_description out{.name = config_.name};
+    if (!replayer_)
+        return out;
+    out.is_above = [this](const trust::peer& peer) {
+        return peer == materials_.identity->self() ||
+               (peer.role == trust::role::relay && replayer_->is_upstream(peer));
+    };
+    out.came = [this](const trust::peer& peer) {
+        if (peer.role == trust::role::relay && relays_below_.insert(peer.name).second)
+            start_part(take_back(peer.name));
+    };
+    out.road = [this] { return replayer_->road(); };
+    return out;
+}
+
+/// It may have been our upstream once: then each of us thinks that the other hands those records on.
+asio::awaitable<void> node::take_back(std::string relay)
+{
+    const auto taken = co_await store_->take_back(relay);
+    if (taken && *taken > 0)
+        log::warn("taken-back records={} from={}: it hands its own on to this node", *taken, relay);
+}
+
+asio::awaitable<void> node::look_at_relayed()
+{
+    const auto oldest = co_await store_->oldest_relayed();
+    if (oldest)
+        alarms_.on_relayed(*oldest, wall_now());
 }
 
 void node::start_part(asio::awaitable<void> work)
@@ -757,7 +805,9 @@ std::string node::summary() const
                                now.of(journal::state::opened).records,
                            now.of(journal::state::opened).records);
     const auto link = replayer_->now();
-    return fmt::format("{} waiting ({}); link {}{}", waiting.records, show_size(waiting.bytes),
+    const auto relayed = now.of(journal::state::relayed).records;
+    return fmt::format("{} waiting ({}){}; link {}{}", waiting.records, show_size(waiting.bytes),
+                       relayed > 0 ? fmt::format(", {} at a relay", relayed) : std::string{},
                        link::to_string(link.verdict), now.paused ? "; paused" : "");
 }
 

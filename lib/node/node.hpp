@@ -17,6 +17,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace titip::node {
@@ -88,6 +89,9 @@ private:
     asio::awaitable<void> count_needs_person();
     asio::awaitable<void> replay();
     control::services services();
+    intake::self_description description();
+    asio::awaitable<void> take_back(std::string relay);
+    asio::awaitable<void> look_at_relayed();
     asio::awaitable<void> verify();
     void recall_verification();
     trust::reckoning reckon() const;
@@ -134,6 +138,8 @@ private:
     std::unique_ptr<http::listener> upper_door_; ///< [listen]
     std::unique_ptr<http::listener> local_door_;
     alarms alarms_;
+    instant relayed_looked_at_{};
+    std::set<std::string> relays_below_; ///< that came since the start
     bell changed_;
     std::vector<std::unique_ptr<asio::cancellation_signal>> running_;
     std::size_t running_count_ = 0;

@@ -4,8 +4,10 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <random>
 
 namespace titip::replay {
@@ -16,6 +18,8 @@ constexpr auto sweep_every = 1min;   ///< erasing what is due; sooner for short 
 constexpr auto reconcile_every = 1h; ///< while connected
 constexpr auto regulate_every = 100ms;
 constexpr auto history_every = 10s;
+/// Looked up at once: each answer has a receipt or a manifest, and the upstream reads 32 requests ahead.
+constexpr std::size_t most_looked_up = 16;
 
 wall_time to_wall(instant t)
 {
@@ -141,6 +145,8 @@ void replayer::on_change(const journal::change& what)
 {
     if (changed_while_loading_)
         changed_while_loading_->insert(what.place);
+    if (what.state != journal::state::waiting)
+        turned_back_.erase(what.place);
     if (what.state == journal::state::waiting && !what.held)
         scheduler_.add(what.place, what.lane, what.size_bytes, what.goes_last);
     else if (what.state != journal::state::arriving) {
@@ -148,6 +154,48 @@ void replayer::on_change(const journal::change& what)
         distrust_.on_gone(what.place);
     }
     changed_.ring();
+}
+
+void replayer::on_upstream(const trust::peer& who)
+{
+    if (above_ == who)
+        return;
+    above_ = who;
+    road_above_.clear();
+    if (around_.road_changed)
+        around_.road_changed();
+    if (!turned_back_.empty() && !is_stopping_) {
+        turned_back_.clear();
+        start(load()); // to this one they may go
+    }
+}
+
+std::vector<std::string> replayer::road() const
+{
+    std::vector<std::string> out{opts_.node};
+    for (const auto& each : road_above_) {
+        if (out.size() == link::node_info::most_names)
+            return out;
+        out.push_back(each);
+        if (each == opts_.node) // a circle, of which once is enough
+            return out;
+    }
+    if (!road_above_.empty())
+        return out;
+    if (above_)
+        out.push_back(above_->name);
+    if (!above_ || above_->role != trust::role::centre)
+        out.emplace_back("?");
+    return out;
+}
+
+void replayer::turn_back(journal::place at, const record_id& record, const std::string& brought_by)
+{
+    scheduler_.on_failed(at, false);
+    distrust_.on_gone(at);
+    if (turned_back_.insert(at).second)
+        log::warn("turned-back record={} upstream={}: it brought this record here",
+                  record.to_string(), brought_by);
 }
 
 report replayer::now() const
@@ -161,6 +209,10 @@ report replayer::now() const
             out.next_check = to_wall(way.next_at);
     }
     out.upstream = around_.upstream.upstream().host + ":" + around_.upstream.upstream().port;
+    if (above_)
+        out.upstream_name = above_->name;
+    out.is_upstream_relay = above_ && above_->role == trust::role::relay;
+    out.turned_back = turned_back_.size();
     out.since = to_wall(decided.since);
     if (decided.verdict != link::verdict::unknown)
         out.last_checked = to_wall(decided.checked_at);
@@ -271,6 +323,10 @@ void replayer::on_transfer_failure(const uplink::outcome& why)
 
 asio::awaitable<void> replayer::load()
 {
+    // The store tells if that fails; then nothing is sent either.
+    co_await around_.store.drop_unsure_openings();
+    if (changed_while_loading_)
+        co_return; // it is being read already
     changed_while_loading_.emplace();
     const auto queue = co_await around_.store.load_queue();
     const auto changed = std::exchange(changed_while_loading_, std::nullopt);
@@ -339,6 +395,15 @@ asio::awaitable<void> replayer::take_news(const link::node_info& info,
                                           std::optional<vault::question> asked)
 {
     const auto before = monitor_.current();
+    const bool is_other_road = std::exchange(road_above_, info.road) != info.road;
+    if (is_other_road && around_.road_changed)
+        around_.road_changed();
+    if (opts_.is_relay && std::ranges::find(info.road, opts_.node) != info.road.end()) {
+        prober_.drop_connection();
+        publish(monitor_.on_failure(monotonic::now(), link::verdict::loop, 0ms, draw_chance()),
+                fmt::format("{}", fmt::join(road(), " > ")));
+        co_return;
+    }
     if (!info.is_accepting) {
         prober_.drop_connection(); // what else was asked is not waited for
         publish(
@@ -446,13 +511,22 @@ asio::awaitable<void> replayer::sweep()
     }
 }
 
-std::vector<record_id> replayer::unsettled() const
+std::vector<journal::placed> replayer::unsettled(whose of, std::size_t limit) const
 {
-    std::vector<record_id> out;
-    for (const auto at : scheduler_.unknown(vault::most_unsettled))
-        for (const auto& [record, place] : by_record_)
-            if (place == at)
-                out.push_back(record);
+    std::vector<journal::placed> out;
+    for (const auto at : scheduler_.unknown(std::numeric_limits<std::size_t>::max()))
+        for (const auto& [key, place] : by_record_)
+            if (place == at && (key.station == opts_.node) == (of == whose::ours) &&
+                out.size() < limit)
+                out.push_back({key, place});
+    return out;
+}
+
+std::vector<vault::key> replayer::unsettled() const
+{
+    std::vector<vault::key> out;
+    for (auto& each : unsettled(whose::ours, vault::most_unsettled))
+        out.push_back(std::move(each.key));
     return out;
 }
 
@@ -460,11 +534,11 @@ std::string replayer::name_of(journal::place at) const
 {
     const auto found =
         std::ranges::find(by_record_, at, [](const auto& each) { return each.second; });
-    return found == by_record_.end() ? std::string{"unknown"} : found->first.to_string();
+    return found == by_record_.end() ? std::string{"unknown"} : found->first.record.to_string();
 }
 
 asio::awaitable<std::optional<vault::question>>
-replayer::make_question(std::vector<record_id> wanted)
+replayer::make_question(const std::vector<vault::key>& wanted)
 {
     const auto known = co_await around_.store.upstream();
     if (!known)
@@ -473,7 +547,10 @@ replayer::make_question(std::vector<record_id> wanted)
                              .cursor_epoch = known->cursor_epoch,
                              .cursor_number = known->cursor_number,
                              .kept = known->kept,
-                             .unsettled = std::move(wanted)};
+                             .unsettled = {}};
+    for (const auto& each :
+         wanted) // of our own station: the answerer knows whose we mean by our name
+        question.unsettled.push_back(each.record);
     // What waits while later numbers have gone is no gap.
     for (const auto& each : known->waiting)
         if (question.kept.size() < vault::most_kept)
@@ -483,10 +560,15 @@ replayer::make_question(std::vector<record_id> wanted)
 
 asio::awaitable<bool> replayer::reconcile(std::optional<vault::question> question)
 {
-    std::set<record_id> asked; // each once: what cannot be settled must not keep us asking
-    bool began_again = false;  // once: else one that always begins again would keep us
+    std::set<vault::key> asked; // each once: what cannot be settled must not keep us asking
+    bool began_again = false;   // once: else one that always begins again would keep us
     std::optional<bool> more = true;
-    std::vector<record_id> wanted = question ? question->unsettled : unsettled();
+    auto wanted = unsettled();
+    if (question) {
+        wanted.clear();
+        for (const auto& id : question->unsettled)
+            wanted.push_back({opts_.node, id});
+    }
     while (more && *more && !is_stopping_) {
         auto* const over = prober_.connection();
         if (!over) {
@@ -505,25 +587,103 @@ asio::awaitable<bool> replayer::reconcile(std::optional<vault::question> questio
                                         asked, began_again);
         if (more && wanted.empty()) {
             wanted = unsettled();
-            std::erase_if(wanted, [&asked](const auto& id) { return asked.contains(id); });
+            std::erase_if(wanted, [&asked](const auto& key) { return asked.contains(key); });
             more = *more || !wanted.empty();
         }
     }
-    if (!more)
+    bool is_told = more.has_value() && !is_stopping_ && co_await look_up_others();
+    // All that it has to say of its verdicts was heard.
+    if (is_told && above_ && above_->role == trust::role::centre && is_centre_new_) {
+        const auto dropped = co_await around_.store.drop_old_openings();
+        is_told = dropped.has_value();
+        is_centre_new_ = !is_told;
+    }
+    if (!is_told)
         prober_.drop_connection();
-    co_return more.has_value() && !is_stopping_;
+    co_return is_told && !is_stopping_;
+}
+
+asio::awaitable<bool> replayer::look_up_others()
+{
+    for (auto all = unsettled(whose::others, most_looked_up); !all.empty() && !is_stopping_;
+         all = unsettled(whose::others, most_looked_up)) {
+        auto* const over = prober_.connection();
+        if (!over) {
+            on_transfer_failure(link::verdict::application, 0ms, "the upstream closes each time");
+            co_return false;
+        }
+        over->transport().set_no_progress_limit(no_progress_limit);
+        for (const auto& each : all)
+            co_await uplink::ask_for_standing(*over, each.key);
+        for (auto& each : all)
+            if (const bool is_known = co_await take_standing(*over, std::move(each)); !is_known)
+                co_return false;
+    }
+    co_return true;
+}
+
+/// Afterwards it is not unknown any more, whatever was answered: else it would be asked for without end.
+asio::awaitable<bool> replayer::take_standing(http::client_connection& over, journal::placed what)
+{
+    using kind = uplink::outcome::kind;
+    auto answer = co_await uplink::take_standing(over);
+    if (!answer) {
+        const auto why = link::explain_read(answer.error());
+        on_transfer_failure(why.verdict, why.retry_after, why.detail);
+        co_return false;
+    }
+    auto& told = answer->what;
+    std::uint64_t offset = 0;
+    switch (told.what) {
+    case kind::receipt:
+        co_await take_receipt(what.place, std::move(told.receipt_cms));
+        co_return true;
+    case kind::unknown:
+        // Of other bytes under this id nothing is gone on from: the answer to a new offer says so.
+        if (const auto ours = co_await around_.store.outgoing_of(what.place);
+            ours && answer->metadata == uplink::metadata_of(ours->manifest_cms))
+            offset = told.offset.value_or(0);
+        break;
+    case kind::gone:
+    case kind::position_unknown:
+    case kind::not_believed:
+    case kind::role:
+    case kind::conflict:
+    case kind::defect:
+    case kind::not_ours:
+    case kind::too_large:
+    case kind::mismatch:
+        break; // what is offered again is told why, with a sentence
+    case kind::auth:
+    case kind::admission:
+    case kind::portal:
+    case kind::link:
+        on_transfer_failure(told);
+        co_return false;
+    }
+    scheduler_.on_reconciled(what.place, offset);
+    changed_.ring();
+    co_return true;
 }
 
 asio::awaitable<std::optional<bool>> replayer::take_reconciled(http::client_connection& over,
                                                                const vault::question& question,
-                                                               std::vector<record_id>& wanted,
-                                                               const std::set<record_id>& asked,
+                                                               std::vector<vault::key>& wanted,
+                                                               const std::set<vault::key>& asked,
                                                                bool& began_again)
 {
     const auto told = co_await uplink::take_reconciled(over, around_.authorities(), opts_.node);
     if (!told) {
         on_transfer_failure(told.error());
         co_return std::nullopt;
+    }
+    if (told->by.role == trust::role::centre) {
+        if (centre_epoch_ != told->answer.store_epoch)
+            is_centre_new_ = true;
+        centre_epoch_ = told->answer.store_epoch;
+        const auto noted = co_await around_.store.note_centre(told->answer.store_epoch);
+        if (!noted)
+            co_return std::nullopt;
     }
     co_await take_told(*told, wanted);
     const auto newest = told->answer.verdicts.empty() ? 0 : told->answer.verdicts.back().number;
@@ -549,38 +709,39 @@ asio::awaitable<std::optional<bool>> replayer::take_reconciled(http::client_conn
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.
     wanted.clear();
-    for (const auto& id : *covered) {
-        const auto found = co_await around_.store.show(id);
-        if (!found || found->empty() || scheduler_.is_in_flight(found->front().place))
+    for (const auto& each : *covered) {
+        if (scheduler_.is_in_flight(each.place))
             continue;
-        by_record_.insert_or_assign(id, found->front().place);
-        if (!asked.contains(id))
-            wanted.push_back(id);
+        by_record_.insert_or_assign(each.key, each.place);
+        if (!asked.contains(each.key))
+            wanted.push_back(each.key);
     }
     co_return (told->answer.more && is_news) || !wanted.empty();
 }
 
 /// Receipts end custody; what is not complete there goes on from where it stands.
 asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
-                                          const std::vector<record_id>& wanted)
+                                          const std::vector<vault::key>& wanted)
 {
     if (told.by.role == trust::role::centre)
         around_.judge->on_signed_time(told.custody.at);
-    std::set<record_id> settled;
+    std::set<vault::key> settled;
     for (const auto& each : told.receipts) {
-        const auto at = by_record_.find(each.said.record);
+        const vault::key which{each.said.station, each.said.record};
+        const auto at = by_record_.find(which);
         if (at == by_record_.end())
             continue;
-        settled.insert(each.said.record);
+        settled.insert(which);
         distrust_.on_gone(at->second); // an old receipt says nothing of what is believed now
         co_await settle(at->second, each, each.said.size_bytes);
     }
-    for (const auto& id : wanted) {
-        const auto found = by_record_.find(id);
-        if (found == by_record_.end() || settled.contains(id))
+    for (const auto& which : wanted) {
+        const auto found = by_record_.find(which);
+        if (found == by_record_.end() || settled.contains(which))
             continue;
         const auto at = found->second;
-        const auto partial = std::ranges::find(told.answer.partials, id, &vault::partial::record);
+        const auto partial =
+            std::ranges::find(told.answer.partials, which.record, &vault::partial::record);
         std::uint64_t offset = 0;
         if (partial != told.answer.partials.end()) {
             // Of other bytes under this id nothing is gone on from: the answer to a new offer says
@@ -597,8 +758,13 @@ asio::awaitable<void> replayer::take_told(const uplink::reconciled& told,
 asio::awaitable<void> replayer::settle(journal::place at, uplink::receipt receipt,
                                        std::uint64_t size_bytes)
 {
-    const auto record = receipt.said.record;
+    const vault::key which{receipt.said.station, receipt.said.record};
+    const auto record = which.record;
     const auto done = co_await around_.store.settle(at, receipt.said, receipt.cms, receipt.by);
+    if (!done && done.error() == vault::errc::loop) {
+        turn_back(at, record, receipt.by.name);
+        co_return;
+    }
     if (!done) {
         log::error("receipt-refused record={} why=\"{}\"", record.to_string(),
                    done.error().message());
@@ -612,7 +778,7 @@ asio::awaitable<void> replayer::settle(journal::place at, uplink::receipt receip
               size_bytes);
     note_delivery(size_bytes);
     scheduler_.on_settled(at);
-    by_record_.erase(record);
+    by_record_.erase(which);
     changed_.ring();
 }
 

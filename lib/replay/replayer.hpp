@@ -33,7 +33,10 @@ struct report {
     bool is_up = false;
     link::verdict verdict = link::verdict::unknown;
     std::string detail;
-    std::string upstream; ///< host:port
+    std::string upstream;      ///< host:port
+    std::string upstream_name; ///< in its certificate; empty: it was not reached yet
+    bool is_upstream_relay = false;
+    std::size_t turned_back = 0; ///< records that wait and are not sent: the upstream brought them
     wall_time since{};
     wall_time last_checked{};
     wall_time next_check{}; ///< zero while up, but for the next try where nothing gets through
@@ -73,6 +76,7 @@ class replayer {
 public:
     struct options {
         std::string node;
+        bool is_relay = false; ///< nodes below hand records to this one
         unsigned most_connections = 16;
         budget::options limits;           ///< of a metered link
         std::optional<milliseconds> keep; ///< retention after `opened`; nothing: never erased
@@ -84,6 +88,8 @@ public:
         std::shared_ptr<trust::judge> judge;
         /// Whether someone repairs this record, or sets it aside; null: nobody.
         std::function<bool(journal::place)> repair{};
+        /// road() says something else now; null: nobody asks.
+        std::function<void()> road_changed{};
     };
 
     replayer(asio::any_io_executor on, options opts, surroundings around);
@@ -104,6 +110,11 @@ public:
     void check_now();
     /// Addresses, interfaces or routes of this machine have changed.
     void on_network_change();
+    /// Who the upstream is, by its certificate; before anything is asked.
+    void on_upstream(const trust::peer& who);
+    bool is_upstream(const trust::peer& who) const noexcept { return above_ == who; }
+    /// The names from this node up to the centre; the last "?" if what comes then is not known.
+    std::vector<std::string> road() const;
 
     report now() const;
     /// Nothing: it is offered in its turn.
@@ -135,7 +146,8 @@ private:
     asio::awaitable<void> free_set_aside(unsigned protocol);
     asio::awaitable<void> settle(journal::place at, uplink::receipt receipt,
                                  std::uint64_t size_bytes);
-    asio::awaitable<std::optional<vault::question>> make_question(std::vector<record_id> wanted);
+    asio::awaitable<std::optional<vault::question>>
+    make_question(const std::vector<vault::key>& wanted);
     /// `first`: what was asked already, on the prober's connection.
     asio::awaitable<bool> reconcile(std::optional<vault::question> first);
     /// The answer to `question`; afterwards `wanted` is whom to ask for next, none of `asked`.
@@ -143,17 +155,25 @@ private:
     /// has told its verdicts from the first on, as one does whose store was set back.
     asio::awaitable<std::optional<bool>> take_reconciled(http::client_connection& over,
                                                          const vault::question& question,
-                                                         std::vector<record_id>& wanted,
-                                                         const std::set<record_id>& asked,
+                                                         std::vector<vault::key>& wanted,
+                                                         const std::set<vault::key>& asked,
                                                          bool& began_again);
     asio::awaitable<void> take_told(const uplink::reconciled& told,
-                                    const std::vector<record_id>& wanted);
+                                    const std::vector<vault::key>& wanted);
+    /// What became of other stations' records, which no reconcile tells. False: it failed.
+    asio::awaitable<bool> look_up_others();
+    asio::awaitable<bool> take_standing(http::client_connection& over, journal::placed what);
     asio::awaitable<void> sweep();
     asio::awaitable<void> note_outage(bool began, std::string layer, milliseconds lasted);
 
     static double draw_chance();
     void start(asio::awaitable<void> work);
-    std::vector<record_id> unsettled() const;
+    /// Records whose outcome is not known, at most `limit`: of our own station, or of all others.
+    enum class whose { ours, others };
+    std::vector<journal::placed> unsettled(whose, std::size_t limit) const;
+    std::vector<vault::key> unsettled() const;
+    /// It waits, and is offered to no upstream that brought it.
+    void turn_back(journal::place at, const record_id& record, const std::string& brought_by);
     std::string name_of(journal::place at) const; ///< of one that was sent, for the log
     void publish(const link::monitor::decision& decided, std::string detail);
     /// A transfer found the link wanting; the watch looks again when the monitor says so.
@@ -185,16 +205,21 @@ private:
     bell changed_;      ///< the queue, the link, a reconcile, pause or stop
     bell link_changed_; ///< wakes watch() early
     bell doubts_changed_;
-    std::map<record_id, journal::place> by_record_; ///< of what is in flight or unknown
+    std::map<vault::key, journal::place> by_record_; ///< of what is in flight or unknown
     std::optional<std::set<journal::place>> changed_while_loading_;
     carriers carriers_;
     unsigned urgent_bodies_ = 0; ///< being written: others all but pause
     history history_;
     std::uint64_t seen_wasted_bytes_ = 0; ///< by the history
     std::string detail_;
+    std::optional<trust::peer> above_;
+    std::vector<std::string> road_above_; ///< as the upstream told it
+    std::set<journal::place> turned_back_;
     wall_time last_delivery_{};
     instant reconciled_at_{};
     instant outage_began_{};
+    std::optional<epoch_id> centre_epoch_; ///< of its store, as of the newest answer
+    bool is_centre_new_ = true; ///< its store may be another one than that which opened records
     std::uint64_t newest_verdict_ = 0; ///< the upstream's number that we have taken in
     link::node_info upstream_said_;    ///< no name: it has not been heard yet
     std::size_t running_ = 0;

@@ -167,6 +167,11 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
     if (scheduler_.in_flight() == 1)
         changed_.ring(); // regulate() has something to do
     auto what = co_await around_.store.outgoing_of(pick->place);
+    if (what && above_ && above_->role == trust::role::relay &&
+        what->view.brought_by == above_->name) {
+        turn_back(pick->place, what->view.key.record, above_->name);
+        co_return true;
+    }
     if (what) {
         distrust::candidate next{.place = pick->place,
                                  .certificate = trust::signing_certificate(what->manifest_cms),
@@ -194,7 +199,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
                                               body.error().message());
         co_return true;
     }
-    by_record_.insert_or_assign(what->view.key.record, pick->place);
+    by_record_.insert_or_assign(what->view.key, pick->place);
     state.sent.push_back(pick->place);
     state.changed.ring();
     uplink::parcel parcel{what->view.key, std::move(what->manifest_cms), what->view.size_bytes};

@@ -70,7 +70,7 @@ asio::awaitable<result<void>> session::begin(parcel what, std::uint64_t offset)
     std::string_view method = "POST";
     if (offset == 0) {
         fields.add("Upload-Length", std::to_string(what.size_bytes));
-        fields.add("Upload-Metadata", "manifest " + to_base64(what.manifest_cms));
+        fields.add("Upload-Metadata", metadata_of(what.manifest_cms));
     } else {
         method = "PATCH";
         target += "/" + what.key.record.to_string();
@@ -102,6 +102,30 @@ result<receipt> verify_receipt(const trust::authorities& authorities, const byte
     if (!said)
         return trust::errc::wrong_role;
     return receipt{.said = *said, .by = verified->signer, .cms = cms};
+}
+
+std::string metadata_of(bytes_view manifest_cms)
+{
+    return "manifest " + to_base64(manifest_cms);
+}
+
+asio::awaitable<void> ask_for_standing(http::client_connection& over, vault::key which)
+{
+    http::fields fields;
+    fields.add("Tus-Resumable", "1.0.0");
+    const auto target = "/v1/uploads/" + which.station + "/" + which.record.to_string();
+    co_await over.write_request("HEAD", target, fields, 0);
+}
+
+asio::awaitable<result<standing_above>> take_standing(http::client_connection& over)
+{
+    const auto answer = co_await over.read_response(true, most_answer_bytes);
+    if (!answer)
+        co_return answer.error();
+    standing_above out{.what = classify(*answer, true),
+                       .metadata =
+                           std::string{answer->fields.find("Upload-Metadata").value_or("")}};
+    co_return out;
 }
 
 asio::awaitable<void> ask_to_reconcile(http::client_connection& over, vault::question asked)

@@ -54,6 +54,19 @@ asio::awaitable<result<reconciled, outcome>>
 take_reconciled(http::client_connection& over,
                 std::shared_ptr<const trust::authorities> authorities, std::string station);
 
+/// How far a record has come there. /v1/reconcile answers for the asking node's own records only
+/// (version 1); this for any that may be offered. A running upload of it is stopped, and what has come
+/// of it committed before the answer. An error shows at take_standing().
+asio::awaitable<void> ask_for_standing(http::client_connection& over, vault::key which);
+struct standing_above {
+    outcome what;         ///< receipt; unknown, with an offset: a part is there; gone: nothing is
+    std::string metadata; ///< of the upload that is there, as it was begun
+};
+/// Its answer, in the order of the questions.
+asio::awaitable<result<standing_above>> take_standing(http::client_connection& over);
+/// What Upload-Metadata says of an upload that is begun with this manifest.
+std::string metadata_of(bytes_view manifest_cms);
+
 /// One connection to the next custodian, speaking tus 1.0.0 with pipelining: the next record's
 /// request follows the last byte of the one before, answers come in the same order. One coroutine
 /// may send while another receives. Does not know the journal. Threads: the socket thread.

@@ -35,6 +35,8 @@ public:
             return "by the clock here, this node's own certificate does not hold now";
         case errc::contradicts:
             return "a verdict holds that excludes this one";
+        case errc::loop:
+            return "the receipt is of the node that brought the record here";
         }
         return "unknown error of the vault";
     }
@@ -55,6 +57,7 @@ public:
         case errc::wrong_state:
         case errc::erased:
         case errc::contradicts:
+        case errc::loop:
             return fault::record;
         }
         return fault::record;

@@ -17,6 +17,7 @@ enum class errc {
     erased = 9,       ///< the bytes are gone, as they should be; the row and its receipts are here
     cannot_sign = 10, ///< by the clock here our own certificate does not hold: what we signed now
                       ///< would not be believed; nothing was written, try again later
+    loop = 11,        ///< the receipt is of the node that brought the record here: it counts on us
     contradicts = 12, ///< a verdict holds that excludes this one: say that it is to replace it
 };
 

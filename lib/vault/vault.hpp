@@ -30,7 +30,8 @@ struct key {
 struct offer {
     bytes cms;
     envelope::manifest manifest;
-    titip::digest hash{}; ///< of its Statement
+    titip::digest hash{};     ///< of its Statement
+    std::string brought_by{}; ///< the relay that offers it; empty: its station
     vault::key key() const { return {manifest.station, manifest.record}; }
 };
 

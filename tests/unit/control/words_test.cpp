@@ -167,6 +167,63 @@ TEST_CASE("in an outage the status says first that nothing is lost, then why and
     CHECK_THAT(joined(lines), !Contains("ALARM") && !Contains("Warning"));
 }
 
+TEST_CASE("what only a relay has signed for is not told as being at the centre", "[control]")
+{
+    const auto behind_hub = [](std::string_view more) {
+        auto out = station("{'records': {'relayed': {'records': 5, 'bytes': 400000}}}");
+        out["link"] = json("{'up': true, 'verdict': 'ok', 'upstream_name': 'hub', "
+                           "'upstream_role': 'relay', 'since_ms': 1795499000000}");
+        for (const auto& [key, value] : json(more))
+            out[key] = value;
+        return joined(words::status(out));
+    };
+    const auto some = behind_hub("{'oldest_relayed_ms': 1795240800000}");
+    CHECK_THAT(some,
+               Contains("5 records (400 kB) handed on to hub, not yet at the centre as far as is "
+                        "known (the oldest 3 days 0 h ago)") &&
+                   !Contains("every record") && !Contains("ALARM"));
+    CHECK_THAT(some, Contains("oldest relayed since"));
+    CHECK_THAT(behind_hub("{}"),
+               Contains("handed on to hub, not yet at the centre as far as is known.") &&
+                   !Contains("the oldest"));
+    // A relay's clock that is ahead.
+    CHECK_THAT(behind_hub("{'oldest_relayed_ms': 1795600000000}"),
+               Contains("(the oldest 0 s ago)"));
+    CHECK_THAT(
+        behind_hub("{'oldest_relayed_ms': 1794800000000, 'relayed_overdue': true}"),
+        Contains(
+            "ALARM: of what was handed on to hub, the centre has confirmed nothing for 8 days"));
+    // While others wait, and after the upstream has become the centre.
+    CHECK_THAT(behind_hub("{'records': {'waiting': {'records': 1, 'bytes': 1}, "
+                          "'relayed': {'records': 5, 'bytes': 1}}, 'link': {}}"),
+               Contains("1 record (1 B) safe on this machine") && Contains("handed on to a relay"));
+    CHECK_THAT(
+        behind_hub("{'records': {'delivered': {'records': 1, 'bytes': 1}}}"),
+        Contains("1 record at the centre, which has not said yet that it opened it: hub does not "
+                 "pass that on"));
+    CHECK(control::is_overdue(from_ms(1), from_ms(1) + 8 * 24h));
+    CHECK_FALSE(control::is_overdue(from_ms(1), from_ms(1) + 6 * 24h));
+    CHECK_FALSE(control::is_overdue(wall_time{}, wall_now()));
+}
+
+TEST_CASE("records that would go in a circle, and a node that takes none, are alarms", "[control]")
+{
+    auto circle = a_station;
+    circle["link"] =
+        json("{'up': true, 'verdict': 'ok', 'upstream_name': 'hub-2', 'upstream_role': 'relay', "
+             "'since_ms': 1795499000000, 'turned_back': 2}");
+    CHECK_THAT(
+        joined(words::status(circle)),
+        Contains("ALARM: 2 records not sent, because hub-2, the upstream here, brought them") &&
+            Contains("Correct [upstream] url"));
+    CHECK_THAT(told(a_record, "{'state': 'waiting', 'turned_back': true, 'brought_by': 'hub-2'}"),
+               Contains("Not sent because hub-2, the upstream here, brought it"));
+    CHECK_THAT(joined(words::status(station("{'seal_unused': true}"))),
+               Contains("ALARM: [seal] and [listen] do not go together") &&
+                   Contains("at a station"));
+    CHECK_THAT(joined(words::status(a_station)), !Contains("ALARM"));
+}
+
 TEST_CASE("the status speaks of one record in the singular", "[control]")
 {
     const auto lines =

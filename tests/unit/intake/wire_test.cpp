@@ -275,11 +275,11 @@ std::string typed(const std::string& answer, std::string_view type)
     return with_body(answer, fmt::format("{{\"type\":\"{}\",{}", type, body_of(answer).substr(1)));
 }
 
-std::string with_protocol(const std::string& answer)
+std::string with_protocol_and_road(const std::string& answer)
 {
     auto body = body_of(answer);
     body.pop_back();
-    return with_body(answer, body + ",\"protocol\":2}");
+    return with_body(answer, body + ",\"protocol\":2,\"road\":[\"centre\"]}");
 }
 
 std::string to_text(uplink::outcome::kind what)
@@ -476,7 +476,7 @@ TEST_CASE("a request of version 1 is answered as it was then, but for what versi
         if (const auto type = types.find(each.name); type != types.end())
             expected = typed(expected, type->second);
         if (name.starts_with("node"))
-            expected = with_protocol(expected);
+            expected = with_protocol_and_road(expected);
         CHECK(masked(now) == masked(expected));
     }
 }

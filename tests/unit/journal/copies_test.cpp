@@ -355,7 +355,8 @@ TEST_CASE("a restored record that the upstream says it holds is asked for, not s
     const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {held}};
     const auto covered =
         finish(fresh.store->take_custody(said, trust::role::centre, bytes(1), {}, {})).value();
-    CHECK(covered == std::vector{copies[0].offer.manifest.record, copies[1].offer.manifest.record});
+    CHECK(ids_of(covered) ==
+          std::vector{copies[0].offer.manifest.record, copies[1].offer.manifest.record});
 }
 
 TEST_CASE("the centre restores a record with the receipt that it gave", "[journal]")

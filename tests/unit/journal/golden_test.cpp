@@ -172,6 +172,48 @@ TEST_CASE("a store that an earlier version wrote reads as it did then", "[journa
     CHECK(finish(at.reopen().audit()).value().empty());
 }
 
+TEST_CASE("openings that an earlier version believed in, and circles that it stood in, end",
+          "[journal]")
+{
+    journal_fixture at;
+    std::filesystem::create_directories(at.options.directory);
+    const auto unpack =
+        fmt::format("gzip -dc '{}' > '{}'", golden("format-1-troubles.mdb.gz").string(),
+                    at.data_file().string());
+    REQUIRE(std::system(unpack.c_str()) == 0);
+    std::filesystem::copy_file(golden("format-1-troubles.lock"),
+                               at.options.directory / "titipd.lock");
+    auto& store = at.open();
+    const auto state_of = [&store](std::uint64_t number) {
+        return to_string(finish(store.outgoing_of(place{number})).value().view.state);
+    };
+    const auto is_said_opened = [&store](std::uint64_t number) {
+        const auto said = finish(store.outgoing_of(place{number})).value().view.verdicts;
+        return std::ranges::count(said, verdict_kind::opened) > 0;
+    };
+    REQUIRE(state_of(8) == "opened"); // on the receipt of a centre that had not opened it
+    REQUIRE(finish(store.drop_unsure_openings()).has_value());
+    CHECK(state_of(7) == "waiting");
+    CHECK_FALSE(is_said_opened(7));
+    CHECK(state_of(8) == "delivered");
+    CHECK_FALSE(is_said_opened(8));
+    CHECK(state_of(11) == "opened"); // of after the loss
+    CHECK_FALSE(finish(store.upstream()).value().cursor_epoch);
+
+    // The centre has 8 to 10 and tells again what it has opened; the relay came as a node below.
+    const auto present = epoch_id::random();
+    const auto opened = finish(store.outgoing_of(place{11})).value().view;
+    REQUIRE(finish(store.note_centre(present)).has_value());
+    REQUIRE(finish(store.take_verdicts({verdict_on(opened, verdict_kind::opened)}, present, 1))
+                .has_value());
+    REQUIRE(finish(store.drop_old_openings()).has_value());
+    CHECK(state_of(11) == "opened");
+    CHECK(finish(store.take_back("hub-1")).value() == 2);
+    CHECK(state_of(9) == "waiting");
+    CHECK(state_of(10) == "waiting");
+    CHECK(finish(store.audit()).value().empty());
+}
+
 namespace {
 
 /// A station that also listens, with a record in every state but withdrawn, which no command makes

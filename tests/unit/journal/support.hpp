@@ -108,6 +108,14 @@ inline envelope::custody custody_of_all(journal::store& of, wall_time at = wall_
     return out;
 }
 
+inline std::vector<record_id> ids_of(const std::vector<journal::placed>& records)
+{
+    std::vector<record_id> out;
+    for (const auto& each : records)
+        out.push_back(each.key.record);
+    return out;
+}
+
 inline envelope::verdict verdict_on(const journal::record_view& record, envelope::verdict_kind kind,
                                     wall_time at = wall_now())
 {

@@ -27,6 +27,6 @@ TEST_CASE("only what ends before TLS is cheap to try", "[link]")
         CHECK(is_below_tls(cheap));
     for (const auto dear :
          {verdict::unknown, verdict::tls, verdict::clock, verdict::expired, verdict::portal,
-          verdict::auth, verdict::application, verdict::maintenance, verdict::ok})
+          verdict::auth, verdict::application, verdict::maintenance, verdict::loop, verdict::ok})
         CHECK_FALSE(is_below_tls(dear));
 }

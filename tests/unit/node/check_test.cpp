@@ -71,6 +71,28 @@ public:
 
 } // namespace
 
+TEST_CASE(
+    "records are submitted at stations: elsewhere [seal] is an error of the check, and a start "
+    "goes on without it",
+    "[node]")
+{
+    machine here;
+    here.seal_to("one.pem", to_bytes(as_bytes("nothing looks into it")));
+    here.said.listen.emplace();
+    for (const bool is_relay : {true, false}) {
+        if (is_relay)
+            here.said.upstream.emplace();
+        else
+            here.said.upstream.reset();
+        here.when = occasion::check;
+        CHECK_THAT(here.error(), Contains("[seal] and [listen]") && Contains("remove [seal]"));
+        here.when = occasion::start;
+        const auto said = here.warnings();
+        REQUIRE(said.size() == 1);
+        CHECK_THAT(said[0], StartsWith("titip.toml: [seal] and [listen]"));
+    }
+}
+
 TEST_CASE("a machine in order gives no warning", "[node]")
 {
     CHECK(machine{}.warnings().empty());

@@ -285,10 +285,13 @@ public:
         : station_side(above, replay::replayer::options{.most_connections = connections})
     {
     }
-    station_side(const centre_side& above, replay::replayer::options opts)
+    station_side(const centre_side& above, replay::replayer::options opts,
+                 const std::shared_ptr<const trust::identity>& self = everyone().station)
         : dialer(home().get_executor(), {"127.0.0.1", above.port()}, [this] { return tls_; }),
-          judge_(above.judge)
+          judge_(above.judge), tls_(http::tls_context::client(options_of(*self)).value())
     {
+        options.node = self->self().name;
+        options.identity = self;
         open();
         make(std::move(opts));
     }
@@ -335,15 +338,20 @@ public:
     {
         start([] {});
     }
-    record_id accept(std::size_t size_bytes = 5'000, envelope::lane lane = envelope::lane::ordinary)
+    bytes sealed(const titip::vault::key& which, std::size_t size_bytes)
     {
         static const auto sealer =
             envelope::sealer::load({support::recipient(support::key_kind::p256).certificate,
                                     support::recipient(support::key_kind::p256).certificate})
                 .value();
+        return sealer
+            .seal({.record = which.record, .station = which.station}, noise(size_bytes, random))
+            .value();
+    }
+    record_id accept(std::size_t size_bytes = 5'000, envelope::lane lane = envelope::lane::ordinary)
+    {
         const auto id = record_id::random();
-        auto sealed = sealer.seal({.record = id, .station = "office-1"}, noise(size_bytes, random));
-        auto offered = submission_of(std::move(*sealed), id);
+        auto offered = submission_of(sealed({"office-1", id}, size_bytes), id);
         offered.lane = lane;
         REQUIRE(finish(store->accept(std::move(offered))).has_value());
         return id;
@@ -391,7 +399,7 @@ public:
 private:
     void make(replay::replayer::options opts)
     {
-        opts.node = "office-1";
+        opts.node = options.node;
         replayer = std::make_unique<replay::replayer>(
             home().get_executor(), std::move(opts),
             replay::replayer::surroundings{*store, dialer, believed, judge_});
@@ -399,9 +407,31 @@ private:
                          [this](const journal::change& what) { replayer->on_change(what); });
     }
     std::shared_ptr<trust::judge> judge_;
-    std::shared_ptr<http::tls_context> tls_ =
-        http::tls_context::client(options_of(*everyone().station)).value();
+    std::shared_ptr<http::tls_context> tls_;
     bool is_running_ = false;
+};
+
+/// hub-1, with records that two stations below it chose the same ids for.
+class relay_side : public station_side {
+public:
+    explicit relay_side(const centre_side& above, unsigned connections = 1)
+        : station_side(above, replay::replayer::options{.most_connections = connections},
+                       everyone().relay)
+    {
+    }
+    void take_twins(std::size_t size_bytes = 5'000)
+    {
+        const auto id = record_id::random();
+        for (auto* each : {&one_, &other_}) {
+            auto data = sealed({each->station(), id}, size_bytes);
+            auto what = each->next(data, id);
+            REQUIRE(finish(store->complete(std::move(what), 0, std::move(data))).has_value());
+        }
+    }
+
+private:
+    sender one_{everyone().station};
+    sender other_{everyone().neighbour};
 };
 
 } // namespace
@@ -671,6 +701,41 @@ TEST_CASE("records that the upstream holds and gives no good receipt for end no 
         return now.deferrals.size() == 1 && now.deferrals[0].what.records == 2;
     }));
     CHECK(station.entries("quarantine") == 0);
+}
+
+TEST_CASE("stations behind a relay may have chosen the same ids, also where answers are lost",
+          "[replay]")
+{
+    centre_side centre;
+    relay_side relay{centre};
+    for (int i = 0; i < 4; ++i)
+        relay.take_twins();
+    std::size_t completed = 0;
+    centre.vault.on_complete = [&](const vault::key&) {
+        if (++completed % 3 == 1)
+            centre.break_all();
+    };
+    relay.start();
+    REQUIRE(relay.all_are(state::delivered, 8));
+    CHECK(relay.entries("delivered") == 8);
+    CHECK(centre.behind.now().of(state::delivered).records == 8);
+    CHECK(centre.vault.reconciles < 20); // it asks when something is to be asked
+    CHECK(relay.entries("quarantine") == 0);
+}
+
+TEST_CASE("what a relay had handed on in part goes on from there", "[replay]")
+{
+    centre_side centre;
+    relay_side relay{centre};
+    relay.take_twins(400'000);
+    centre.wire.breaks_after = 300'000;
+    relay.start();
+    REQUIRE(relay.comes_true([&] { return centre.wire.read_bytes > 200'000; }));
+    REQUIRE(relay.comes_true([&] { return centre.behind.now().of(state::arriving).records == 1; }));
+    centre.wire.breaks_after = meddling_wire::never;
+    REQUIRE(relay.all_are(state::delivered, 2));
+    CHECK(relay.replayer->now().wasted_bytes <
+          100'000); // of the one that was cut, what came is kept
 }
 
 TEST_CASE("asking again between two questions is no outage", "[replay]")

@@ -1,0 +1,363 @@
+#include "journal/support.hpp"
+
+#include "journal/comparison.hpp"
+#include "journal/parts.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+/// Whose word counts for a record: the centre's present store, not one that it lost; a custodian further
+/// up, not the node that brought it; the centre, not the relay that it went through.
+using namespace titip;
+using namespace titip::tests;
+using envelope::verdict_kind;
+using journal::place;
+using journal::state;
+using vault::errc;
+
+namespace {
+
+const trust::peer& centre()
+{
+    return everyone().centre->self();
+}
+const trust::peer& relay()
+{
+    return everyone().relay->self();
+}
+
+/// office-1, below a centre whose store may be another one the next time.
+class office : public journal_fixture {
+public:
+    office() { open(); }
+
+    place accept()
+    {
+        return finish(store->accept(submission_of(noise(500, random)))).value().place;
+    }
+    journal::record_view at(place p) { return finish(store->outgoing_of(p)).value().view; }
+    result<void> settle(place p, const trust::peer& by = centre(),
+                        wall_time held_at = wall_now() - 1h)
+    {
+        const auto what = finish(store->outgoing_of(p)).value();
+        return finish(store->settle(p, receipt_for(what, held_at), bytes(1), by));
+    }
+    /// What a reconcile with the store of this epoch brings, in its order.
+    std::vector<journal::placed> told(const epoch_id& of, std::vector<place> opened,
+                                      std::vector<place> held)
+    {
+        REQUIRE(finish(store->note_centre(of)).has_value());
+        std::vector<journal::told_verdict> said;
+        for (const auto each : opened)
+            said.emplace_back(verdict_on(at(each), verdict_kind::opened, wall_now() - 1h),
+                              said.size() + 1);
+        if (!said.empty())
+            REQUIRE(finish(store->take_verdicts(said, of, said.size())).has_value());
+        auto covered = custody(held);
+        REQUIRE(finish(store->drop_old_openings()).has_value());
+        return covered;
+    }
+    std::vector<journal::placed> custody(const std::vector<place>& held,
+                                         trust::role by = trust::role::centre)
+    {
+        envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+        said.epochs.push_back({.epoch = store->epoch(), .ranges = {}});
+        for (const auto each : held) {
+            const auto what = finish(store->outgoing_of(each)).value();
+            const envelope::sequence n{what.view.sequence};
+            said.epochs[0].ranges.push_back({n, n, what.manifest_hash});
+        }
+        return finish(store->take_custody(said, by, bytes(1), {}, {})).value();
+    }
+    bool is_said_opened(place p)
+    {
+        return std::ranges::count(at(p).verdicts, verdict_kind::opened) > 0;
+    }
+    std::size_t entries(std::string_view event)
+    {
+        const auto all = finish(store->ledger(0, 10'000)).value();
+        return static_cast<std::size_t>(
+            std::ranges::count(all, event, &journal::ledger_entry::event));
+    }
+};
+
+} // namespace
+
+TEST_CASE("what the centre lost after it had opened it is to be opened again", "[journal]")
+{
+    office it;
+    const auto before = epoch_id::random();
+    const auto after = epoch_id::random();
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    it.told(before, {p}, {p});
+    REQUIRE(it.at(p).state == state::opened);
+    it.told(after, {}, {}); // an empty store
+    CHECK(it.at(p).state == state::waiting);
+    CHECK_FALSE(it.is_said_opened(p));
+    REQUIRE(it.settle(p).has_value());
+    CHECK(it.at(p).state == state::delivered); // not opened on the new receipt alone
+    it.told(after, {}, {p});
+    CHECK(it.at(p).state == state::delivered);
+    CHECK(finish(it.store->erase_due(0ms)).value() == 0);
+    it.told(after, {p}, {p});
+    CHECK(it.at(p).state == state::opened);
+    CHECK(finish(it.store->erase_due(0ms)).value() == 1);
+    CHECK(finish(it.store->audit()).value().empty());
+}
+
+TEST_CASE("a verdict from before the centre's loss does not make the next receipt an opening",
+          "[journal]")
+{
+    office it;
+    const auto before = epoch_id::random();
+    const auto p = it.accept();
+    it.told(before, {p}, {}); // the receipt is on its way
+    REQUIRE(it.at(p).state == state::waiting);
+    const bool is_lost = GENERATE(true, false);
+    if (is_lost)
+        it.told(epoch_id::random(), {}, {});
+    REQUIRE(it.settle(p).has_value());
+    CHECK(it.at(p).state == (is_lost ? state::delivered : state::opened));
+    CHECK(it.is_said_opened(p) != is_lost);
+}
+
+TEST_CASE(
+    "a centre restored from a backup of before the opening opens it again before it is erased",
+    "[journal]")
+{
+    office it;
+    const auto before = epoch_id::random();
+    const auto restored = epoch_id::random();
+    const auto known = it.accept();
+    const auto forgotten = it.accept();
+    REQUIRE(it.settle(known).has_value());
+    REQUIRE(it.settle(forgotten).has_value());
+    it.told(before, {known, forgotten}, {known, forgotten});
+    // It has both records and tells all its verdicts once more, of which one had not been given yet.
+    REQUIRE(finish(it.store->note_centre(restored)).has_value());
+    it.custody({known, forgotten});
+    CHECK(finish(it.store->erase_due(0ms)).value() == 0); // the verdicts are still to come
+    it.told(restored, {known}, {known, forgotten});
+    CHECK(it.at(known).state == state::opened);
+    CHECK(it.at(forgotten).state == state::delivered);
+    CHECK(it.entries("not-opened") == 1);
+    CHECK(finish(it.store->erase_due(0ms)).value() == 1);
+    CHECK(it.at(known).state == state::erased);
+    it.told(restored, {forgotten}, {known, forgotten});
+    CHECK(it.at(forgotten).state == state::opened);
+    CHECK(finish(it.store->audit()).value().empty());
+}
+
+TEST_CASE("what the centre could not open, and then lost, goes to it once more", "[journal]")
+{
+    office it;
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    REQUIRE(finish(it.store->note_centre(epoch_id::random())).has_value());
+    REQUIRE(finish(it.store->take_verdicts({verdict_on(it.at(p), verdict_kind::open_failed)},
+                                           epoch_id::random(), 1))
+                .has_value());
+    REQUIRE(it.at(p).reason == journal::reason::open_failed);
+    it.told(epoch_id::random(), {}, {});
+    CHECK(it.at(p).state == state::waiting);
+    CHECK(it.at(p).reason == journal::reason::none);
+    CHECK(it.at(p).verdicts.empty());
+    CHECK(finish(it.store->load_queue()).value().size() == 1);
+}
+
+TEST_CASE("a relay's word neither erases nor takes an opening back", "[journal]")
+{
+    office it;
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    it.told(epoch_id::random(), {p}, {p});
+    it.reopen(); // and the way leads through a relay now
+    it.custody({p}, trust::role::relay);
+    CHECK(finish(it.store->erase_due(0ms)).value() == 0);
+    it.custody({}, trust::role::relay);
+    CHECK(it.at(p).state == state::opened);
+    it.custody({p});
+    CHECK(finish(it.store->erase_due(0ms)).value() == 1);
+}
+
+namespace {
+
+/// As a daemon of before this version left them: a row that was sent again keeps OPENED, and is opened
+/// on the next receipt alone.
+void make_as_before(office& it, const std::vector<std::pair<place, bool>>& lost)
+{
+    it.close();
+    const auto child = ::fork(); // LMDB must not be open twice in one process
+    if (child == 0) {
+        const journal::environment env{it.options.directory, 2ull << 30};
+        journal::transaction txn{env.get(), journal::transaction::mode::write};
+        const auto t = journal::open_tables(txn);
+        const auto key = journal::key_builder{}.text("meta");
+        auto meta = journal::read_meta(txn, t);
+        meta.clear_centre_epoch();
+        meta.clear_opened_before();
+        for (const auto& [at, is_delivered] : lost) {
+            auto row = journal::find_row(txn, t, at).value();
+            row.clear_opened_by();
+            row.clear_verdicts();
+            row.add_verdicts(v1::OPENED);
+            if (is_delivered) {
+                row.set_state(v1::STATE_OPENED);
+                row.set_opened_at_ms(row.delivered_at_ms());
+                txn.put(t.opened, journal::opened_key(row.opened_at_ms(), at), {});
+                for (auto& each : *meta.mutable_tallies())
+                    if (each.state() == v1::DELIVERED || each.state() == v1::STATE_OPENED) {
+                        const auto step = each.state() == v1::DELIVERED ? -1 : 1;
+                        each.set_records(each.records() + static_cast<std::uint64_t>(step));
+                        each.set_bytes(each.bytes() +
+                                       static_cast<std::uint64_t>(step) * row.size_bytes());
+                    }
+            }
+            txn.put(t.rows, journal::place_key(at),
+                    journal::seal_row(journal::seed::row, journal::place_key(at), row));
+        }
+        meta.set_transaction(txn.id());
+        txn.put(t.meta, key, journal::seal_row(journal::seed::meta, key, meta));
+        txn.commit();
+        ::_exit(0);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(status == 0);
+    it.open();
+}
+
+} // namespace
+
+TEST_CASE("rows that an earlier version took for opened after a loss are doubted once", "[journal]")
+{
+    office it;
+    const auto before = epoch_id::random();
+    const auto after = epoch_id::random();
+    const auto sound = it.accept();
+    const auto redelivered = it.accept();
+    const auto waits = it.accept();
+    for (const auto each : {sound, redelivered, waits})
+        REQUIRE(it.settle(each).has_value());
+    it.told(before, {sound, redelivered, waits}, {sound, redelivered, waits});
+    it.told(after, {sound}, {sound}); // it lost two
+    REQUIRE(it.settle(redelivered).has_value());
+    make_as_before(it, {{redelivered, true}, {waits, false}});
+    REQUIRE(it.at(redelivered).state == state::opened);
+    REQUIRE(finish(it.store->drop_unsure_openings()).has_value());
+    CHECK(it.at(sound).state == state::opened);
+    CHECK(it.at(redelivered).state == state::delivered);
+    CHECK(it.at(waits).state == state::waiting);
+    CHECK_FALSE(it.is_said_opened(waits));
+    CHECK_FALSE(finish(it.store->upstream()).value().cursor_epoch); // all verdicts come again
+    CHECK(finish(it.store->audit()).value().empty());
+    it.told(after, {sound, redelivered}, {sound, redelivered, waits});
+    CHECK(it.at(sound).state == state::opened);
+    CHECK(it.at(redelivered).state == state::opened);
+    REQUIRE(it.settle(waits).has_value());
+    CHECK(it.at(waits).state == state::delivered);
+    REQUIRE(finish(it.store->drop_unsure_openings()).has_value()); // once
+    CHECK(it.at(redelivered).state == state::opened);
+}
+
+TEST_CASE("a receipt of the relay that brought the record does not count", "[journal]")
+{
+    journal_fixture at;
+    at.options.node = "hub-2";
+    at.open();
+    sender from{everyone().station};
+    const auto data = noise(500, at.random);
+    const auto take = [&](std::string brought_by) {
+        auto what = from.next(data);
+        what.brought_by = std::move(brought_by);
+        REQUIRE(finish(at.store->complete(what, 0, data)).has_value());
+        return finish(at.store->manifest_of(what.key())).value();
+    };
+    const auto settle = [&](const journal::outgoing& what, const trust::peer& by) {
+        return finish(at.store->settle(what.view.place, receipt_for(what), bytes(1), by));
+    };
+    const auto brought = take("hub-1");
+    CHECK(brought.view.brought_by == "hub-1");
+    CHECK(settle(brought, relay()).error() == errc::loop);
+    at.reopen();
+    CHECK(settle(brought, relay()).error() == errc::loop);
+    CHECK(finish(at.store->load_queue()).value().size() == 1);
+    REQUIRE(settle(brought, centre()).has_value()); // the end of the road always counts
+    CHECK(at.store->now().of(state::delivered).records == 1);
+
+    REQUIRE(settle(take(""), relay()).has_value()); // of its station, or of before this was noted
+    REQUIRE(settle(take("hub-3"), relay()).has_value());
+    CHECK(at.store->now().of(state::relayed).records == 2);
+}
+
+TEST_CASE("what was handed on to a relay that hands its own on to us waits again", "[journal]")
+{
+    office it;
+    const auto theirs = it.accept();
+    const auto others = it.accept();
+    const auto delivered = it.accept();
+    REQUIRE(it.settle(theirs, relay()).has_value());
+    REQUIRE(it.settle(others, {trust::role::relay, "hub-9"}).has_value());
+    REQUIRE(it.settle(delivered).has_value());
+    CHECK(finish(it.store->take_back("hub-1")).value() == 1);
+    CHECK(it.at(theirs).state == state::waiting);
+    CHECK(it.at(others).state == state::relayed);
+    CHECK(it.at(delivered).state == state::delivered);
+    CHECK(finish(it.store->take_back("hub-1")).value() == 0);
+    CHECK(finish(it.store->audit()).value().empty());
+}
+
+TEST_CASE("what a relay has and the centre covers is asked for there, some with each statement",
+          "[journal]")
+{
+    office it;
+    std::vector<place> all;
+    constexpr std::size_t many = vault::most_unsettled + 10;
+    for (std::size_t i = 0; i < many; ++i) {
+        all.push_back(it.accept());
+        REQUIRE(it.settle(all.back(), relay()).has_value());
+    }
+    const std::vector<place> held(all.begin(), all.end() - 1);
+    CHECK(it.custody(all, trust::role::relay).empty());
+    std::set<place> found;
+    for (int i = 0; i < 3; ++i)
+        for (const auto& each : it.custody(held)) {
+            found.insert(each.place);
+            REQUIRE(it.settle(each.place).has_value());
+        }
+    CHECK(found == std::set<place>(held.begin(), held.end()));
+    // What it does not have goes there from here as well: the relay may be gone. Nobody lost it.
+    CHECK(it.at(all.back()).state == state::waiting);
+    CHECK(it.store->now().findings.empty());
+    const auto told = finish(it.store->ledger(0, 10'000)).value();
+    CHECK(std::ranges::count(told, "hub-1 has it, and the centre does not yet",
+                             &journal::ledger_entry::detail) == 1);
+}
+
+TEST_CASE("since when the oldest is relayed is found, and found again when that one goes on",
+          "[journal]")
+{
+    office it;
+    const auto oldest = [&] { return finish(it.store->oldest_relayed()).value(); };
+    const auto now = from_ms(to_ms(wall_now()));
+    CHECK(oldest() == wall_time{});
+    const auto held = it.accept();
+    const auto first = it.accept();
+    const auto second = it.accept();
+    REQUIRE(it.settle(second, relay(), now + 1h).has_value());
+    CHECK(oldest() == now + 1h);
+    REQUIRE(it.settle(first, relay(), now + 2h).has_value());
+    CHECK(oldest() == now + 1h); // of those that were accepted first, not the first
+    REQUIRE(it.settle(second).has_value());
+    CHECK(oldest() == now + 2h);
+    REQUIRE(it.settle(held, relay(), now + 3h).has_value());
+    REQUIRE(it.settle(first).has_value());
+    CHECK(oldest() == now + 3h);
+    it.reopen();
+    CHECK(oldest() == now + 3h);
+    REQUIRE(it.settle(held).has_value());
+    CHECK(oldest() == wall_time{});
+}
