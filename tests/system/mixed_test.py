@@ -58,16 +58,21 @@ def update(node):
     return node.start()
 
 
-def office(world, version, **options):
-    node = world.station(**options)
+def of_version(node, version):
+    """Version 1 refuses a key that it does not know."""
     node.bin = version
+    if version == OLD:
+        lines = node.config.read_text().splitlines(keepends=True)
+        node.config.write_text("".join(each for each in lines if not each.startswith("volatile")))
     return node
+
+
+def office(world, version, **options):
+    return of_version(world.station(**options), version)
 
 
 def centre(world, version, **options):
-    node = world.centre(**options)
-    node.bin = version
-    return node
+    return of_version(world.centre(**options), version)
 
 
 def taken(node, records):
@@ -239,9 +244,7 @@ def check_role(hub_version, centre_version):
         upstream = f'[upstream]\nurl = "https://localhost:{world.port}"\n'
         world.issue("hub", "URI:titip:relay:hub,DNS:localhost,IP:127.0.0.1")
         world.config("hub", "hub", f'[listen]\naddress = "127.0.0.1:{port}"\n\n{upstream}')
-        hub = world._node("hub")
-        hub.bin = hub_version
-        hub.start()
+        hub = of_version(world._node("hub"), hub_version).start()
         station = office(world, hub_version, port=port).start()
         (record, file), = world.records(1, size_bytes=60_000)
         station.submit(file)
@@ -251,6 +254,7 @@ def check_role(hub_version, centre_version):
             shutil.copy(world.path / each, world.path / f"relay-{each}")
         world.issue("hub", "URI:titip:station:hub")
         world.config("hub", "hub", upstream)
+        of_version(hub, hub_version)
         above = centre(world, centre_version).start()
         hub.start()
         set_aside(hub, record, "not-ours")
