@@ -6,7 +6,6 @@ import pathlib
 import shutil
 import sys
 
-import harness
 from epoch_test import accepted_at, check_once, clock_off_by, events, submit
 from harness import BIN, SOURCE, STATION, CuttingProxy, Skipped, World, free_port, run, tests, until
 
@@ -139,8 +138,9 @@ def test_what_stood_in_a_circle_before_goes_on_after_the_update():
         records = world.records(3, size_bytes=60_000)
         submit(station, records)
         until(lambda: count(first, "relayed") == 3 and count(second, "relayed") == 3, "each counts on the other")
-        first.stop()
-        second.stop()
+        for each in (first, second):
+            each.stop()
+            each.bin = BIN
         centre = world.centre().start()
         relay(world, "hub-2", ports[1], world.port)
         first.start()
@@ -151,12 +151,8 @@ def test_what_stood_in_a_circle_before_goes_on_after_the_update():
 
 def start_old(node):
     """As the state before this was mended would have it."""
-    now = harness.BIN
-    harness.BIN = pathlib.Path(OLD_BIN)
-    try:
-        node.start()
-    finally:
-        harness.BIN = now
+    node.bin = pathlib.Path(OLD_BIN)
+    node.start()
 
 
 def test_a_station_that_moves_to_the_centre_gets_its_receipts():
@@ -198,6 +194,7 @@ def test_nothing_is_submitted_at_a_relay_and_the_rest_runs():
         hub_port = free_port()
         centre = world.centre().start()
         hub = relay(world, "hub", hub_port, world.port)
+        assert hub.create().returncode == 0  # while it was in order
         hub.config.write_text(hub.config.read_text() + f'\n[seal]\nrecipients = ["{world.path}/recipient.pem", '
                                                        f'"{world.path}/escrow.pem"]\n')
         checked = run(BIN / "titipd", "--check", "--config", hub.config)
