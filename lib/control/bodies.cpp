@@ -466,10 +466,10 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     if (parts.stalled) {
         boost::json::object stalled;
         stalled["count"] = parts.stalled->now().count;
-        boost::json::array oldest;
+        boost::json::array longest;
         for (const auto& each : parts.stalled->now().oldest)
-            oldest.push_back(to_json(each));
-        stalled["oldest"] = std::move(oldest);
+            longest.push_back(to_json(each));
+        stalled["oldest"] = std::move(longest);
         out["stalled_uploads"] = std::move(stalled);
     }
     boost::json::array findings;
