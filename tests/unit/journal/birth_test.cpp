@@ -21,7 +21,7 @@ bool is_there(const journal_fixture& at)
 kind why_no_id(const journal_fixture& at)
 {
     const auto id = journal::id_in(at.options.directory, at.options.node);
-    REQUIRE_FALSE(id);
+    REQUIRE_FALSE(id.has_value());
     return id.error().what;
 }
 
@@ -45,7 +45,7 @@ TEST_CASE("no store is made where none was asked for, and nothing is left in the
         if (is_folder_there)
             std::filesystem::create_directory(at.options.directory);
         const auto opened = open_only(at);
-        REQUIRE_FALSE(opened);
+        REQUIRE_FALSE(opened.has_value());
         CHECK(opened.error().what == kind::unreadable);
         CHECK(opened.error().sentence.find(at.options.directory.string()) != std::string::npos);
         CHECK(std::filesystem::exists(at.options.directory) == is_folder_there);
@@ -54,10 +54,10 @@ TEST_CASE("no store is made where none was asked for, and nothing is left in the
     CHECK_FALSE(is_there(at));
     REQUIRE(journal::make_empty(at.options.directory, at.options.node).has_value());
     CHECK(is_there(at));
-    CHECK(open_only(at));
+    CHECK(open_only(at).has_value());
     const auto again = journal::make_empty(at.options.directory, at.options.node);
-    REQUIRE_FALSE(again);
-    CHECK(open_only(at));
+    REQUIRE_FALSE(again.has_value());
+    CHECK(open_only(at).has_value());
 }
 
 TEST_CASE("a store has one id for ever, which its backup has too, and no other store has")
@@ -93,7 +93,7 @@ TEST_CASE("a store has one id for ever, which its backup has too, and no other s
     CHECK(id_of(at) != id);
     at.close();
     const auto other = journal::id_in(at.options.directory, "office-2");
-    REQUIRE_FALSE(other);
+    REQUIRE_FALSE(other.has_value());
     CHECK(other.error().what == kind::foreign);
 }
 
@@ -105,12 +105,12 @@ TEST_CASE("a store of which only data.mdb is gone is not taken for one that neve
     std::filesystem::rename(at.data_file(), at.folder.path() / "moved");
     CHECK(is_there(at));
     const auto opened = open_only(at);
-    REQUIRE_FALSE(opened);
+    REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().what == kind::untrusted);
-    CHECK_FALSE(journal::make_empty(at.options.directory, at.options.node));
+    CHECK_FALSE(journal::make_empty(at.options.directory, at.options.node).has_value());
     CHECK_FALSE(std::filesystem::exists(at.data_file()));
     std::filesystem::rename(at.folder.path() / "moved", at.data_file());
-    CHECK(at.try_open());
+    CHECK(at.try_open().has_value());
 }
 
 TEST_CASE("what is there is told from what is not: half a birth, another file, a folder of others")
