@@ -16,8 +16,8 @@ enum class errc {
     name_taken = 7,     ///< another record, and a good one, has the file's name
     folder_missing = 8, ///< there is no such folder: not mounted?
     no_more_files =
-        10, ///< the disk has room, and takes no other file: no inodes, a full FAT folder
-    not_kept = 9,       ///< the disk took it, and gives back something else
+        10,       ///< the disk has room, and takes no other file: no inodes, a full FAT folder
+    not_kept = 9, ///< the disk took it, and gives back something else
 };
 
 boost::system::error_code make_error_code(errc) noexcept;

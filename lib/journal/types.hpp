@@ -81,7 +81,9 @@ struct record_view {
 struct told_verdict {
     envelope::verdict said;
     std::uint64_t number = 0;
-    told_verdict(envelope::verdict what, std::uint64_t at = 0) : said(std::move(what)), number(at) {}
+    told_verdict(envelope::verdict what, std::uint64_t at = 0) : said(std::move(what)), number(at)
+    {
+    }
 };
 
 /// One line of the ledger.
@@ -167,7 +169,7 @@ struct change {
     std::uint64_t size_bytes = 0;
     std::string_view event;
     bool needs_person = false; ///< a verdict holds on which somebody has to do something
-    bool goes_last = false; ///< as in `queued`
+    bool goes_last = false;    ///< as in `queued`
 };
 
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
