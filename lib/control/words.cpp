@@ -182,8 +182,7 @@ std::pair<std::string, std::string_view> deferral(const object& why)
     constexpr std::string_view call = "Call the centre and read this line to it; when that is "
                                       "mended: titip resume";
     if (truth(why, "is_odd"))
-        return {fmt::format("the upstream refuses it{}, though it takes others of {}", note,
-                            text(why, "station")),
+        return {fmt::format("the upstream refuses it, for what may not be its own fault{}", note),
                 call};
     if (what == "not-believed")
         return {fmt::format("the upstream does not believe the certificate of {} that signed it{}",

@@ -50,7 +50,7 @@ void distrust::move(items::value_type& which, scope to)
     const auto station = group_of(which.second).station;
     quit(which);
     which.second.in = to;
-    which.second.accepted_before.reset();
+    which.second.was_refused = false;
     enter(which.second, station);
 }
 
@@ -143,8 +143,7 @@ distrust::ruling distrust::on_refused(place at, fault why, std::string note, ins
     of->why = why;
     of->note = std::move(note);
     if (!of->is_doubted) {
-        const bool is_odd = what.accepted_before && *what.accepted_before < of->accepted;
-        what.accepted_before = of->accepted;
+        const bool is_odd = std::exchange(what.was_refused, true);
         if (!is_odd && ++of->refused < opts_.in_a_row)
             return ruling::again;
         if (is_odd) {
@@ -195,8 +194,6 @@ std::vector<place> distrust::on_accepted(place at)
         return freed;
     const auto what = found->second;
     const key of_certificate{scope::certificate, what.certificate};
-    if (const auto signer = groups_.find(of_certificate); signer != groups_.end())
-        ++signer->second.accepted;
     end_doubt(of_certificate, freed);
     if (what.in != scope::certificate)
         end_doubt(key_of(what), freed);

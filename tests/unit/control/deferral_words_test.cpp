@@ -74,8 +74,9 @@ TEST_CASE("what the upstream refuses for no fault of a record says why, when it 
         CHECK_THAT(record, Contains("Next try in 12 min"));
         CHECK_THAT(record, !Contains("it is sent in its turn"));
     }
-    CHECK_THAT(status_with(entry("not-believed", true), 11),
-               Contains("refuses it (\"not issued by one of ours\"), though it takes others"));
+    CHECK_THAT(
+        status_with(entry("not-believed", true), 11),
+        Contains("refuses it, for what may not be its own fault (\"not issued by one of ours\")"));
 }
 
 TEST_CASE("that records are sent now is said only where some are", "[control]")

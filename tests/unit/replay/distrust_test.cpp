@@ -188,6 +188,25 @@ TEST_CASE("one record that is refused among others that are taken does not stop 
     CHECK_FALSE(it.core.is_any());
 }
 
+TEST_CASE(
+    "one record that is refused again and again, with nothing else to send, doubts no certificate",
+    "[replay]")
+{
+    office it;
+    REQUIRE(it.offer(1, 1));
+    CHECK(it.refuse(1) == ruling::again);
+    REQUIRE(it.offer(1, 1));
+    CHECK(it.refuse(1) == ruling::deferred);
+    CHECK(it.core.of(place{1})->of == scope::odd);
+    CHECK(it.offer(1, 2)); // taken a moment later, and sent at once
+    CHECK(it.accept(2).empty());
+    CHECK_FALSE(it.offer(1, 1));
+    it.doubt(1, 10); // others of it say what one alone cannot
+    CHECK_FALSE(it.offer(1, 20));
+    it.now = start + 30s;
+    CHECK(it.due().size() == 2);
+}
+
 TEST_CASE("a record whose receipt is not believed is deferred alone, until one is believed",
           "[replay]")
 {
