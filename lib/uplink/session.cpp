@@ -111,7 +111,7 @@ std::string metadata_of(bytes_view manifest_cms)
 
 asio::awaitable<void> ask_for_standing(http::client_connection& over, vault::key which)
 {
-    http::fields fields;
+    auto fields = fields_of_request();
     fields.add("Tus-Resumable", "1.0.0");
     const auto target = "/v1/uploads/" + which.station + "/" + which.record.to_string();
     co_await over.write_request("HEAD", target, fields, 0);
