@@ -1,3 +1,4 @@
+#include "base/time.hpp"
 #include "control/words.hpp"
 
 #include <boost/json/parse.hpp>
@@ -24,11 +25,12 @@ std::string joined(const std::vector<std::string>& lines)
     return out;
 }
 
-std::string entry(std::string_view why, bool is_odd = false)
+std::string entry(std::string_view why, bool is_odd = false,
+                  std::int64_t next_try_ms = 1'795'500'720'000)
 {
     return fmt::format(R"({{"why":"{}","is_odd":{},"note":"not issued by one of ours",
-        "station":"office-1","records":11,"since_ms":1795499000000,"next_try_ms":1795500720000}})",
-                       why, is_odd);
+        "station":"office-1","records":11,"since_ms":1795499000000,"next_try_ms":{}}})",
+                       why, is_odd, next_try_ms);
 }
 
 std::string status_with(std::string_view deferred, unsigned waiting)
@@ -68,7 +70,9 @@ TEST_CASE("what the upstream refuses for no fault of a record says why, when it 
         CHECK_THAT(status, Contains("Nothing is lost or set aside; next try in 12 min"));
         CHECK_THAT(status, Contains("Call the centre"));
         CHECK_THAT(status, Contains("titip resume"));
-        const auto record = record_with(entry(why));
+        // A record is told by the clock of whoever asks.
+        const auto soon = to_ms(wall_now() + 12min + 30s);
+        const auto record = record_with(entry(why, false, soon));
         CHECK_THAT(record, Contains("Not sent because the upstream"));
         CHECK_THAT(record, Contains(sentence));
         CHECK_THAT(record, Contains("Next try in 12 min"));
