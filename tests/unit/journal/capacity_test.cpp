@@ -141,7 +141,7 @@ TEST_CASE("there is no forecast from less than a day of life", "[journal]")
 TEST_CASE("a store says what it has room for, and a busy one what is left", "[journal]")
 {
     journal_fixture at;
-    at.options.quota_bytes = 1ull << 60;
+    at.options.quota_bytes = 4ull << 40;
     auto& store = at.open();
     const auto empty = store.now().room;
     CHECK(empty.by == capacity::limit::disk); // no disk has so much

@@ -304,7 +304,7 @@ TEST_CASE("more verdicts than fit one answer come in pages, each once", "[journa
             received.push_back(at.store->complete(what, 0, data));
             for (const auto kind : {verdict_kind::opened, verdict_kind::print_ready,
                                     verdict_kind::duplicate, verdict_kind::enrollment_failure})
-                judged.push_back(at.store->judge(what.key(), what.manifest.digest, kind));
+                judged.push_back(at.store->judge(what.key(), what.manifest.digest, kind, true));
         }
     finish_all(std::move(received));
     for (const auto& each : finish_all(std::move(judged)))

@@ -403,7 +403,8 @@ TEST_CASE("a node below that is ahead of our verdicts gets them from the first, 
     const auto offer = sender{everyone().neighbour}.next(data);
     REQUIRE(finish(it.store->complete(offer, 0, data)).has_value());
     const auto judge = [&](envelope::verdict_kind kind) {
-        REQUIRE(finish(it.store->judge(offer.key(), offer.manifest.digest, kind)).has_value());
+        REQUIRE(
+            finish(it.store->judge(offer.key(), offer.manifest.digest, kind, true)).has_value());
     };
     judge(envelope::verdict_kind::print_ready);
     const auto old = it.copied();
