@@ -295,15 +295,24 @@ std::uint64_t noted_commit_in(const std::filesystem::path& directory)
 
 namespace {
 
-/// The power failed while the store was being made (see sync_birth): nothing was ever committed, and
-/// there is nothing but the first two pages, or zeros in their place.
-bool is_unborn(const std::array<page, 2>& pages)
+/// The power failed while the store was being made (see sync_birth): nothing was ever committed. Both
+/// meta pages say so, whatever was written behind them; or there is nothing but these two, or zeros in
+/// their place. A large file is nobody's birth: records may be in it.
+bool is_unborn(const std::array<page, 2>& pages, std::uint64_t file_bytes)
 {
-    return std::ranges::all_of(pages, [](const page& raw) {
+    constexpr std::uint64_t most_bytes =
+        64 * lmdb_page_bytes; // the first commit is of some ten pages
+    const auto says_so = [](const page& raw) {
         const auto said = read_snapshot(raw);
-        return std::ranges::all_of(raw, [](std::byte b) { return b == std::byte{}; }) ||
-               (said && said->transaction == 0);
-    });
+        return said && said->transaction == 0;
+    };
+    const auto is_blank = [](const page& raw) {
+        return std::ranges::all_of(raw, [](std::byte b) { return b == std::byte{}; });
+    };
+    return (file_bytes <= most_bytes && std::ranges::all_of(pages, says_so)) ||
+           (file_bytes <= sizeof pages && std::ranges::all_of(pages, [&](const page& raw) {
+                return is_blank(raw) || says_so(raw);
+            }));
 }
 
 } // namespace
@@ -326,8 +335,7 @@ void check_meta_pages(const std::filesystem::path& data_file, std::uint64_t note
     // LMDB would take the older of two differing pages without a word if the newer one lost a bit.
     const bool fit = first && second && are_neighbours(first->transaction, second->transaction);
     std::error_code failed;
-    if (noted_commit == 0 && is_unborn(pages) &&
-        std::filesystem::file_size(data_file, failed) <= sizeof pages) {
+    if (noted_commit == 0 && is_unborn(pages, std::filesystem::file_size(data_file, failed))) {
         std::filesystem::remove(data_file, failed);
         if (!failed)
             return;
@@ -426,11 +434,10 @@ result<bool, open_failure> is_there(const std::filesystem::path& directory)
     std::array<page, 2> pages{};
     struct ::stat found {};
     // What the disk does not give is there.
-    if (!file || noted > 0 || ::fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode) ||
-        found.st_size > static_cast<off_t>(sizeof pages))
+    if (!file || noted > 0 || ::fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode))
         return true;
     const auto got = ::pread(file.get(), pages.data(), sizeof pages, 0);
-    return got != 0 && (got < 0 || !is_unborn(pages));
+    return got != 0 && (got < 0 || !is_unborn(pages, static_cast<std::uint64_t>(found.st_size)));
 }
 
 result<std::string, open_failure> id_in(const std::filesystem::path& directory,

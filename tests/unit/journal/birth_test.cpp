@@ -15,7 +15,9 @@ namespace {
 
 bool is_there(const journal_fixture& at)
 {
-    return *journal::is_there(at.options.directory);
+    const auto found = journal::is_there(at.options.directory);
+    REQUIRE(found.has_value());
+    return *found;
 }
 
 kind why_no_id(const journal_fixture& at)
@@ -28,6 +30,12 @@ kind why_no_id(const journal_fixture& at)
 result<std::unique_ptr<journal::store>, journal::open_failure> open_only(journal_fixture& at)
 {
     return journal::store::open(at.options, at.pool, [](const std::string&) {});
+}
+
+std::string id_in(const journal_fixture& at)
+{
+    const auto found = journal::id_in(at.options.directory, at.options.node);
+    return found ? *found : found.error().sentence;
 }
 
 std::string id_of(const journal_fixture& at)
@@ -68,7 +76,7 @@ TEST_CASE("a store has one id for ever, which its backup has too, and no other s
     CHECK(id.size() == 32);
     at.reopen();
     CHECK(id_of(at) == id);
-    REQUIRE(finish(at.store->begin_epoch(at.store->epoch(), "a test")).has_value());
+    REQUIRE(finish(at.store->begin_epoch(at.store->epoch(), "a test")));
     at.reopen();
     CHECK(id_of(at) == id);
     CHECK(why_no_id(at) == kind::in_use);
@@ -79,11 +87,11 @@ TEST_CASE("a store has one id for ever, which its backup has too, and no other s
         finish(at.store->back_up(copies, std::make_shared<journal::backup_progress>()));
     REQUIRE(copy.has_value());
     at.close();
-    CHECK(*journal::id_in(at.options.directory, "office-1") == id);
+    CHECK(id_in(at) == id);
     std::filesystem::remove_all(at.options.directory);
     std::filesystem::create_directory(at.options.directory);
     std::filesystem::copy_file(copy->file, at.data_file());
-    CHECK(*journal::id_in(at.options.directory, "office-1") == id);
+    CHECK(id_in(at) == id);
     at.open();
     CHECK(id_of(at) == id);
     at.close();
@@ -135,5 +143,6 @@ TEST_CASE("what is there is told from what is not: half a birth, another file, a
     std::filesystem::remove(at.data_file());
     std::filesystem::create_symlink(at.folder.path() / "nowhere", at.data_file());
     CHECK_FALSE(is_there(at));
-    CHECK_FALSE(*journal::is_there("/dev/null"));
+    at.options.directory = "/dev/null";
+    CHECK_FALSE(is_there(at));
 }
