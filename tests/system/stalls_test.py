@@ -35,6 +35,7 @@ def full_pipe():
 
 def start_with(node, **options):
     """With standard descriptors of the test's own."""
+    assert node.create().returncode == 0
     node.process = subprocess.Popen([str(BIN / "titipd"), "--config", str(node.config)], **options)
     until(lambda: node.process.poll() is not None or node.is_answering(), "it answers")
     assert node.process.poll() is None
