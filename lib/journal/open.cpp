@@ -115,6 +115,15 @@ bool is_declared_copy(const std::filesystem::path& directory)
     return true;
 }
 
+void refuse_declared_without_store(const std::filesystem::path& directory)
+{
+    if (is_declared_copy(directory))
+        refuse(kind::unreadable,
+               fmt::format("{} says that a store was put back, but there is none: put data.mdb "
+                           "beside it, or remove it to begin with an empty store",
+                           (directory / declared_copy).string()));
+}
+
 /// Before the commit that it asks for: one that cannot be removed would ask for another epoch at
 /// each start. If the power fails in between, the lock that was made empty says the same.
 void remove_declaration(const std::filesystem::path& directory)
@@ -483,11 +492,7 @@ result<void, open_failure> make_empty(const std::filesystem::path& directory,
             return there.error();
         else if (*there)
             refuse(kind::in_use, fmt::format("{}: a store is there", directory.string()));
-        if (is_declared_copy(directory))
-            refuse(kind::unreadable,
-                   fmt::format("{} says that a store was put back, but there is none: put data.mdb "
-                               "beside it, or remove it to begin with an empty store",
-                               (directory / declared_copy).string()));
+        refuse_declared_without_store(directory);
         std::error_code absent;
         if (std::filesystem::exists(directory / store::unfinished, absent))
             refuse(kind::unreadable,
@@ -557,11 +562,13 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         const auto map_bytes =
             (p->opts.quota_bytes + p->opts.quota_bytes / 4 + (1ull << 30)) & ~0xfffull;
         std::error_code absent;
-        if (const auto size = std::filesystem::file_size(data_file, absent); absent || size == 0)
+        if (const auto size = std::filesystem::file_size(data_file, absent); absent || size == 0) {
+            refuse_declared_without_store(p->opts.directory);
             refuse(kind::untrusted,
                    fmt::format("{} is gone, though commit {} was made in it: put it back if it was "
                                "moved; else leave the machine as it is and call the centre",
                                data_file.string(), p->lock.noted_commit()));
+        }
         p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
         p->room = std::make_unique<space>(data_file,
                                           space::options{.quota_bytes = p->opts.quota_bytes,
