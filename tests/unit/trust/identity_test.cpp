@@ -50,8 +50,8 @@ TEST_CASE("a certificate that names no node, or more than one, is refused", "[tr
         CHECK(made.error() == errc::bad_certificate);
     }
     const auto good = shared_authority().centre();
-    CHECK(identity::load({}, good.key).error() == errc::bad_certificate);
-    CHECK(identity::load(good.key, good.key).error() == errc::bad_certificate);
+    CHECK(identity::load({}, good.key).error() == errc::no_certificate);
+    CHECK(identity::load(good.key, good.key).error() == errc::no_certificate);
 }
 
 TEST_CASE("a key that is another's, of another kind, encrypted or missing is refused", "[trust]")
