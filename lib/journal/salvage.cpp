@@ -826,6 +826,8 @@ result<salvage_count, open_failure> salvage(const std::filesystem::path& directo
     const auto there = is_there(directory);
     if (!there)
         return there.error();
+    if (const auto folder = titip::is_there(directory); !folder)
+        return open_failure{open_failure::kind::unreadable, explain(directory, folder.error())};
     if (!*there)
         return open_failure{open_failure::kind::unreadable,
                             fmt::format("{}: there is no store: is the disk mounted that it is on?",

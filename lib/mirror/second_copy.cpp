@@ -182,13 +182,15 @@ template <class Act>
 asio::awaitable<std::invoke_result_t<Act, const disk&>> second_copy::on_disk(Act act)
 {
     using T = std::invoke_result_t<Act, const disk&>;
-    auto job = [where = opts_.where, id = disk_id_, act = std::move(act)]() mutable -> T {
+    auto room = std::make_shared<std::optional<journal::disk_room>>();
+    auto job = [where = opts_.where, id = disk_id_, room, act = std::move(act)]() mutable -> T {
         const auto opened = disk::open(where);
         if (!opened)
             return opened.error();
         if (!id.empty() && opened->id() != id)
             return errc::other_disk;
         auto out = act(*opened);
+        *room = journal::disk_room_of(opened->files().descriptor());
         if (!out && out.error() == boost::system::errc::io_error && opened->is_gone())
             return errc::not_mounted; // its mount outlives it
         return out;
@@ -197,6 +199,7 @@ asio::awaitable<std::invoke_result_t<Act, const disk&>> second_copy::on_disk(Act
     auto out = co_await run_on(disk_, std::move(job));
     has_hung_ = has_hung_ || hangs();
     busy_since_.reset();
+    room_ = *room;
     co_return out;
 }
 
@@ -591,13 +594,8 @@ asio::awaitable<void> second_copy::check()
     // A write wears a cheap disk, so it is not for every half minute of years.
     constexpr milliseconds writes_every = 1h;
     const bool writing = plan_.why() != trouble::none || monotonic::now() >= write_check_at_;
-    auto room = std::make_shared<std::optional<journal::disk_room>>();
-    auto act = [writing, room](const disk& on) {
-        *room = journal::disk_room_of(on.files().descriptor());
-        return on.probe(writing);
-    };
+    auto act = [writing](const disk& on) { return on.probe(writing); };
     const auto found = co_await on_disk(std::move(act));
-    room_ = *room;
     if (!found) {
         note_trouble(found.error());
         co_return;

@@ -238,13 +238,14 @@ def test_a_second_disk_that_takes_no_more_files_is_not_called_too_small():
     with World() as world, disk_of(world, megabytes=32, kinds=("ext4",)) as disk:
         taken = disk.path / "other"
         taken.mkdir()
-        station = world.station(mirror=disk.path).start()
+        station = world.station(mirror=disk.path)
         records = world.records(3)
         assert run(harness.BIN / "titip", "mark-disk", "--config", station.config).returncode == 0
         with contextlib.suppress(OSError):
             for each in range(100_000):
                 (taken / str(each)).touch()
         assert os.statvfs(disk.path).f_favail == 0, os.statvfs(disk.path)
+        station.start()
         for _, file in records:
             assert station.submit(file).returncode == 0
         until(lambda: copy_of(station)["trouble"] == "full", "it takes no more")
