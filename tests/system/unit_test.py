@@ -34,7 +34,7 @@ class Machine:
         self.world = world
         self.disks = world.path / "disks"
         (self.disks / "state").mkdir(parents=True)
-        name = world.path.name.replace(".", "-")
+        name = f"titip-{world.port}"
         log = (world.path / "machine.log").open("wb")
         self._nspawn = subprocess.Popen(
             ["unshare", "-m", "--propagation", "private", "sh", "-c",
