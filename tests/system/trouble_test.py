@@ -337,12 +337,13 @@ def test_a_full_disk_refuses_new_records_and_harms_nothing():
         image, disk = world.path / "image", world.path / "disk"
         disk.mkdir()
         with open(image, "wb") as file:
-            file.truncate(48 << 20)
+            file.truncate(56 << 20)
         assert run("mkfs.ext4", "-q", "-F", image).returncode == 0
         mounted = run("mount", "-o", "loop", image, disk)
         if mounted.returncode != 0:
             raise harness.Skipped(f"no loop device here: {mounted.stderr.decode().strip()}")
         try:
+            (disk / "others").write_bytes(bytes(8 << 20))
             centre = world.centre()
             station = world.station(state=disk / "state", keep="1 ms", quota="64 MiB").start()
             records = world.records(60, size_bytes=700_000)
@@ -386,6 +387,7 @@ def test_a_full_disk_refuses_new_records_and_harms_nothing():
             assert {r["id"] for r in station.list()} == set(accepted)
             # Nothing is committed meanwhile: that others gave room back is seen all the same.
             (disk / "ballast").unlink()
+            (disk / "others").unlink()
             until(lambda: station.status()["disk"]["left_bytes"] > 0, "the disk is looked at")
             for record in accepted[3:]:
                 centre.titip("open", record, "--key", world.path / "recipient.key", "--certificate",
