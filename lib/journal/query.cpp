@@ -111,7 +111,10 @@ std::vector<::titip::vault::kept_range> waiting_ranges(const transaction& txn, c
     }
     std::ranges::sort(all);
     std::vector<::titip::vault::kept_range> out; // newest first
-    for (auto end = all.size(); end > 0 && out.size() < ::titip::vault::most_kept;) {
+    // At a relay most that waits is of others. A range that is not told is no finding here (comparison).
+    auto looks_left = 2 * ::titip::vault::most_kept;
+    for (auto end = all.size(); end > 0 && looks_left > 0 && out.size() < ::titip::vault::most_kept;
+         --looks_left) {
         auto begin = end - 1;
         while (begin > 0 && all[begin - 1].first + 1 == all[begin].first &&
                all[begin - 1].second + 1 == all[begin].second)

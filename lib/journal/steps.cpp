@@ -312,6 +312,19 @@ void writing::take_verdict(const told_verdict& told, const epoch_id& store_epoch
     case envelope::verdict_kind::print_ready:
     case envelope::verdict_kind::duplicate:
     case envelope::verdict_kind::enrollment_failure:
+        // That it could not be opened is overruled: no operator could end that quarantine.
+        if (holds && was_open_failed &&
+            !has(standing_of(after), envelope::verdict_kind::open_failed)) {
+            const bool is_opened = has(standing_of(after), envelope::verdict_kind::opened) &&
+                                   is_opened_above(meta_, after);
+            after.set_quarantine(v1::QUARANTINE_REASON_UNSPECIFIED);
+            after.set_quarantine_note({});
+            after.set_state(before.receipt().empty() ? v1::WAITING
+                            : is_opened              ? v1::STATE_OPENED
+                                                     : v1::DELIVERED);
+            if (after.state() == v1::STATE_OPENED)
+                after.set_opened_at_ms(to_ms(said.at));
+        }
         break;
     }
     replace(at, before, after);
@@ -378,6 +391,10 @@ result<bytes> writing::judge(const vault::key& which, const digest& of, envelope
     } else if (kind == envelope::verdict_kind::open_failed) {
         after.set_state(v1::DELIVERED);
         after.set_opened_at_ms(0);
+    } else if (before.state() == v1::DELIVERED &&
+               has(standing_of(after), envelope::verdict_kind::opened)) {
+        after.set_state(v1::STATE_OPENED); // what had taken that back is overruled
+        after.set_opened_at_ms(to_ms(now_));
     }
     replace(at, before, after);
     enter(v1::Entry::EVENT_VERDICT, at, after, envelope::to_string(kind));
@@ -402,6 +419,12 @@ result<void> writing::erase(place at)
 bool writing::erase_due(std::int64_t opened_ms, place at)
 {
     try {
+        // Since it was found to be due the centre may have begun to answer from another store, or said
+        // that it cannot be opened after all.
+        if (const auto row = row_at(at);
+            around_.has_upstream && (!is_opened_above(meta_, row) ||
+                                     has(standing_of(row), envelope::verdict_kind::open_failed)))
+            return false;
         return erase(at).has_value();
     } catch (const rotten_row& rotten) {
         if (!rotten.concerns_one_record())

@@ -251,9 +251,12 @@ void writing::replace(place at, const v1::Row& before, v1::Row after)
         txn_.erase(t_.queue, queue_key(lane_of(before), at));
     if (!is_in_queue(before) && is_in_queue(after))
         txn_.put(t_.queue, queue_key(lane_of(after), at), queue_value(after));
-    if (before.state() == v1::STATE_OPENED && after.state() != v1::STATE_OPENED)
+    const bool was_opened = before.state() == v1::STATE_OPENED;
+    const bool is_opened = after.state() == v1::STATE_OPENED;
+    const bool is_other_time = before.opened_at_ms() != after.opened_at_ms();
+    if (was_opened && (!is_opened || is_other_time))
         txn_.erase(t_.opened, opened_key(before.opened_at_ms(), at));
-    if (before.state() != v1::STATE_OPENED && after.state() == v1::STATE_OPENED)
+    if (is_opened && (!was_opened || is_other_time))
         txn_.put(t_.opened, opened_key(after.opened_at_ms(), at), {});
     store_row(at, after);
 }

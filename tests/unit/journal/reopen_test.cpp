@@ -1,3 +1,4 @@
+#include "journal/meddling.hpp"
 #include "journal/support.hpp"
 
 #include "journal/comparison.hpp"
@@ -360,4 +361,102 @@ TEST_CASE("since when the oldest is relayed is found, and found again when that 
     CHECK(oldest() == now + 3h);
     REQUIRE(it.settle(held).has_value());
     CHECK(oldest() == wall_time{});
+}
+
+namespace {
+
+/// As the version before left it: of what was opened, `open-failed` was told as well, and ignored.
+void add_open_failed(office& it, place p)
+{
+    it.close();
+    meddle(it, [p](journal::transaction& txn, const journal::tables& t, v1::Meta&) {
+        const auto key = journal::place_key(p);
+        v1::Row row;
+        journal::open_row(journal::seed::row, key, txn.get(t.rows, key).value(), row);
+        row.clear_judgements();
+        row.add_verdicts(v1::OPEN_FAILED);
+        txn.put(t.rows, key, journal::seal_row(journal::seed::row, key, row));
+    });
+    it.open();
+}
+
+} // namespace
+
+TEST_CASE("what could not be opened after all is kept, also where an earlier version ignored that",
+          "[journal]")
+{
+    office it;
+    const auto store_epoch = epoch_id::random();
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    it.told(store_epoch, {p}, {p});
+    add_open_failed(it, p);
+    REQUIRE(it.at(p).state == state::opened);
+    it.custody({p});
+    CHECK(finish(it.store->erase_due(0ms)).value() == 0);
+    CHECK(it.at(p).state == state::opened);
+}
+
+TEST_CASE("that a verdict replaces another is in the index of what may be erased", "[journal]")
+{
+    office it;
+    it.options.has_upstream = false; // a centre
+    it.reopen();
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    const auto judge = [&](verdict_kind kind) {
+        return finish(it.store->judge(it.at(p).key, it.at(p).digest, kind, true)).has_value();
+    };
+    REQUIRE(judge(verdict_kind::opened));
+    add_open_failed(it, p);
+    REQUIRE(judge(verdict_kind::opened));
+    CHECK(finish(it.store->audit()).value().empty());
+}
+
+TEST_CASE("what is overruled holds a record no longer, at the centre and at its station",
+          "[journal]")
+{
+    office it;
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    const auto store_epoch = epoch_id::random();
+    REQUIRE(finish(it.store->note_centre(store_epoch)).has_value());
+    std::uint64_t number = 0;
+    for (const auto kind :
+         {verdict_kind::opened, verdict_kind::open_failed, verdict_kind::print_ready}) {
+        std::vector<journal::told_verdict> said{{verdict_on(it.at(p), kind), ++number}};
+        REQUIRE(finish(it.store->take_verdicts(said, store_epoch, number)).has_value());
+        CHECK((it.at(p).state == state::quarantined) == (kind == verdict_kind::open_failed));
+    }
+    CHECK(it.at(p).state == state::opened);
+
+    office above;
+    above.options.has_upstream = false;
+    above.reopen();
+    const auto here = above.accept();
+    REQUIRE(above.settle(here).has_value());
+    for (const auto kind :
+         {verdict_kind::opened, verdict_kind::open_failed, verdict_kind::print_ready})
+        REQUIRE(finish(above.store->judge(above.at(here).key, above.at(here).digest, kind, true))
+                    .has_value());
+    CHECK(above.at(here).state == state::opened);
+    CHECK(finish(it.store->audit()).value().empty());
+    CHECK(finish(above.store->audit()).value().empty());
+}
+
+TEST_CASE("one rotten entry of the ledger ends no start", "[journal]")
+{
+    office it;
+    const auto p = it.accept();
+    REQUIRE(it.settle(p).has_value());
+    it.custody({}); // a loss, and no word yet of which store the centre has
+    REQUIRE(it.store->now().findings.size() == 1);
+    it.close();
+    meddle(it, [](journal::transaction& txn, const journal::tables& t, v1::Meta&) {
+        txn.put(t.ledger, journal::key_builder{}.u64(1), bytes(20));
+    });
+    it.open();
+    CHECK(finish(it.store->drop_unsure_openings()).has_value());
+    it.close();
+    CHECK(it.failures.empty());
 }
