@@ -43,7 +43,9 @@ bool carriers::is_wanted(connection on) const noexcept
         return false;
     // One finds out as much as all, and nothing is taken from an urgent record that would go.
     const auto& way = passage_.current();
-    if (way.is_blocked && (static_cast<unsigned>(on) > 0 || monotonic::now() < way.next_at))
+    const bool finds_out =
+        is_express(on) ? !sent_.allowed().may_begin : static_cast<unsigned>(on) == 0;
+    if (way.is_blocked && (!finds_out || monotonic::now() < way.next_at))
         return false;
     const auto records = queue_.waiting() + queue_.in_flight();
     if (is_express(on)) {

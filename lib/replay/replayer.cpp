@@ -636,6 +636,7 @@ asio::awaitable<bool> replayer::take_standing(http::client_connection& over, jou
     std::uint64_t offset = 0;
     switch (told.what) {
     case kind::receipt:
+        distrust_.on_gone(what.place); // an old receipt says nothing of what is believed now
         co_await take_receipt(what.place, std::move(told.receipt_cms));
         co_return true;
     case kind::unknown:
