@@ -113,9 +113,9 @@ outlook make_store(const config& from, const daemon_user& who)
 /// somebody's, and was named by mistake.
 bool is_of_a_store(const fs::path& name)
 {
-    constexpr std::array<std::string_view, 10> known{
-        "data.mdb", "lock.mdb",    "titipd.lock", "untrusted",  "restored",
-        "scrub",    "second-copy", "restoring",   "compacting", "lost+found"};
+    constexpr std::array<std::string_view, 12> known{
+        "data.mdb",    "lock.mdb",          "titipd.lock", "untrusted", "restored",   "scrub",
+        "second-copy", "second-copy-disks", "verified",    "restoring", "compacting", "lost+found"};
     return std::ranges::find(known, name.string()) != known.end();
 }
 

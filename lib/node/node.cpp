@@ -22,8 +22,10 @@
 
 #include <cstdlib>
 #include <sstream>
+#include <thread>
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 namespace titip::node {
 
@@ -216,13 +218,31 @@ void node::look_at_mark()
                    mark_.detail);
 }
 
+namespace {
+
+/// Differs while it is being written. Empty: it cannot be seen.
+std::string look_of(const std::filesystem::path& file)
+{
+    struct ::stat found {};
+    if (::stat(file.c_str(), &found) != 0)
+        return {};
+    return fmt::format("{} {} {} {}.{}", found.st_dev, found.st_ino, found.st_size,
+                       found.st_mtim.tv_sec, found.st_mtim.tv_nsec);
+}
+
+} // namespace
+
 asio::awaitable<void> node::await_store()
 {
     constexpr auto now_and_then = 1s;
+    constexpr int enough_looks = 3;
     struct seen {
         bool is_something_there = false;
+        std::string data;
         std::string mounts;
     };
+    std::string data;
+    int looks = 0;
     asio::steady_timer timer{on_};
     const auto mounts = mounts_over(config_.state);
     for (;;) {
@@ -231,12 +251,15 @@ asio::awaitable<void> node::await_store()
         // On the pool: what is mounted there may hang.
         auto look = [state = config_.state] {
             const auto there = journal::is_there(state);
-            return seen{!there || *there, mounts_over(state)};
+            return seen{!there || *there, look_of(state / "data.mdb"), mounts_over(state)};
         };
         const auto now = co_await run_on(pool_, std::move(look));
         if (is_stopping_)
             co_return;
-        if (now.is_something_there) {
+        // A file that somebody copies there is a store from its first pages on.
+        looks = now.is_something_there && now.data == data ? looks + 1 : 0;
+        data = now.data;
+        if (looks >= enough_looks) {
             log::info("store-is-there state=\"{}\"", config_.state.string());
             stop();
             is_to_begin_again_ = true;
@@ -244,7 +267,8 @@ asio::awaitable<void> node::await_store()
         }
         // A service has mounts of its own, under which a disk that came later stays hidden: only
         // another process sees it, which the service manager starts.
-        if (now.mounts != mounts && std::getenv("NOTIFY_SOCKET") != nullptr) {
+        if (!now.is_something_there && now.mounts != mounts &&
+            std::getenv("NOTIFY_SOCKET") != nullptr) {
             log::info("mounts-changed state=\"{}\"", config_.state.string());
             stop();
             co_return;
@@ -281,29 +305,40 @@ result<void, start_failure> node::open_store()
     }
     marker_->begin_opening();
     guard_ = std::make_unique<journal::guard>(*marker_);
-    auto opened = journal::store::open(
-        {.directory = config_.state,
-         .node = config_.name,
-         .has_upstream = config_.upstream.has_value(),
-         .quota_bytes = config_.quota_bytes,
-         .group_bytes =
-             config_.listen
-                 ? std::min<std::uint64_t>(
-                       centre_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20))
-                 : std::min<std::uint64_t>(
-                       station_group, std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
-         .identity = materials_.identity,
-         .writer = watched_->writer},
-        pool_, [this](std::string why) {
-            // At once: what comes after may hang on the same disk.
-            if (!marker_->distrust(why))
-                log::error("store-failed the marker `untrusted` cannot be written");
-            asio::post(on_, [this, why = std::move(why)] {
-                log::error("store-failed why=\"{}\"", why);
-                store_failure_ = why;
-                stop();
+    const auto open = [this] {
+        return journal::store::open(
+            {.directory = config_.state,
+             .node = config_.name,
+             .has_upstream = config_.upstream.has_value(),
+             .quota_bytes = config_.quota_bytes,
+             .group_bytes = config_.listen
+                                ? std::min<std::uint64_t>(
+                                      centre_group,
+                                      std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20))
+                                : std::min<std::uint64_t>(
+                                      station_group,
+                                      std::max<std::uint64_t>(config_.quota_bytes / 16, 1u << 20)),
+             .identity = materials_.identity,
+             .writer = watched_->writer},
+            pool_, [this](std::string why) {
+                // At once: what comes after may hang on the same disk.
+                if (!marker_->distrust(why))
+                    log::error("store-failed the marker `untrusted` cannot be written");
+                asio::post(on_, [this, why = std::move(why)] {
+                    log::error("store-failed why=\"{}\"", why);
+                    store_failure_ = why;
+                    stop();
+                });
             });
-        });
+    };
+    auto opened = open();
+    // Not by another daemon, which would have the marker: by titipd --create or titip restore, which
+    // have just made it, or by --check.
+    constexpr int most_tries = 100;
+    for (int n = 0; n < most_tries && !opened && opened.error().what == kind::in_use; ++n) {
+        std::this_thread::sleep_for(50ms);
+        opened = open();
+    }
     if (opened) {
         store_ = std::move(*opened);
         look_at_mark();
