@@ -170,6 +170,10 @@ acceptor::submit(record_id id, std::optional<envelope::lane> lane, bytes body)
     std::erase_if(out.remarks, [&out](const auto& each) {
         return std::ranges::find(out.warnings, each.code) == out.warnings.end();
     });
+    // The row of a repetition may tell of none: it was the first, before the daemon started.
+    const auto seen_code = seen_before(id).code;
+    if (std::ranges::find(out.warnings, seen_code) == out.warnings.end())
+        out.other.reset();
     if (out.other)
         out.other_state = co_await state_of(*out.other);
     co_return out;

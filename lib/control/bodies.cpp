@@ -137,6 +137,7 @@ boost::json::object to_json(const mirror::second_copy& copy, const journal::tota
             records += each.records;
             bytes += each.bytes;
         }
+        records -= totals.of(journal::state::erased).records; // have no file, and no bytes
         const auto room = journal::capacity_of(
             {.quota_bytes = std::numeric_limits<std::uint64_t>::max(),
              .live_bytes = bytes,

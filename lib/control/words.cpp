@@ -617,7 +617,8 @@ void add_store(lines& out, const object& status)
         out.push_back(
             fmt::format("ALARM: no mark says that this store was made, and none can be "
                         "written ({}): at a start without its disk nobody would know that "
-                        "there is one. As root: titipd --adopt.",
+                        "there is one. As root: systemctl restart titipd; if it was started by "
+                        "hand: stop it, titipd --adopt, start it.",
                         detail));
     else if (mark == "unreadable")
         out.push_back(

@@ -121,7 +121,14 @@ result<listing> list_files(const disk& on)
         if (read_bytes > most_read_bytes)
             break;
         const auto copy = on.files().read(each.path);
-        if (!copy && copy.error() != bundle::errc::newer_format)
+        if (copy || copy.error() == bundle::errc::newer_format)
+            continue;
+        const auto& why = copy.error();
+        const bool is_whole_disk = bundle::is_unreadable(why) && !on.probe(false);
+        if (is_whole_disk) // pulled out meanwhile: that says nothing of its files
+            return why;
+        if (bundle::is_unreadable(why) ||
+            why.category() == make_error_code(bundle::errc::damaged).category())
             std::ranges::find(out.files, hash_of(each.path), &listed_file::name)->size_bytes = none;
     }
     return out;
