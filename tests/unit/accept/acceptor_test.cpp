@@ -429,3 +429,21 @@ TEST_CASE("what is remembered of citizens is bounded, and the oldest is forgotte
     CHECK(niks.size() == accept::nik_memory::most - 1);
     CHECK(niks.note(mac_of(2), other).is_new);
 }
+
+TEST_CASE("only another record is told of, and what was forgotten is new again", "[accept]")
+{
+    accept::nik_memory niks;
+    const auto first = record_id::random();
+    const auto second = record_id::random();
+    const auto nik = sha256(as_bytes("one"));
+    CHECK(niks.note(nik, first).is_new);
+    CHECK_FALSE(niks.note(nik, first).other);
+    CHECK(niks.note(nik, second).other == first);
+    niks.forget(nik);
+    CHECK(niks.note(nik, second).is_new);
+    // Nothing of the forgotten one is left that would make others be forgotten too early.
+    for (std::size_t i = 1; i < accept::nik_memory::most; ++i)
+        niks.note(sha256(as_bytes(std::to_string(i))), first);
+    CHECK(niks.size() == accept::nik_memory::most);
+    CHECK(niks.note(nik, first).other == second);
+}

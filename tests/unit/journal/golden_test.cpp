@@ -208,6 +208,7 @@ TEST_CASE("openings that an earlier version believed in, and circles that it sto
                 .has_value());
     REQUIRE(finish(store.drop_old_openings()).has_value());
     CHECK(state_of(11) == "opened");
+    CHECK(finish(store.take_back("hub-9")).value() == 0);
     CHECK(finish(store.take_back("hub-1")).value() == 2);
     CHECK(state_of(9) == "waiting");
     CHECK(state_of(10) == "waiting");
