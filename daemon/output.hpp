@@ -25,7 +25,8 @@ void put(fmt::format_string<Args...> format, Args&&... args)
     put_text(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// To where standard output leads. False if anything was lost so far: for who would go on for ever.
+/// Sends what was written on to its reader. False if anything has been lost so far: a command that follows
+/// events ends by it.
 bool flush();
 
 /// Runs a program, or the part of it that speaks: `run` gives its exit code. What is closed of the

@@ -708,9 +708,10 @@ server::connection::answer server::connection::back_up(const http::request& requ
     if (device && inode && !co_await is_seen(into, *device, *inode))
         co_return http::problem(
             409, "no backup was made",
-            fmt::format("{}: the daemon does not see the folder that you see under this name: the "
-                        "service has a /tmp of its own and does not see /home (PrivateTmp and "
-                        "ProtectHome in its unit). Take a folder elsewhere, as /srv/titip-backup",
+            fmt::format("{}: the daemon does not see the folder that you see under this name. A "
+                        "service may have a /tmp of its own, not see /home (PrivateTmp and "
+                        "ProtectHome in its unit), nor a disk that was mounted after its start. "
+                        "Take a folder elsewhere, as /srv/titip-backup, or restart it",
                         into.string()));
     const auto done = co_await owner_.parts_.store->back_up(std::move(into), owner_.copying_);
     if (!done)
