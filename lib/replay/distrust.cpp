@@ -86,6 +86,26 @@ void distrust::begin_doubt(group& of, instant now)
     ++doubted_;
 }
 
+/// What was odd about them may be nothing but the certificate.
+void distrust::gather_odd(const digest& certificate)
+{
+    const auto odd = groups_.find({scope::odd, certificate});
+    if (odd == groups_.end() || !odd->second.is_doubted)
+        return;
+    std::vector<place> all;
+    for (const auto& [goes_last, offered, at] : odd->second.deferred)
+        all.push_back(at);
+    const auto on_trial = odd->second.on_trial;
+    if (on_trial)
+        all.push_back(*on_trial);
+    for (const auto at : all) {
+        auto& each = *items_.find(at);
+        move(each, scope::certificate);
+        if (on_trial != at)
+            defer(each);
+    }
+}
+
 void distrust::wait_longer(group& of, instant now, double chance)
 {
     const auto drawn = std::chrono::duration_cast<milliseconds>(of.step * chance);
@@ -156,6 +176,8 @@ distrust::ruling distrust::on_refused(place at, fault why, std::string note, ins
         if (!of->is_doubted) {
             begin_doubt(*of, now);
             wait_longer(*of, now, chance);
+            if (what.in == scope::certificate)
+                gather_odd(what.certificate);
         }
     }
     defer(*found);
@@ -291,6 +313,9 @@ void distrust::check() const
         assert(!of.on_trial || items_.contains(*of.on_trial));
         assert(!of.is_doubted || (of.step >= opts_.base && of.step <= opts_.cap));
         doubted += of.is_doubted ? 1 : 0;
+        const auto odd = groups_.find({scope::odd, which.second});
+        assert(!of.is_doubted || which.first != scope::certificate || odd == groups_.end() ||
+               !odd->second.is_doubted);
     }
     assert(doubted == doubted_);
 }

@@ -29,7 +29,7 @@ namespace titip::replay {
 ///   many connections: an acceptance begins the count anew. What is answered after the certificate is
 ///   doubted was on its way before, and changes nothing but where that record is.
 /// - A record that is refused for the second time is *odd*: it is deferred with others that are odd, and says nothing
-///   more about the certificate. Rationale: one damaged manifest, one size, or one of two centres that was not told of
+///   more about the certificate; it joins the others when that is doubted. Rationale: one damaged manifest, one size, or one of two centres that was not told of
 ///   our authority must neither stop what is taken nor be sent without end, and none of these is
 ///   proof enough to set a record aside.
 /// - A receipt that nobody believes is the upstream's fault: the record alone is deferred, from the first
@@ -149,6 +149,7 @@ private:
     void quit(items::value_type& which);
     void defer(items::value_type& which);
     void begin_doubt(group& of, instant now);
+    void gather_odd(const digest& certificate);
     void wait_longer(group& of, instant now, double chance);
     void end_doubt(const key& which, std::vector<journal::place>& freed);
     doubt describe(const key& which, const group& of) const;

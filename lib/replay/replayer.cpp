@@ -483,14 +483,20 @@ void replayer::recall(journal::place at)
 }
 
 /// A line when a doubt begins, and when it ends; none for a try.
-void replayer::note_doubts(std::size_t before)
+void replayer::note_doubts(const std::vector<distrust::doubt>& before)
 {
     const auto doubts = distrust_.doubts();
-    if (doubts.size() > before)
-        for (const auto& each : doubts)
-            log::warn("deferred why={} station={} records={} note=\"{}\"", to_string(each.why),
-                      each.station, each.records, each.note);
-    else if (doubts.size() < before)
+    bool is_new = false;
+    for (const auto& each : doubts) {
+        if (std::ranges::any_of(before, [&](const auto& was) {
+                return was.of == each.of && was.certificate == each.certificate;
+            }))
+            continue;
+        is_new = true;
+        log::warn("deferred why={} station={} records={} note=\"{}\"", to_string(each.why),
+                  each.station, each.records, each.note);
+    }
+    if (!is_new && doubts.size() < before.size())
         log::info("not-deferred-any-more doubts={}", doubts.size());
     doubts_changed_.ring();
     changed_.ring();

@@ -180,7 +180,7 @@ private:
     void on_transfer_failure(link::verdict why, milliseconds retry_after, std::string detail);
     void on_transfer_failure(const uplink::outcome& why);
     void ask_again();
-    void note_doubts(std::size_t before);
+    void note_doubts(const std::vector<distrust::doubt>& before);
     void defer(journal::place at);
     void recall(journal::place at);
     deferral to_deferral(distrust::doubt what) const;

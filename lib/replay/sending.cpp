@@ -278,7 +278,7 @@ asio::awaitable<void> replayer::take_answers(uplink::session& over, transfer& st
 asio::awaitable<void> replayer::take_receipt(journal::place at, bytes cms)
 {
     auto receipt = uplink::verify_receipt(*around_.authorities(), cms);
-    const auto doubts = distrust_.doubts().size();
+    const auto doubts = distrust_.doubts();
     if (receipt) {
         for (const auto each : distrust_.on_accepted(at))
             recall(each);
@@ -349,7 +349,7 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
 
 asio::awaitable<void> replayer::take_fault(journal::place at, distrust::fault why, std::string note)
 {
-    const auto doubts = distrust_.doubts().size();
+    const auto doubts = distrust_.doubts();
     switch (distrust_.on_refused(at, why, note, monotonic::now(), draw_chance())) {
     case distrust::ruling::again:
         scheduler_.on_refused(at);

@@ -203,8 +203,32 @@ TEST_CASE(
     CHECK_FALSE(it.offer(1, 1));
     it.doubt(1, 10); // others of it say what one alone cannot
     CHECK_FALSE(it.offer(1, 20));
+    REQUIRE(it.core.doubts().size() == 1); // and then it is one doubt, not two
+    CHECK(it.core.of(place{1})->of == scope::certificate);
     it.now = start + 30s;
-    CHECK(it.due().size() == 2);
+    CHECK(it.due().size() == 1);
+    CHECK(it.accept(20) ==
+          std::vector{place{1}, place{12}}); // 10 and 11 did not come to their turn
+}
+
+TEST_CASE("an odd record that is on trial while its certificate comes to be doubted has its trial, "
+          "and is one of the others then",
+          "[replay]")
+{
+    office it;
+    REQUIRE(it.offer(1, 1));
+    it.refuse(1);
+    REQUIRE(it.offer(1, 1));
+    it.refuse(1);
+    it.now = start + 30s;
+    REQUIRE(it.due() == std::vector{place{1}});
+    REQUIRE(it.offer(1, 1));
+    it.doubt(1, 10);
+    CHECK(it.refuse(1) == ruling::deferred);
+    REQUIRE(it.core.doubts().size() == 1);
+    CHECK(it.core.doubts()[0].records >= 2);
+    CHECK(it.accept(10).size() >= 1);
+    CHECK_FALSE(it.core.is_any());
 }
 
 TEST_CASE("a record whose receipt is not believed is deferred alone, until one is believed",
@@ -232,6 +256,55 @@ TEST_CASE("a record whose receipt is not believed is deferred alone, until one i
     REQUIRE(it.offer(1, 2));
     CHECK(it.accept(2) == std::vector{place{1}});
     CHECK_FALSE(it.core.is_any());
+}
+
+TEST_CASE("one more receipt that is not believed at the time of a try makes the wait longer",
+          "[replay]")
+{
+    office it;
+    for (const auto at : {1u, 2u, 3u})
+        REQUIRE(it.offer(1, at));
+    it.core.on_receipt_not_believed(place{1}, "not issued by one of ours", it.now, 0);
+    REQUIRE(it.core.next_at() == start + 30s);
+    it.now = start + 20s; // on its way since before the doubt
+    it.core.on_receipt_not_believed(place{2}, "not issued by one of ours", it.now, 0.999);
+    CHECK(it.core.next_at() == start + 30s);
+    it.now = start + 31s; // the try is due, and what it would say is known
+    it.core.on_receipt_not_believed(place{3}, "not issued by one of ours", it.now, 0.999);
+    it.core.check();
+    REQUIRE(it.core.next_at());
+    CHECK(*it.core.next_at() >= it.now + 30s);
+    CHECK(it.due().empty());
+}
+
+TEST_CASE("a record that is freed is refused for the first time in whatever it joins", "[replay]")
+{
+    office it;
+    REQUIRE(it.offer(1, 1));
+    CHECK(it.refuse(1) == ruling::again);
+    REQUIRE(it.offer(1, 1));
+    CHECK(it.refuse(1) == ruling::deferred); // odd
+    it.now = start + 30s;
+    REQUIRE(it.due() == std::vector{place{1}});
+    REQUIRE(it.offer(1, 1));
+    REQUIRE(it.offer(1, 2));
+    it.refuse(2);
+    REQUIRE(it.offer(1, 2));
+    it.refuse(2);                    // odd too
+    CHECK(it.accept(1).size() == 1); // and free now
+    CHECK(it.refuse(2) == ruling::again);
+    CHECK_FALSE(it.core.is_any());
+}
+
+TEST_CASE("a record that is accepted while it is deferred is not among those that go again",
+          "[replay]")
+{
+    office it;
+    it.doubt(1, 1);
+    CHECK_FALSE(it.offer(1, 2));
+    CHECK_FALSE(it.offer(1, 1));
+    CHECK(it.accept(2) == std::vector{place{1}, place{3}}); // a HEAD brought its receipt
+    CHECK_FALSE(it.core.of(place{2}));
 }
 
 TEST_CASE("a record that came free for one try is set aside again and does not count", "[replay]")
