@@ -139,10 +139,11 @@ class Contender:
 class Titip(Contender):
     """Mutual TLS, sealed records, durable on both sides, signed receipts."""
     connections = 16
+    bin = BIN
 
     @classmethod
     def missing(cls):
-        return [name for name in ("titipd", "titip") if not (BIN / name).exists()]
+        return [name for name in ("titipd", "titip") if not (cls.bin / name).exists()]
 
     def prepare(self):
         world, link = self.site.world, self.site.link
@@ -153,6 +154,7 @@ class Titip(Contender):
         world.config("centre", "centre", f'[listen]\naddress = "{CENTRE}:{PORT}"')
         self.centre = world._node("centre")
         self.station = world.station(port=PORT, host=CENTRE, connections=self.connections)
+        self.centre.bin = self.station.bin = self.bin
         self.station.start()  # outside of the link: no network at all
         for file in self.site.files:
             done = self.station.submit(file)
@@ -187,6 +189,11 @@ class Titip(Contender):
     def close(self):
         self.station.stop()
         self.centre.stop()
+
+
+class TitipBefore(Titip):
+    """Another build, to be compared with this one in the same run: TITIP_BEFORE=DIR, with its titipd and titip."""
+    bin = pathlib.Path(os.environ.get("TITIP_BEFORE", "TITIP_BEFORE"))
 
 
 class Curl(Contender):
@@ -397,8 +404,8 @@ defer_transports = smtp
         self._postfix("stop")
 
 
-CONTENDERS = {"titip": Titip, "curl": Curl, "curl-8": CurlParallel, "curl-http2": CurlHttp2, "rsync": Rsync, "lftp": Lftp,
-              "rclone": Rclone, "tus-js": TusJs, "postfix": Postfix}
+CONTENDERS = {"titip": Titip, "titip-before": TitipBefore, "curl": Curl, "curl-8": CurlParallel, "curl-http2": CurlHttp2,
+              "rsync": Rsync, "lftp": Lftp, "rclone": Rclone, "tus-js": TusJs, "postfix": Postfix}
 
 
 def titip_with(connections):
