@@ -1,6 +1,8 @@
 #include "base/activity.hpp"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <string_view>
 
@@ -29,6 +31,14 @@ std::string_view read_small(::pid_t thread, const char* name, std::array<char, 5
     const auto got = ::read(file, into.data(), into.size());
     ::close(file);
     return {into.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
+}
+
+/// From the state on: "7 (a name) with) parens) S 1 ...", it is behind the last parenthesis.
+std::string_view read_stat(::pid_t thread, std::array<char, 512>& into) noexcept
+{
+    const auto all = read_small(thread, "stat", into);
+    const auto end = all.rfind(')');
+    return end == all.npos || end + 2 >= all.size() ? std::string_view{} : all.substr(end + 2);
 }
 
 } // namespace
@@ -75,12 +85,10 @@ activity::at_disk::~at_disk()
 whereabouts look_at_thread(::pid_t thread) noexcept
 {
     std::array<char, 512> buffer{};
-    // "7 (a name) with) parens) S 1 ...": the state is behind the last parenthesis.
-    const auto stat = read_small(thread, "stat", buffer);
-    const auto end = stat.rfind(')');
-    if (end == stat.npos || end + 2 >= stat.size())
+    const auto stat = read_stat(thread, buffer);
+    if (stat.empty())
         return whereabouts::unknown;
-    switch (stat[end + 2]) {
+    switch (stat.front()) {
     case 'D':
         return whereabouts::disk;
     case 'S':
@@ -93,6 +101,26 @@ whereabouts look_at_thread(::pid_t thread) noexcept
         return whereabouts::unknown;
     return where.starts_with("futex") || where.starts_with("do_futex") ? whereabouts::lock
                                                                        : whereabouts::call;
+}
+
+milliseconds cpu_time_of(::pid_t thread) noexcept
+{
+    constexpr int before_utime = 11; // fields between the state and utime, of proc(5)
+    std::array<char, 512> buffer{};
+    auto stat = read_stat(thread, buffer);
+    for (int i = 0; i < before_utime && !stat.empty(); ++i)
+        stat.remove_prefix(std::min(stat.find(' '), stat.size() - 1) + 1);
+    std::int64_t ticks = 0;
+    for (int i = 0; i < 2; ++i) { // utime, stime
+        std::int64_t field = 0;
+        const auto [end, error] = std::from_chars(stat.data(), stat.data() + stat.size(), field);
+        if (error != std::errc{})
+            return {};
+        ticks += field;
+        stat.remove_prefix(static_cast<std::size_t>(end - stat.data()));
+        stat.remove_prefix(stat.empty() ? 0 : 1);
+    }
+    return milliseconds{ticks * 1'000 / ::sysconf(_SC_CLK_TCK)};
 }
 
 } // namespace titip

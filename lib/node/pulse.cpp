@@ -34,10 +34,12 @@ pulse::decision pulse::on_look(instant now, phase in, const std::array<sight, wa
         auto& it = threads_[i];
         const auto at_disk = is_at_disk(seen[i]);
         is_one_at_disk |= at_disk;
+        const auto computed = std::max(seen[i].cpu - it.cpu, 0ms);
+        it.cpu = seen[i].cpu;
         if (it.rounds != seen[i].rounds || !seen[i].is_asked)
-            it = {.rounds = seen[i].rounds};
+            it = {.rounds = seen[i].rounds, .cpu = it.cpu};
         else if (!at_disk)
-            it.own += passed;
+            it.own += seen[i].at == whereabouts::runs ? std::min(computed, passed) : passed;
         if (it.own < opts_.patience)
             continue;
         out.feeds = false;

@@ -65,11 +65,12 @@ struct watcher::parts {
     {
         const bool is_writer = which == pulse::who::writer;
         const auto& thread = is_writer ? *of->writer : of->socket_thread;
+        const auto number = thread.thread();
         return {.rounds = is_writer ? of->tokens.load() : of->beats.load(),
                 .is_asked = !is_writer || of->is_token_out,
                 .says = thread.now().what,
-                .at =
-                    thread.thread() == 0 ? whereabouts::unknown : look_at_thread(thread.thread())};
+                .at = number == 0 ? whereabouts::unknown : look_at_thread(number),
+                .cpu = number == 0 ? 0ms : cpu_time_of(number)};
     }
     void look(pulse& with, pulse::phase in);
     void run();

@@ -33,7 +33,11 @@ class Container:
         self.process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", command],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.leader = until(self._first_process, "the container's first process")
-        until(lambda: self("systemctl", "is-system-running").stdout.strip() in (b"running", b"degraded"), "it boots")
+        try:
+            until(lambda: self("systemctl", "is-system-running").stdout.strip() in (b"running", b"degraded"), "it boots", 300)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def _first_process(self):
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"

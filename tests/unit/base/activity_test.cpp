@@ -103,3 +103,29 @@ TEST_CASE("a thread says what it is about, and how long the disk took at most", 
     CHECK(said.slowest(now) >= 2ms);
     CHECK(said.slowest(now + 2h) == 0ms);
 }
+
+TEST_CASE("a thread that computes is told from one that waits", "[activity]")
+{
+    const undumpable as_the_daemon;
+    const auto waited = cpu_time_of(::gettid());
+    while (cpu_time_of(::gettid()) <
+           waited + 50ms) // a test that hangs here has found nothing computed
+        ;
+    std::atomic<::pid_t> number{0};
+    std::array<int, 2> pipe{};
+    REQUIRE(::pipe(pipe.data()) == 0);
+    std::thread idle{[&] {
+        char byte = 0;
+        number = ::gettid();
+        REQUIRE(::read(pipe[0], &byte, 1) == 1);
+    }};
+    while (number == 0 || look_at_thread(number) != whereabouts::call)
+        std::this_thread::yield();
+    const auto before = cpu_time_of(number);
+    for (auto mine = cpu_time_of(::gettid()); cpu_time_of(::gettid()) < mine + 50ms;)
+        ;
+    CHECK(cpu_time_of(number) == before);
+    CHECK(cpu_time_of(-1) == 0ms);
+    REQUIRE(::write(pipe[1], "", 1) == 1);
+    idle.join();
+}

@@ -17,12 +17,16 @@ struct watched {
     pulse under{pulse::options{}};
     instant now = instant{} + 1h;
     std::uint64_t beats = 0;
+    milliseconds computed{};
+    unsigned share = 1; ///< of a processor, that one who runs gets: one in so many
     pulse::phase in = pulse::phase::running;
 
     /// The socket thread is well.
-    pulse::decision look(const pulse::sight& writer, milliseconds after = 2s)
+    pulse::decision look(pulse::sight writer, milliseconds after = 2s)
     {
         now += after;
+        computed += writer.at == whereabouts::runs ? after / share : 0ms;
+        writer.cpu = computed;
         return under.on_look(now, in, {pulse::sight{.rounds = ++beats}, writer});
     }
     /// How long it takes until nothing is fed any more; nothing within an hour.
@@ -62,6 +66,21 @@ TEST_CASE("a hang of our own is not fed, also where it says that it is the disk'
     watched process;
     CHECK(process.until_starved({.says = kind::own, .at = whereabouts::call}));
     CHECK(process.until_starved({.says = kind::own, .at = whereabouts::unknown}));
+}
+
+TEST_CASE("one that waits for a processor, beside a slow disk or not, does not hang, and one that "
+          "computes does",
+          "[pulse]")
+{
+    const pulse::sight runs{.says = kind::disk, .at = whereabouts::runs};
+    watched crawling{.share = 50};
+    for (int i = 0; i < 60; ++i) // two minutes, in which it computed for two seconds
+        CHECK(crawling.look(i % 3 == 0 ? at_disk : runs).feeds);
+    crawling.share = 4;
+    const auto hung = crawling.until_starved(runs);
+    REQUIRE(hung);
+    CHECK(*hung > 20s);
+    CHECK(*hung <= 4 * pulse::options{}.patience);
 }
 
 TEST_CASE("one that spins is not saved by a page that it reads now and then", "[pulse]")
@@ -160,10 +179,13 @@ TEST_CASE("what is fed is what a plain sum of each thread's own time would feed"
             it.is_asked = draw(30) != 0;
             it.says = static_cast<kind>(draw(3));
             it.at = static_cast<whereabouts>(draw(5));
-            own[one] = came_round || !it.is_asked ? 0ms
-                       : i == 0 || pulse::is_at_disk(it)
-                           ? own[one]
-                           : own[one] + std::min(passed, 2 * opts.step);
+            const milliseconds computed{draw(2'000)};
+            it.cpu += computed;
+            const auto counts = std::min(passed, 2 * opts.step);
+            if (came_round || !it.is_asked)
+                own[one] = 0ms;
+            else if (i > 0 && !pulse::is_at_disk(it))
+                own[one] += it.at == whereabouts::runs ? std::min(computed, counts) : counts;
             is_well = is_well && own[one] < opts.patience;
         }
         REQUIRE(under.on_look(now, pulse::phase::running, seen).feeds == is_well);
