@@ -30,10 +30,20 @@ struct problem_said {
     std::optional<vault::problem> type;
 };
 
+/// RFC 9110, 8.3.1: without case, and there may be parameters.
+bool is_problem(const http::response& answer)
+{
+    constexpr std::string_view problem = "application/problem+json";
+    const auto type = answer.fields.find("Content-Type");
+    if (!type || !boost::beast::iequals(type->substr(0, problem.size()), problem))
+        return false;
+    const auto rest = type->substr(problem.size());
+    return rest.empty() || rest.front() == ';' || rest.front() == ' ' || rest.front() == '\t';
+}
+
 problem_said problem_in(const http::response& answer)
 {
-    const auto media = answer.fields.find("Content-Type");
-    if (!media || !media->starts_with("application/problem+json"))
+    if (!is_problem(answer))
         return {};
     boost::system::error_code failed;
     const auto value = boost::json::parse(as_text(answer.body), failed);

@@ -1,4 +1,4 @@
-#include "support.hpp"
+#include "journal/meddling.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -145,4 +145,75 @@ TEST_CASE("what is there is told from what is not: half a birth, another file, a
     CHECK_FALSE(is_there(at));
     at.options.directory = "/dev/null";
     CHECK_FALSE(is_there(at));
+}
+
+TEST_CASE("a store whose first pages are blank or gone is not taken for one that never was")
+{
+    journal_fixture at;
+    at.open();
+    at.close();
+    for (const std::size_t blank : {0u, 8'192u}) {
+        CAPTURE(blank);
+        std::ofstream{at.data_file(), std::ios::trunc} << std::string(blank, '\0');
+        CHECK(is_there(at));
+        const auto opened = open_only(at);
+        REQUIRE_FALSE(opened.has_value());
+        CHECK(opened.error().what == kind::untrusted);
+        CHECK_FALSE(journal::make_empty(at.options.directory, at.options.node).has_value());
+        CHECK(std::filesystem::file_size(at.data_file()) == blank);
+    }
+}
+
+TEST_CASE("a store is known from its birth on, though no daemon has opened it yet")
+{
+    journal_fixture at;
+    REQUIRE(journal::make_empty(at.options.directory, at.options.node).has_value());
+    std::filesystem::remove(at.data_file());
+    CHECK(is_there(at));
+    CHECK_FALSE(journal::make_empty(at.options.directory, at.options.node).has_value());
+}
+
+TEST_CASE("a folder that this user may not look into is neither empty nor a store's")
+{
+    journal_fixture at;
+    at.open();
+    at.close();
+    std::filesystem::permissions(at.options.directory, std::filesystem::perms::none);
+    const auto us = ::geteuid();
+    constexpr ::uid_t nobody = 65'534;
+    if (us == 0)
+        REQUIRE(::seteuid(nobody) == 0);
+    const auto found = journal::is_there(at.options.directory);
+    if (us == 0)
+        REQUIRE(::seteuid(us) == 0);
+    std::filesystem::permissions(at.options.directory, std::filesystem::perms::owner_all);
+    REQUIRE_FALSE(found.has_value());
+    CHECK(found.error().what == kind::unreadable);
+    CHECK(found.error().sentence.find(at.data_file().string()) != std::string::npos);
+}
+
+TEST_CASE("no store is made where a restore was begun, or a copy was to be put back")
+{
+    journal_fixture at;
+    for (const auto* left : {journal::store::unfinished, "restored"}) {
+        CAPTURE(left);
+        std::filesystem::create_directories(at.options.directory);
+        std::ofstream{at.options.directory / left};
+        const auto made = journal::make_empty(at.options.directory, at.options.node);
+        REQUIRE_FALSE(made.has_value());
+        CHECK(made.error().what == kind::unreadable);
+        CHECK(made.error().sentence.find(left) != std::string::npos);
+        CHECK_FALSE(is_there(at));
+        std::filesystem::remove_all(at.options.directory);
+    }
+}
+
+TEST_CASE("the id of a store that a later version wrote is not told by this one")
+{
+    journal_fixture at;
+    at.open();
+    at.close();
+    REQUIRE(id_in(at).size() == 32);
+    meddle(at, [](auto&, auto&, v1::Meta& meta) { meta.set_format(meta.format() + 1); });
+    CHECK(why_no_id(at) == kind::newer);
 }

@@ -91,6 +91,23 @@ TEST_CASE("where each record is a file, the files that a disk still takes are it
     CHECK(capacity_of(known).left_bytes == 9'000 * mb);
 }
 
+TEST_CASE("files bind where they give less room than the disk, however many they are", "[journal]")
+{
+    constexpr std::uint64_t per_file = 4'000;
+    room_figures known{.quota_bytes = ~0ull,
+                       .disk = journal::disk_room{.available_bytes = 9'000 * mb, .files = 100'000},
+                       .bytes_per_file = per_file};
+    CHECK(capacity_of(known).by == capacity::limit::files);
+    CHECK(capacity_of(known).left_bytes == 100'000 * per_file);
+    const auto enough = 9'000 * mb / per_file;
+    known.disk->files = enough - 1;
+    CHECK(capacity_of(known).by == capacity::limit::files);
+    CHECK(capacity_of(known).left_bytes == 9'000 * mb - per_file);
+    known.disk->files = enough;
+    CHECK(capacity_of(known).by == capacity::limit::disk);
+    CHECK(capacity_of(known).left_bytes == 9'000 * mb);
+}
+
 TEST_CASE(
     "a disk that says nothing leaves the quota, and 100 percent is only where nothing is left",
     "[journal]")

@@ -3,6 +3,7 @@
 
 #include "journal/comparison.hpp"
 #include "journal/parts.hpp"
+#include "journal/writing.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -311,6 +312,39 @@ TEST_CASE("what was handed on to a relay that hands its own on to us waits again
     CHECK(finish(it.store->audit()).value().empty());
 }
 
+TEST_CASE("what went on to another since it was looked at is not taken back", "[journal]")
+{
+    office it;
+    const auto theirs = it.accept();
+    const auto others = it.accept();
+    const auto delivered = it.accept();
+    REQUIRE(it.settle(theirs, relay()).has_value());
+    REQUIRE(it.settle(others, {trust::role::relay, "hub-9"}).has_value());
+    REQUIRE(it.settle(delivered, relay()).has_value());
+    REQUIRE(it.settle(delivered).has_value());
+    const auto lost = it.accept();
+    REQUIRE(it.settle(lost, relay()).has_value());
+    it.custody({theirs, others, delivered}, trust::role::relay);
+    REQUIRE(it.at(lost).state == state::waiting);
+    REQUIRE(it.at(lost).receipt_by == "hub-1");
+    it.close();
+    meddle(it, [&](journal::transaction& txn, const journal::tables& t, v1::Meta& meta) {
+        journal::space room{it.data_file(), {}};
+        const journal::surroundings around{"office-1", true, everyone().station};
+        journal::writing now{txn, t, meta, around, room, wall_now()};
+        CHECK_FALSE(now.take_back(others, "hub-1"));
+        CHECK_FALSE(now.take_back(delivered, "hub-1"));
+        CHECK_FALSE(now.take_back(lost, "hub-1")); // it waits already
+        CHECK(now.take_back(theirs, "hub-1"));
+        now.finish();
+    });
+    it.open();
+    CHECK(it.at(theirs).state == state::waiting);
+    CHECK(it.at(others).state == state::relayed);
+    CHECK(it.at(delivered).state == state::delivered);
+    CHECK(finish(it.store->audit()).value().empty());
+}
+
 TEST_CASE("what a relay has and the centre covers is asked for there, some with each statement",
           "[journal]")
 {
@@ -336,6 +370,54 @@ TEST_CASE("what a relay has and the centre covers is asked for there, some with 
     const auto told = finish(it.store->ledger(0, 10'000)).value();
     CHECK(std::ranges::count(told, "hub-1 has it, and the centre does not yet",
                              &journal::ledger_entry::detail) == 1);
+}
+
+TEST_CASE("each of them is asked for once before any is again, in all epochs of this store",
+          "[journal]")
+{
+    office it;
+    std::vector<place> all;
+    const auto hand_on = [&](std::size_t count) {
+        for (; count > 0; --count) {
+            all.push_back(it.accept());
+            REQUIRE(it.settle(all.back(), relay()).has_value());
+        }
+    };
+    // Which epoch comes first is chance: both have more than are found at once.
+    hand_on(vault::most_unsettled + 1);
+    REQUIRE(finish(it.store->begin_epoch(it.store->epoch(), "a test")).has_value());
+    hand_on(vault::most_unsettled + 1);
+    const auto said = custody_of_all(*it.store);
+    REQUIRE(said.epochs.size() == 2);
+    const auto find = [&] {
+        std::vector<place> out;
+        for (const auto& each :
+             finish(it.store->take_custody(said, trust::role::centre, bytes(1), {}, {})).value())
+            out.push_back(each.place);
+        return out;
+    };
+    auto found = find();
+    CHECK(found.size() == vault::most_unsettled);
+    const auto first = found;
+    for (int i = 0; i < 2; ++i) // none has settled meanwhile
+        std::ranges::copy(find(), std::back_inserter(found));
+    std::ranges::sort(found);
+    CHECK(found == all);
+    CHECK(find() == first);
+}
+
+TEST_CASE("what was asked for in the same question is not asked for again", "[journal]")
+{
+    office it;
+    const auto one = it.accept();
+    const auto two = it.accept();
+    for (const auto each : {one, two})
+        REQUIRE(it.settle(each, relay()).has_value());
+    const auto found = finish(it.store->take_custody(custody_of_all(*it.store), trust::role::centre,
+                                                     bytes(1), {}, {it.at(one).key}))
+                           .value();
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].place == two);
 }
 
 TEST_CASE("since when the oldest is relayed is found, and found again when that one goes on",

@@ -1,4 +1,4 @@
-#include "journal/support.hpp"
+#include "journal/meddling.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -116,6 +116,30 @@ TEST_CASE("one that was free for a try and is set aside again does not come free
     CHECK(f.retry({.why = reason::refused, .station = {}}).first ==
           1); // a person decides otherwise
     CHECK(f.queue(false) == std::vector{one});
+}
+
+TEST_CASE("an upstream that says the same version again costs no write", "[journal]")
+{
+    aside_fixture f;
+    const auto one = f.set_aside(reason::refused, expired);
+    const auto writes = [&f](const std::function<void()>& act) {
+        const auto newest = [&f] {
+            f.close();
+            std::uint64_t out = 0;
+            meddle(f, [&out](journal::transaction& txn, auto&, auto&) { out = txn.id(); });
+            f.open();
+            return out;
+        };
+        const auto before = newest();
+        act();
+        return newest() - before;
+    };
+    const auto none = writes([] {});
+    CHECK(writes([&f] { f.free(); }) > none);
+    CHECK(f.queue(true) == std::vector{one});
+    CHECK(writes([&f] { f.free(); }) == none);
+    CHECK(writes([&f] { f.free(3); }) > none);
+    CHECK(writes([&f] { f.free(2); }) == none); // an earlier one than that was done for
 }
 
 TEST_CASE(

@@ -133,3 +133,71 @@ TEST_CASE("uploads that stall are found in the end, and forgotten when they go o
     end.emit(asio::cancellation_type::terminal);
     run_until([&] { return has_ended; });
 }
+
+namespace {
+
+/// A look has been made; then it ends.
+journal::stalled_uploads::view look_at(journal::store& store, milliseconds after)
+{
+    journal::stalled_uploads watched{store, {.after = after, .first = 1ms, .between = 1ms}};
+    asio::cancellation_signal end;
+    bool has_ended = false;
+    asio::co_spawn(home(), watched.run(),
+                   asio::bind_cancellation_slot(
+                       end.slot(), [&](const std::exception_ptr&) { has_ended = true; }));
+    run_until([&] { return watched.now().count > 0; });
+    const auto out = watched.now();
+    end.emit(asio::cancellation_type::terminal);
+    run_until([&] { return has_ended; });
+    return out;
+}
+
+/// `minutes_ago` of each place: when its last byte came.
+void set_last_bytes(stalled_fixture& at, const std::map<std::uint64_t, int>& minutes_ago)
+{
+    at.close();
+    meddle(at, [&](auto& txn, const auto& t, auto& meta) {
+        for (const auto& [n, ago] : minutes_ago) {
+            const auto key = journal::place_key(place{n});
+            v1::Row row;
+            journal::open_row(journal::seed::row, key, txn.get(t.rows, key).value(), row);
+            row.set_last_byte_at_ms(to_ms(wall_now() - std::chrono::minutes{ago}));
+            txn.put(t.rows, key, journal::seal_row(journal::seed::row, key, row));
+        }
+        meta.set_last_bytes_noted_since_ms(1);
+    });
+    at.open();
+}
+
+} // namespace
+
+TEST_CASE("an upload that got a byte not long ago does not stall", "[journal]")
+{
+    stalled_fixture at;
+    REQUIRE(finish(at.store->keep(at.from.next(at.data), 0, at.first(1'000))).has_value());
+    set_last_bytes(at, {{1, 50}, {2, 70}});
+    const auto found = look_at(*at.store, 1h);
+    CHECK(found.count == 1);
+    REQUIRE(found.oldest.size() == 1);
+    CHECK(found.oldest[0].place == place{2});
+}
+
+TEST_CASE("of many uploads that stall those are shown whose last byte is the oldest", "[journal]")
+{
+    stalled_fixture at;
+    constexpr auto shown = journal::stalled_uploads::most_shown;
+    std::map<std::uint64_t, int> minutes_ago{{1, 60}}; // the newest
+    std::vector<place> oldest;
+    for (std::uint64_t n = 2; n <= shown + 1; ++n) {
+        REQUIRE(finish(at.store->keep(at.from.next(at.data), 0, at.first(1'000))).has_value());
+        minutes_ago[n] = 60 + static_cast<int>(n);
+        oldest.insert(oldest.begin(), place{n});
+    }
+    set_last_bytes(at, minutes_ago);
+    const auto found = look_at(*at.store, 30min);
+    CHECK(found.count == shown + 1);
+    std::vector<place> places;
+    for (const auto& each : found.oldest)
+        places.push_back(each.place);
+    CHECK(places == oldest);
+}

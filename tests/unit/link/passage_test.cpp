@@ -97,6 +97,29 @@ TEST_CASE("a larger size is tried again after a day, or when the network has cha
     CHECK(path.send());
 }
 
+TEST_CASE("what carried something is used again after an outage", "[passage]")
+{
+    hole path{.carries = 1'360};
+    REQUIRE(path.tries_until_through(9) == 2);
+    path.carries = 0; // a silence on the way down, before the link says so
+    REQUIRE_FALSE(path.send());
+    REQUIRE(path.under.current().most_segment_bytes == 536);
+    path.under.on_outage();
+    CHECK(path.under.current().most_segment_bytes == 1'200);
+    path.carries = 1'360;
+    CHECK(path.tries_until_through(9) == 1);
+}
+
+TEST_CASE("while it is blocked no time makes a larger size be tried out of its turn", "[passage]")
+{
+    passage under;
+    const auto now = instant{} + 1h;
+    REQUIRE(under.on_silence(now, now - 1min));
+    CHECK(under.at(now + 48h).most_segment_bytes == 1'200); // nothing was to be sent meanwhile
+    REQUIRE(under.on_silence(now + 49h, now + 48h));
+    CHECK(under.current().most_segment_bytes == 536);
+}
+
 TEST_CASE("what another cause explains is no silence", "[passage]")
 {
     passage under;

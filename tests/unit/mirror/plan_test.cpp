@@ -1035,3 +1035,51 @@ TEST_CASE("trouble of an earlier process goes on, with what was missing then", "
     it.on_checked(start + 1min);
     CHECK(it.take_news() == plan::news::good_again);
 }
+
+TEST_CASE("what was read back longest ago is of the pass before, or came since", "[mirror]")
+{
+    plan it;
+    list(it, {1, 2}, {row_of(1), row_of(2)}, start);
+    const auto old = from_ms(1'000);
+    const auto read = [&](std::uint64_t at, wall_time accepted_at, instant now) {
+        REQUIRE(it.on_next_stored(place{at}, accepted_at, now, clock_at(now)) == plan::turn::read);
+        it.on_read(whole, now);
+        return it.now().oldest_read;
+    };
+    const auto end = [&](instant now) {
+        REQUIRE(it.on_next_stored(std::nullopt, {}, now, clock_at(now)) == plan::turn::over);
+        return it.now().oldest_read;
+    };
+    CHECK(read(1, old, start) == old); // in the first pass nothing was read before
+    CHECK(read(2, old, start + 1min) == old);
+    CHECK(end(start + 2min) == clock_at(start));
+    CHECK(read(1, old, start + 24h) == clock_at(start));
+    const auto came = clock_at(start + 12h);
+    CHECK(read(2, came, start + 25h) == came);
+    CHECK(end(start + 26h) == clock_at(start + 24h));
+}
+
+TEST_CASE("where no record is, none was read back", "[mirror]")
+{
+    plan it;
+    list(it, {}, {}, start);
+    for (const auto now : {start, start + 24h}) {
+        REQUIRE(it.on_next_stored(std::nullopt, {}, now, clock_at(now)) == plan::turn::over);
+        CHECK(it.now().oldest_read == wall_time{});
+    }
+}
+
+TEST_CASE("what is missing beyond what is known by name is not counted again when it is looked for",
+          "[mirror]")
+{
+    plan it{{.most_missing = 2}};
+    list(it, {5}, {row_of(1), row_of(2), row_of(3), row_of(4), row_of(5)}, start);
+    it.on_trouble(trouble::read_only, "", start, clock_);
+    REQUIRE(it.now().missing == 4);
+    for (const std::uint64_t at : {3, 4}) { // no name tells that these have no file
+        REQUIRE(it.on_next_stored(place{at}, clock_, start, clock_) == plan::turn::read);
+        CHECK_FALSE(it.on_gone(row_of(at), start));
+    }
+    CHECK(it.now().missing == 4);
+    it.check();
+}

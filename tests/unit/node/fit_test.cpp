@@ -1,8 +1,12 @@
 #include "node/fit.hpp"
 
+#include "envelope/openssl.hpp"
+#include "envelope/pem.hpp"
 #include "support/pki.hpp"
 
 #include <catch2/catch.hpp>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include <filesystem>
 #include <fstream>
@@ -25,6 +29,24 @@ bytes both(const bytes& one, const bytes& other)
     auto out = one;
     out.insert(out.end(), other.begin(), other.end());
     return out;
+}
+
+/// The same certificate with this extension in place of its own, signed by who holds `key`.
+bytes with_extension(const bytes& certificate, const bytes& key, int nid, const char* value)
+{
+    const auto changed = envelope::read_certificates(certificate).at(0);
+    if (const auto old = X509_get_ext_by_NID(changed.get(), nid, -1); old >= 0)
+        X509_EXTENSION_free(X509_delete_ext(changed.get(), old));
+    const envelope::owned<X509_EXTENSION, X509_EXTENSION_free> extension{
+        X509V3_EXT_conf_nid(nullptr, nullptr, nid, value)};
+    REQUIRE(extension);
+    REQUIRE(X509_add_ext(changed.get(), extension.get(), -1) == 1);
+    REQUIRE(X509_sign(changed.get(), envelope::read_key(key).get(), EVP_sha256()) > 0);
+    const envelope::owned_bio out{BIO_new(BIO_s_mem())};
+    REQUIRE(PEM_write_bio_X509(out.get(), changed.get()) == 1);
+    char* data = nullptr;
+    const auto size = BIO_get_mem_data(out.get(), &data);
+    return to_bytes(as_bytes({data, static_cast<std::size_t>(size)}));
 }
 
 /// A station whose files fit.
@@ -138,6 +160,45 @@ TEST_CASE("a clock that must be wrong is said before all that it would make wron
                Contains("the clock of this machine says") && Contains("it must be wrong"));
 }
 
+TEST_CASE("a certificate that holds only from tomorrow is one where the clock is believed",
+          "[node]")
+{
+    const office here;
+    here.take(here.root.station("office-1", {wall_now() + day, wall_now() + 400 * day}));
+    CHECK_THAT(here.only(true), Contains("[identity] certificate: ") &&
+                                    Contains("is valid only from") && Contains("check the clock"));
+    // A clock that must be wrong says nothing of what has begun: it is set first.
+    for (const auto clock : {wall_time{}, wall_now() + 20 * 366 * day}) {
+        const auto all = here.found(wall_now() - day, clock);
+        REQUIRE(all.size() == 1);
+        CHECK_THAT(all[0].sentence, Contains("the clock of this machine says"));
+    }
+}
+
+TEST_CASE("a recipient receives in the way of its key, or is named", "[node]")
+{
+    const office here;
+    const auto take = [&here](support::key_kind kind, const char* usage) {
+        const auto made = support::recipient(kind, "Escrow");
+        here.write("escrow.pem", with_extension(made.certificate, made.key, NID_key_usage, usage));
+    };
+    using support::key_kind;
+    for (const auto& [kind, usage] : {std::pair{key_kind::rsa2048, "critical,keyEncipherment"},
+                                      std::pair{key_kind::p256, "critical,keyAgreement"},
+                                      std::pair{key_kind::p256, "digitalSignature,keyAgreement"}}) {
+        CAPTURE(usage);
+        take(kind, usage);
+        CHECK(here.found().empty());
+    }
+    for (const auto& [kind, usage] : {std::pair{key_kind::rsa2048, "critical,keyAgreement"},
+                                      std::pair{key_kind::p256, "critical,keyEncipherment"},
+                                      std::pair{key_kind::rsa2048, "digitalSignature"}}) {
+        CAPTURE(usage);
+        take(kind, usage);
+        CHECK_THAT(here.only(false), Contains("CN=Escrow is not meant to receive (keyUsage)"));
+    }
+}
+
 TEST_CASE("a recipient's authority that ends soon is named", "[node]")
 {
     const office here;
@@ -189,6 +250,30 @@ TEST_CASE("a centre whose certificate has a name to be called by gives no word",
     here.said.listen.emplace().address = "0.0.0.0:8443";
     here.take(here.root.centre());
     CHECK(here.found().empty()); // clocks_test.py has one without
+}
+
+TEST_CASE("a server is called by a name or by an address, and one without either is wrong",
+          "[node]")
+{
+    office here;
+    here.said.name = "centre";
+    here.said.upstream.reset();
+    here.said.seal.reset();
+    here.said.listen.emplace().address = "0.0.0.0:8443";
+    auto own = here.root.centre();
+    const auto found = [&](const char* names) {
+        own.certificate =
+            with_extension(own.certificate, here.root.self().key, NID_subject_alt_name, names);
+        here.take(own);
+        return here.found();
+    };
+    CHECK(found("URI:titip:centre,IP:10.0.0.1").empty());
+    CHECK(found("IP:2001:db8::1,URI:titip:centre").empty());
+    CHECK(found("URI:titip:centre,DNS:titip.example").empty());
+    const auto none = found("URI:titip:centre,email:centre@titip.example");
+    REQUIRE(none.size() == 1);
+    CHECK(none[0].is_wrong);
+    CHECK_THAT(none[0].sentence, Contains("names no DNS name and no address"));
 }
 
 TEST_CASE("the name in the upstream's URL must be able to be one", "[node]")

@@ -98,6 +98,19 @@ TEST_CASE("what is no mark is said to be none, and never taken for an absent one
     CHECK(read_mark(file).what == kind::malformed);
 }
 
+TEST_CASE("a mark that cannot be looked at is not taken for an absent one")
+{
+    const folder at;
+    const auto file = at.path / "titip.toml.store";
+    std::filesystem::create_symlink(file, file); // ELOOP, also for root
+    const auto found = read_mark(file);
+    CHECK(found.what == kind::unreadable);
+    CHECK_FALSE(found.why.empty());
+    REQUIRE(write_mark(at.path / "file", ours, existing::stays));
+    CHECK(read_mark(at.path / "file" / "titip.toml.store").what == kind::unreadable); // ENOTDIR
+    CHECK(read_mark(at.path / "none" / "titip.toml.store").what == kind::absent);
+}
+
 TEST_CASE("a store is judged by its mark: its own, none, another store's or another node's")
 {
     const auto found = [](kind what, mark said = {}) {

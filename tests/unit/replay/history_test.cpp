@@ -106,3 +106,23 @@ TEST_CASE("slots in which nobody looked are there too", "[replay]")
     CHECK(seen.waiting_bytes[6] == 5);
     CHECK(seen.waiting_bytes.back() == 9);
 }
+
+TEST_CASE("of a time in which nobody looked, a slot at most counts as busy", "[replay]")
+{
+    history past;
+    past.on_backlog(start, 9'000);
+    past.on_sent(start, 30'000);
+    past.on_backlog(start + 40min, 9'000);                 // the machine was suspended
+    CHECK(past.at(start + 40min).hour_bytes_per_s == 100); // 30,000 in 300 s
+}
+
+TEST_CASE("the time until the last record went is busy, though nothing waits at its end",
+          "[replay]")
+{
+    history past;
+    past.on_backlog(start, 9'000);
+    past.on_sent(start + 1s, 9'000);
+    past.on_backlog(start + 10s, 0);
+    past.on_backlog(start + 20s, 0);
+    CHECK(past.at(start + 20s).hour_bytes_per_s == 900);
+}

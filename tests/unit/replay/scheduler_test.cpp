@@ -834,6 +834,23 @@ TEST_CASE("a record refused for no fault of its own goes behind others, until it
     CHECK(drain(s) == std::vector<std::uint64_t>{2, 3, 1});
 }
 
+TEST_CASE("what was refused before it was deferred has its place again when it is recalled",
+          "[replay]")
+{
+    scheduler s;
+    s.add(at(1), lane::ordinary, 10);
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(s.next(first)->place == at(1));
+        s.on_refused(at(1));
+    }
+    REQUIRE(s.next(first)->place == at(1));
+    REQUIRE(s.defer(at(1))); // others of its certificate were refused as well
+    for (const auto n : {2u, 3u})
+        s.add(at(n), lane::ordinary, 10);
+    REQUIRE(s.recall(at(1)));
+    CHECK(drain(s) == std::vector<std::uint64_t>{1, 2, 3});
+}
+
 TEST_CASE("what goes last goes behind all that waits, however old it is", "[replay]")
 {
     scheduler s{{.oldest_every = 2, .patience = 1}};

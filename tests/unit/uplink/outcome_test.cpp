@@ -178,6 +178,26 @@ TEST_CASE("the type of a refusal says whose fault it is", "[uplink]")
     CHECK(refused_as(460, "titip:mismatch").what == kind::mismatch);
 }
 
+// RFC 9110 section 8.3.1: a media type may have parameters, and compares without case.
+TEST_CASE("a problem is one however its media type is spelt", "[uplink]")
+{
+    for (const auto* media :
+         {"application/problem+json; charset=utf-8", "application/problem+json;charset=utf-8",
+          "application/problem+json ; x=y", "Application/Problem+JSON"}) {
+        CAPTURE(media);
+        auto said = answer(403, {{"Content-Type", media}});
+        said.body = to_bytes(as_bytes(R"({"title":"no","type":"titip:role"})"));
+        CHECK(classify(said, true).what == kind::role);
+        CHECK(classify(said, true).note == "no");
+    }
+    for (const auto* media : {"application/problem+jsonl", "application/problem", "problem+json"}) {
+        CAPTURE(media);
+        auto said = answer(403, {{"Content-Type", media}});
+        said.body = to_bytes(as_bytes(R"({"title":"no","type":"titip:role"})"));
+        CHECK(classify(said, true).what == kind::not_ours);
+    }
+}
+
 TEST_CASE("a type that is not known counts as none, and so does one that is no text", "[uplink]")
 {
     for (const auto type : {"about:blank", "", "titip:", "titip:not-believed ", "TITIP:ROLE"}) {
