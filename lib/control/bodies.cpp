@@ -112,6 +112,23 @@ boost::json::object to_json(const replay::report& link)
     return out;
 }
 
+journal::capacity room_for_copies(const journal::disk_room& disk, const journal::totals& totals)
+{
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+    for (const auto state :
+         {journal::state::waiting, journal::state::relayed, journal::state::delivered,
+          journal::state::opened, journal::state::quarantined, journal::state::withdrawn}) {
+        records += totals.of(state).records;
+        bytes += totals.of(state).bytes;
+    }
+    return journal::capacity_of(
+        {.quota_bytes = std::numeric_limits<std::uint64_t>::max(),
+         .live_bytes = bytes,
+         .disk = disk,
+         .bytes_per_file = records > 0 ? std::max<std::uint64_t>(bytes / records, 1) : 0});
+}
+
 boost::json::object to_json(const mirror::second_copy& copy, const journal::totals& totals)
 {
     const auto now = copy.now();
@@ -131,18 +148,7 @@ boost::json::object to_json(const mirror::second_copy& copy, const journal::tota
     if (now.detail == make_error_code(bundle::errc::no_more_files).message())
         out["takes_no_more_files"] = true;
     if (const auto& disk = copy.room()) {
-        std::uint64_t records = 0;
-        std::uint64_t bytes = 0;
-        for (const auto& each : totals.by_state) {
-            records += each.records;
-            bytes += each.bytes;
-        }
-        records -= totals.of(journal::state::erased).records; // have no file, and no bytes
-        const auto room = journal::capacity_of(
-            {.quota_bytes = std::numeric_limits<std::uint64_t>::max(),
-             .live_bytes = bytes,
-             .disk = disk,
-             .bytes_per_file = records > 0 ? std::max<std::uint64_t>(bytes / records, 1) : 0});
+        const auto room = room_for_copies(*disk, totals);
         out["disk"] = control::to_json(room);
         if (const auto days =
                 journal::days_to_full(room.left_bytes, totals.days, totals.born, wall_now()))

@@ -45,6 +45,20 @@ v1::Meta read_meta(const transaction& txn, const tables& t)
     return out;
 }
 
+bool may_be_erased(const v1::Meta& meta, const v1::Row& row, std::string_view node,
+                   const envelope::custody* held)
+{
+    const auto standing = standing_of(row);
+    if (!is_opened_above(meta, row) ||
+        std::ranges::find(standing, envelope::verdict_kind::open_failed) != standing.end())
+        return false;
+    if (row.station() != node)
+        return true;
+    // The upstream may have been set back since it opened this: then the copy here is the only one.
+    const auto of = epoch_id::from_bytes(as_bytes(row.epoch())).value_or(epoch_id{});
+    return held && epoch_custody_view{*held, of}.covers(row.sequence());
+}
+
 void visit_kept(const transaction& txn, const tables& t, const std::string& station,
                 const std::function<bool(place, const v1::Row&)>& visit)
 {

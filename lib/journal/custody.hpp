@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,12 @@ public:
 private:
     std::vector<envelope::held_range> ranges_;
 };
+
+/// Whether the copy of an opened record here may go, at a node that has an upstream: the centre's present
+/// store opened it, that stands, and it holds it still. `held`: the centre's newest custody of what `node`
+/// itself took; null: it has said nothing yet.
+bool may_be_erased(const v1::Meta& meta, const v1::Row& row, std::string_view node,
+                   const envelope::custody* held);
 
 /// A station's records that are held or set aside, newest first, while `visit` says true. Few are:
 /// where none is, none is looked for.

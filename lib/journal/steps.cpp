@@ -2,6 +2,7 @@
 #include "journal/writing.hpp"
 
 #include "journal/comparison.hpp"
+#include "journal/custody.hpp"
 
 #include <algorithm>
 
@@ -416,14 +417,12 @@ result<void> writing::erase(place at)
     return {};
 }
 
-bool writing::erase_due(std::int64_t opened_ms, place at)
+bool writing::erase_due(std::int64_t opened_ms, place at, const envelope::custody* held)
 {
     try {
-        // Since it was found to be due the centre may have begun to answer from another store, or said
-        // that it cannot be opened after all.
-        if (const auto row = row_at(at);
-            around_.has_upstream && (!is_opened_above(meta_, row) ||
-                                     has(standing_of(row), envelope::verdict_kind::open_failed)))
+        // Since it was found to be due the centre may have begun to answer from another store, said
+        // that it cannot be opened after all, or that it does not hold it.
+        if (around_.has_upstream && !may_be_erased(meta_, row_at(at), around_.node, held))
             return false;
         return erase(at).has_value();
     } catch (const rotten_row& rotten) {

@@ -286,10 +286,11 @@ asio::awaitable<result<std::size_t>> store::erase_due(milliseconds keep)
         co_return found.error();
     if (found->empty())
         co_return std::size_t{0};
-    auto act = [found = *found](writing& w) -> result<std::size_t> {
+    auto act = [this, found = *found](writing& w) -> result<std::size_t> {
+        const auto newest = parts_->current_custody();
         std::size_t erased = 0;
         for (const auto& each : found)
-            erased += w.erase_due(each.opened_ms, each.at) ? 1 : 0;
+            erased += w.erase_due(each.opened_ms, each.at, newest.get()) ? 1 : 0;
         return erased;
     };
     co_return co_await commit<std::size_t>(std::move(act), 0, true);
@@ -299,15 +300,7 @@ bool store::parts::may_erase(const transaction& txn, const v1::Meta& meta, place
                              const envelope::custody* held) const
 {
     const auto row = find_good_row(txn, t, at);
-    if (!row || !opts.has_upstream)
-        return true;
-    if (!is_opened_above(meta, *row))
-        return false;
-    if (row->station() != opts.node)
-        return true;
-    // The upstream may have been set back since it opened this: then the copy here is the only one.
-    const auto of = epoch_id::from_bytes(as_bytes(row->epoch())).value_or(epoch_id{});
-    return held && epoch_custody_view{*held, of}.covers(row->sequence());
+    return !row || !opts.has_upstream || may_be_erased(meta, *row, opts.node, held);
 }
 
 asio::awaitable<result<void>> store::hold(::titip::vault::key which)
@@ -471,6 +464,12 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     auto compared = co_await run_on(parts_->pool, std::move(job));
     if (!compared)
         co_return compared.error();
+    // At once: what it does not hold is nobody's to erase, long before all of it waits again. What a
+    // relay holds says nothing of whether the centre has lost what it opened.
+    if (by == trust::role::centre) {
+        const std::lock_guard guard{parts_->mutex};
+        parts_->held_above = held;
+    }
     // A relay's time is that of an office's clock; a centre's is what retentions and dates go by.
     const auto signed_at = by == trust::role::centre ? held->at : wall_time{};
     auto act = [cms = std::move(cms), held, present, signed_at, is_rollback = compared->is_rollback,
@@ -486,11 +485,6 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     const auto again = co_await send_lost_again(held, by);
     if (!again)
         co_return again.error();
-    // What a relay holds says nothing of whether the centre has lost what it opened.
-    if (by == trust::role::centre) {
-        const std::lock_guard guard{parts_->mutex};
-        parts_->held_above = held;
-    }
     // What waits must not wait for all of them: the next reconcile asks for more.
     constexpr std::size_t most_asked = 8 * ::titip::vault::most_unsettled;
     if (by == trust::role::centre && asked.size() < most_asked)

@@ -80,8 +80,9 @@ public:
     result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind,
                         bool replaces);
     result<void> erase(place at);
-    /// Erases what the table of opened records names; false, and never again, if its row is rotten.
-    bool erase_due(std::int64_t opened_ms, place at);
+    /// Erases what the table of opened records names, if it still may be (see may_be_erased); false, and
+    /// never again, if its row is rotten.
+    bool erase_due(std::int64_t opened_ms, place at, const envelope::custody* held);
     void set_paused(bool paused);
     void note_sent(std::int64_t day, std::uint64_t size_bytes);
     void continue_from(const epoch_id& earlier, envelope::sequence at, const digest& manifest_hash);

@@ -10,6 +10,7 @@
 #include "node/birth.hpp"
 #include "node/child.hpp"
 #include "node/fit.hpp"
+#include "node/newcomer.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -235,14 +236,12 @@ std::string look_of(const std::filesystem::path& file)
 asio::awaitable<void> node::await_store()
 {
     constexpr auto now_and_then = 1s;
-    constexpr int enough_looks = 3;
     struct seen {
         bool is_something_there = false;
         std::string data;
         std::string mounts;
     };
-    std::string data;
-    int looks = 0;
+    newcomer store;
     asio::steady_timer timer{on_};
     const auto mounts = mounts_over(config_.state);
     for (;;) {
@@ -256,10 +255,7 @@ asio::awaitable<void> node::await_store()
         const auto now = co_await run_on(pool_, std::move(look));
         if (is_stopping_)
             co_return;
-        // A file that somebody copies there is a store from its first pages on.
-        looks = now.is_something_there && now.data == data ? looks + 1 : 0;
-        data = now.data;
-        if (looks >= enough_looks) {
+        if (store.on_look(now.is_something_there, now.data)) {
             log::info("store-is-there state=\"{}\"", config_.state.string());
             stop();
             is_to_begin_again_ = true;

@@ -152,6 +152,7 @@ void replayer::on_change(const journal::change& what)
     else if (what.state != journal::state::arriving) {
         scheduler_.remove(what.place);
         distrust_.on_gone(what.place);
+        doubts_changed_.ring(); // of the one that is tried: the next one has its turn
     }
     changed_.ring();
 }
@@ -193,6 +194,7 @@ void replayer::turn_back(journal::place at, const record_id& record, const std::
 {
     scheduler_.on_failed(at, false);
     distrust_.on_gone(at);
+    doubts_changed_.ring();
     if (turned_back_.insert(at).second)
         log::warn("turned-back record={} upstream={}: it brought this record here",
                   record.to_string(), brought_by);

@@ -190,6 +190,7 @@ asio::awaitable<bool> replayer::send_next(connection on, uplink::session& over, 
         // Nothing of it was sent: this record is set aside, the connection is as good as before.
         scheduler_.on_failed(pick->place, false);
         distrust_.on_gone(pick->place);
+        doubts_changed_.ring();
         log::error("unreadable place={} why=\"{}\"", static_cast<std::uint64_t>(pick->place),
                    body.error().message());
         if (body.error() == vault::errc::rotten && around_.repair && around_.repair(pick->place))

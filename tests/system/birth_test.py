@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import harness
 from harness import BIN, STATION, World, run, until
@@ -103,6 +104,35 @@ def test_without_its_disk_a_station_makes_no_store_and_goes_on_when_the_disk_is_
         assert not alarms(station), words(station)
         log = station.log()
         assert log.index("no-store") < log.index("store-is-there"), log
+        assert station.stop() == 0
+
+
+def test_a_store_that_is_still_being_copied_to_where_none_is_is_waited_for():
+    with World() as world:
+        station = world.station().start()
+        (record, file), = world.records(1)
+        assert station.submit(file).returncode == 0
+        station.stop()
+        away = world.path / "away"
+        station.state.rename(away)
+        station.start(create=False)
+        says_no_store(station)
+        whole = (away / "data.mdb").read_bytes()
+        piece = 4096
+        begun = len(whole) // 2 // piece * piece
+        assert begun > 2 * piece, "both of its first pages are there"
+        station.state.mkdir(mode=0o700)
+        with open(station.state / "data.mdb", "wb", buffering=0) as copy:
+            copy.write(whole[:begun])
+            for _ in range(15):  # as cp does, and slowly: several of the daemon's looks
+                time.sleep(0.2)
+                copy.write(whole[begun:begun + piece])
+                begun = min(begun + piece, len(whole))
+                assert "store-is-there" not in station.log(), station.log()
+            copy.write(whole[begun:])
+        until(lambda: station.titip("status").returncode == 0, "it goes on with the whole")
+        assert [each["id"] for each in station.list()] == [record]
+        assert not alarms(station), words(station)
         assert station.stop() == 0
 
 

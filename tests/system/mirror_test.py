@@ -641,6 +641,24 @@ def test_a_disk_that_is_gone_under_its_mount_is_noticed_while_nothing_is_written
         assert "unplug it and plug it in again" in words(station), words(station)
 
 
+def test_a_disk_that_is_pulled_out_while_it_is_listed_is_not_said_to_lose_what_is_written_to_it():
+    with World() as world, disk_of(world, kinds=("ext4",)) as disk:
+        station = world.station(mirror=disk.path).start()
+        for _, file in world.records(5):
+            station.submit(file)
+        until(lambda: is_complete(station), "all are on it")
+        station.stop()
+        os.sync()
+        # The kernel knows names, sizes and the mark still, and nothing of what the files hold.
+        assert len(disk.files()) == 5 and (disk.path / "titip-copy").read_bytes()
+        os.truncate(disk.image, 0)
+        station.start()
+        until(lambda: copy_of(station)["trouble"] == "failed", "it is noticed")
+        assert lines_with(station, "second-copy-trouble"), station.log()
+        assert copy_of(station)["lost"] == 0 and "use another one" not in words(station), words(station)
+        assert not lines_with(station, "second-copy-loses")
+
+
 def test_another_disk_in_the_same_place_is_noticed_and_another_stations_is_refused():
     with World() as world, disk_of(world) as disk, disk_of(world, name="second") as second:
         second.pull_out()

@@ -36,19 +36,26 @@ enrollment::known_time time_known()
 class acceptor_fixture : public journal_fixture {
 public:
     acceptor_fixture()
-        : door(open(), pool, "office-1",
-               std::make_shared<const envelope::sealer>(
-                   envelope::sealer::load(
-                       {sealed_to().centre.certificate, sealed_to().escrow.certificate})
-                       .value()),
-               [] { return time_known(); })
     {
+        open();
+        begin_again();
+    }
+    /// As a process that ends and is started again, to the store as it is.
+    void begin_again()
+    {
+        door = std::make_unique<accept::acceptor>(
+            *store, pool, "office-1",
+            std::make_shared<const envelope::sealer>(
+                envelope::sealer::load(
+                    {sealed_to().centre.certificate, sealed_to().escrow.certificate})
+                    .value()),
+            [] { return time_known(); });
     }
 
     result<accept::accepted, accept::rejection>
     submit(record_id id, const bytes& body, std::optional<envelope::lane> lane = std::nullopt)
     {
-        return finish(door.submit(id, lane, body));
+        return finish(door->submit(id, lane, body));
     }
     accept::accepted accepted(record_id id, const bytes& body,
                               std::optional<envelope::lane> lane = std::nullopt)
@@ -71,7 +78,7 @@ public:
     }
 
     std::size_t stored_before = 0;
-    accept::acceptor door;
+    std::unique_ptr<accept::acceptor> door;
 };
 
 /// The same enrollment with something done to it.
@@ -146,7 +153,7 @@ TEST_CASE("a repetition that crosses the first submission is one record", "[acce
     const auto body = f.enrollment(id);
     std::vector<asio::awaitable<result<accept::accepted, accept::rejection>>> work;
     for (int i = 0; i < 6; ++i)
-        work.push_back(f.door.submit(id, std::nullopt, body));
+        work.push_back(f.door->submit(id, std::nullopt, body));
     std::size_t made = 0;
     for (const auto& each : finish_all(std::move(work))) {
         REQUIRE(each.has_value());
@@ -325,6 +332,29 @@ TEST_CASE("a record that is submitted again is no other record of its citizen", 
     CHECK(f.accepted(first, body).remarks.empty());
 }
 
+TEST_CASE("that a record was the first of its citizen stays so after a restart", "[accept]")
+{
+    acceptor_fixture f;
+    const auto first = record_id::random();
+    const auto second = record_id::random();
+    const auto body = f.enrollment(first);
+    f.accepted(first, body);
+    REQUIRE(f.accepted(second, under(second, body)).other == first);
+    // Another process knows no NIK, and is asked for the second one first.
+    f.begin_again();
+    const auto repeated = f.accepted(second, under(second, body));
+    CHECK(repeated.warnings == texts{"nik-seen-before"}); // of then, and which it was is forgotten
+    CHECK_FALSE(repeated.other);
+    const auto got = f.accepted(first, body);
+    CHECK_FALSE(got.is_new);
+    CHECK(got.warnings.empty());
+    CHECK(got.remarks.empty());
+    CHECK_FALSE(got.other);
+    CHECK_FALSE(got.other_state);
+    const auto third = record_id::random();
+    CHECK(f.accepted(third, under(third, body)).other.has_value());
+}
+
 TEST_CASE("of two records of one citizen that come at once one is told of the other", "[accept]")
 {
     acceptor_fixture f;
@@ -332,7 +362,7 @@ TEST_CASE("of two records of one citizen that come at once one is told of the ot
     std::vector<asio::awaitable<result<accept::accepted, accept::rejection>>> work;
     for (int i = 0; i < 5; ++i) {
         const auto id = record_id::random();
-        work.push_back(f.door.submit(id, std::nullopt, under(id, body)));
+        work.push_back(f.door->submit(id, std::nullopt, under(id, body)));
     }
     std::size_t told = 0;
     for (const auto& each : finish_all(std::move(work))) {

@@ -1017,6 +1017,26 @@ TEST_CASE("an upload that never ends is named with its station and number, and h
                Contains("Discarded: 400 kB of 812 kB") && Contains("begins anew"));
 }
 
+TEST_CASE("what has no file of its own takes no room among the files of the second copy", "[control]")
+{
+    journal::totals totals;
+    auto& by = totals.by_state;
+    const auto put = [&by](journal::state which, std::uint64_t records, std::uint64_t bytes) {
+        by[static_cast<std::size_t>(which)] = {records, bytes, 0};
+    };
+    const journal::disk_room disk{.available_bytes = 30'000'000'000, .files = 10'000};
+    put(journal::state::waiting, 100, 100'000'000);
+    put(journal::state::delivered, 900, 900'000'000);
+    const auto alone = room_for_copies(disk, totals);
+    CHECK(alone.by == journal::capacity::limit::files);
+    CHECK(alone.left_bytes == 10'000'000'000);
+    put(journal::state::erased, 500'000, 0);   // some years
+    put(journal::state::arriving, 7'000, 700); // each station has begun one
+    CHECK(room_for_copies(disk, totals) == alone);
+    CHECK(room_for_copies({.available_bytes = 5'000, .files = {}}, totals).left_bytes == 5'000);
+    CHECK(room_for_copies(disk, {}).left_bytes == disk.available_bytes); // nothing is known of sizes
+}
+
 TEST_CASE("who gets no answer is not asked whether the service runs", "[control]")
 {
     CHECK_THAT(words::no_answer("End of file", true),

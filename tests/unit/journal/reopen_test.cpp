@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <future>
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -420,6 +422,43 @@ TEST_CASE("what was asked for in the same question is not asked for again", "[jo
     CHECK(found[0].place == two);
 }
 
+TEST_CASE("what waits does not wait until all that a relay has was asked for", "[journal]")
+{
+    office it;
+    constexpr std::size_t most = 8 * vault::most_unsettled;
+    constexpr std::size_t many = most + 20;
+    std::vector<asio::awaitable<result<journal::acceptance>>> accepted;
+    for (std::size_t i = 0; i < many; ++i)
+        accepted.push_back(it.store->accept(submission_of(noise(50, it.random))));
+    std::vector<asio::awaitable<result<void>>> settled;
+    for (const auto& each : finish_all(std::move(accepted))) {
+        const auto what = finish(it.store->outgoing_of(each->place)).value();
+        settled.push_back(
+            it.store->settle(each->place, receipt_for(what, wall_now() - 1h), bytes(1), relay()));
+    }
+    finish_all(std::move(settled));
+    REQUIRE(it.store->now().of(state::relayed).records == many);
+    // As a reconcile does: on and on while there is anything to ask for, and each once.
+    const auto asked_in_one = [&] {
+        std::set<vault::key> asked;
+        for (;;) {
+            const auto said = custody_of_all(*it.store);
+            const auto covered =
+                finish(it.store->take_custody(said, trust::role::centre, bytes(1), {}, asked))
+                    .value();
+            if (covered.empty())
+                return asked;
+            for (const auto& each : covered)
+                asked.insert(each.key);
+        }
+    };
+    const auto first = asked_in_one();
+    CHECK(first.size() == most);
+    auto all = asked_in_one(); // the next one begins where that one ended
+    all.insert(first.begin(), first.end());
+    CHECK(all.size() == many);
+}
+
 TEST_CASE("since when the oldest is relayed is found, and found again when that one goes on",
           "[journal]")
 {
@@ -541,4 +580,132 @@ TEST_CASE("one rotten entry of the ledger ends no start", "[journal]")
     CHECK(finish(it.store->drop_unsure_openings()).has_value());
     it.close();
     CHECK(it.failures.empty());
+}
+
+namespace {
+
+/// While it lives the writer does nothing: what is asked of it meanwhile is one commit, in that order.
+class busy_writer {
+public:
+    explicit busy_writer(journal::store& store)
+    {
+        store.knock([this, over = over_.get_future().share()] {
+            begun_.set_value();
+            over.wait();
+        });
+        begun_.get_future().wait();
+    }
+    busy_writer(const busy_writer&) = delete;
+    ~busy_writer() { over_.set_value(); }
+
+private:
+    std::promise<void> begun_;
+    std::promise<void> over_;
+};
+
+/// What a coroutine does step by step, each of them up to where it waits for another thread.
+template <class T>
+class stepwise {
+public:
+    /// Up to its first wait. `on` is its own, and outlives the store.
+    stepwise(asio::io_context& on, asio::awaitable<T> work) : on_(on)
+    {
+        asio::co_spawn(on_, put_into(out_, std::move(work)), rethrow);
+        on_.restart();
+        on_.poll();
+    }
+    /// Waits for the other thread, and goes on up to the next wait.
+    void go_on()
+    {
+        on_.run_one();
+        on_.poll();
+    }
+    T finish()
+    {
+        while (!out_)
+            go_on();
+        return std::move(*out_);
+    }
+
+private:
+    asio::io_context& on_;
+    std::optional<T> out_;
+};
+
+/// An opened record whose time has come, and two threads of work beside each other.
+struct due_record {
+    due_record()
+    {
+        REQUIRE(it.settle(at).has_value());
+        it.told(centre_store, {at}, {at});
+        REQUIRE(it.at(at).state == state::opened);
+    }
+    /// The centre holds nothing, it says.
+    asio::awaitable<result<std::vector<journal::placed>>> custody_of_none()
+    {
+        envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+        said.epochs.push_back({.epoch = it.store->epoch(), .ranges = {}});
+        return it.store->take_custody(std::move(said), trust::role::centre, bytes(1), {}, {});
+    }
+
+    asio::io_context erasing;
+    asio::io_context telling;
+    office it;
+    epoch_id centre_store = epoch_id::random();
+    place at = it.accept();
+};
+
+} // namespace
+
+TEST_CASE("what was found to be due is erased only if it still may be when that is written",
+          "[journal]")
+{
+    due_record f;
+    auto& store = *f.it.store;
+    enum class told { nothing, other_store, open_failed, not_held };
+    const auto what = GENERATE(told::nothing, told::other_store, told::open_failed, told::not_held);
+    const auto verdict = verdict_on(f.it.at(f.at), verdict_kind::open_failed);
+    std::optional<busy_writer> busy{store};
+    // Heard first, and written in the commit that erases.
+    std::optional<stepwise<result<void>>> heard;
+    if (what == told::other_store)
+        heard.emplace(f.telling, store.note_centre(epoch_id::random()));
+    if (what == told::open_failed)
+        heard.emplace(f.telling, store.take_verdicts({{verdict, 2}}, f.centre_store, 2));
+    stepwise<result<std::size_t>> erased{f.erasing, store.erase_due(0ms)};
+    erased.go_on(); // it was found to be due
+    std::optional<stepwise<result<std::vector<journal::placed>>>> custody;
+    if (what == told::not_held) {
+        custody.emplace(f.telling, f.custody_of_none());
+        custody->go_on(); // it was compared
+    }
+    busy.reset();
+    CHECK(erased.finish().value() == (what == told::nothing ? 1u : 0u));
+    if (heard)
+        REQUIRE(heard->finish().has_value());
+    if (custody)
+        REQUIRE(custody->finish().has_value());
+    CHECK(f.it.at(f.at).state == (what == told::nothing       ? state::erased
+                                  : what == told::other_store ? state::opened
+                                  : what == told::open_failed ? state::quarantined
+                                                              : state::waiting));
+    if (what != told::nothing)
+        CHECK(finish(store.check_intact(f.at)).has_value());
+    CHECK(finish(store.audit()).value().empty());
+}
+
+TEST_CASE("nothing is erased while what the centre lost is still being looked for", "[journal]")
+{
+    due_record f;
+    auto& store = *f.it.store;
+    std::optional<busy_writer> busy{store};
+    stepwise<result<std::vector<journal::placed>>> custody{f.telling, f.custody_of_none()};
+    custody.go_on(); // it was compared; nothing waits again yet
+    stepwise<result<std::size_t>> erased{f.erasing, store.erase_due(0ms)};
+    erased.go_on();
+    busy.reset();
+    CHECK(erased.finish().value() == 0);
+    REQUIRE(custody.finish().has_value());
+    CHECK(f.it.at(f.at).state == state::waiting);
+    CHECK(finish(store.check_intact(f.at)).has_value());
 }

@@ -214,6 +214,52 @@ TEST_CASE("of more ranges than a request may hold, the upstream hears the newest
     CHECK(said.kept.back().last == 2 * vault::most_kept + 4);
 }
 
+TEST_CASE(
+    "however much of others waits at a relay, so many rows are read for what waits of its own",
+    "[journal]")
+{
+    station_fixture f;
+    for (int i = 0; i < 3; ++i)
+        f.accept(100);
+    // Numbers that come backwards: of no two of them a range can be made.
+    const sender below{everyone().neighbour};
+    const auto take = [&](std::uint64_t first, std::uint64_t last) {
+        std::vector<asio::awaitable<result<bytes>>> work;
+        for (auto n = last; n >= first; --n) {
+            auto data = noise(10, f.random);
+            auto what = below.offer_at(n, {}, data);
+            work.push_back(f.store->complete(std::move(what), 0, std::move(data)));
+        }
+        for (const auto& each : finish_all(std::move(work)))
+            REQUIRE(each.has_value());
+    };
+    const auto told = [&] {
+        std::vector<std::pair<std::uint64_t, std::uint64_t>> out;
+        for (const auto& each : finish(f.store->upstream()).value().waiting)
+            out.emplace_back(each.first, each.last);
+        return out;
+    };
+    using ranges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+    constexpr auto most_looks = 2 * vault::most_kept;
+    take(10'000, 10'000 + most_looks - 2);
+    CHECK(told() == ranges{{1, 3}});
+    take(5'000, 5'000);
+    CHECK(told().empty()); // too many of others came after them
+    f.accept(100);
+    CHECK(told() == ranges{{4, 4}});
+    // The upstream then calls 1 to 3 a gap. Here it is known that they wait.
+    envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+    said.epochs.push_back({.epoch = f.store->epoch(), .ranges = {}});
+    const vault::finding gap{.what = vault::finding::kind::gap,
+                             .station = "office-1",
+                             .epoch = f.store->epoch(),
+                             .first = 1,
+                             .last = 3};
+    REQUIRE(
+        finish(f.store->take_custody(said, trust::role::centre, bytes(1), {gap}, {})).has_value());
+    CHECK(f.store->now().findings.empty());
+}
+
 TEST_CASE("of more epochs than a request may name, the upstream hears of the newest", "[journal]")
 {
     station_fixture f;

@@ -540,6 +540,79 @@ TEST_CASE(
     CHECK(station.entries("outage-began") == 0);
 }
 
+namespace {
+
+/// The upstream believes no manifest, then takes one record, and its answer is lost on the way: `after` is
+/// what it believes from then on.
+void take_one_without_an_answer(centre_side& centre, station_side& station,
+                                std::shared_ptr<const trust::authorities> meanwhile,
+                                std::shared_ptr<const trust::authorities> after)
+{
+    auto is_taken = std::make_shared<bool>(false);
+    centre.vault.on_complete = [&centre, is_taken, after](const vault::key&) {
+        if (std::exchange(*is_taken, true))
+            return;
+        centre.gate.replace(after);
+        centre.break_all();
+    };
+    centre.gate.replace(std::move(meanwhile));
+    station.replayer->check_now(); // one is tried
+    REQUIRE(station.comes_true([&] { return *is_taken; }));
+    centre.vault.on_complete = [](const vault::key&) {};
+}
+
+} // namespace
+
+TEST_CASE("a receipt of before says nothing of whether the upstream believes the others now",
+          "[replay]")
+{
+    const replaced_authority other;
+    centre_side centre;
+    relay_side relay{centre};
+    for (int i = 0; i < 5; ++i)
+        relay.take_twins(); // of two stations, by a certificate each
+    centre.gate.replace(other.only);
+    relay.start();
+    const auto doubts = [&] {
+        std::map<digest, instant> since;
+        std::size_t records = 0;
+        for (const auto& each : relay.replayer->now().deferrals) {
+            since.emplace(each.what.certificate, each.what.since);
+            records += each.what.records;
+        }
+        return std::pair{since, records};
+    };
+    REQUIRE(relay.comes_true([&] { return doubts().second == 10; }));
+    const auto before = doubts();
+    REQUIRE(before.first.size() == 2);
+    take_one_without_an_answer(centre, relay, other.both(), other.only);
+    REQUIRE(relay.all_are(state::delivered, 1)); // it is asked for
+    CHECK(doubts().first == before.first);
+    CHECK(doubts().second == 9);
+    centre.gate.replace(other.both());
+    relay.replayer->check_now();
+    CHECK(relay.all_are(state::delivered, 10));
+}
+
+TEST_CASE("when the answer to the one that is tried is lost, the next one is tried", "[replay]")
+{
+    const replaced_authority other;
+    centre_side centre;
+    station_side station{centre};
+    for (int i = 0; i < 6; ++i)
+        station.accept();
+    centre.gate.replace(other.only);
+    station.start();
+    REQUIRE(station.comes_true([&] {
+        const auto now = station.replayer->now();
+        return now.deferrals.size() == 1 && now.deferrals[0].what.records == 6;
+    }));
+    take_one_without_an_answer(centre, station, other.both(), other.both());
+    // Nobody asks for a check any more, and nothing new comes.
+    CHECK(station.all_are(state::delivered, 6));
+    CHECK(station.replayer->now().deferrals.empty());
+}
+
 TEST_CASE(
     "what an earlier version set aside is offered once more when the upstream is a later one, last",
     "[replay]")
