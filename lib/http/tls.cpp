@@ -3,6 +3,7 @@
 #include "base/bell.hpp"
 #include "http/listening.hpp"
 #include "http/message.hpp"
+#include "http/newcomers.hpp"
 #include "http/refusals.hpp"
 
 #include <boost/asio/ssl/error.hpp>
@@ -10,7 +11,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <list>
+#include <map>
 
 #include <netinet/tcp.h>
 
@@ -20,7 +21,9 @@ namespace {
 
 using asio::ip::tcp;
 
-constexpr milliseconds handshake_limit = 30s;
+/// A connection is ours to accept when its first bytes are here, or after about so long (the kernel
+/// counts how often it has asked): silence costs no descriptor and no memory of ours until then.
+constexpr int silent_in_kernel_s = 5;
 
 /// Server: as long as its own limit on no progress.
 constexpr tcp_options accepted_options{.user_timeout = 6min};
@@ -75,7 +78,26 @@ asio::awaitable<error_code> tls_stream::handshake(asio::ssl::stream_base::handsh
 {
     const watchdog::step running{reading_, limit};
     const auto [ec] = co_await next_.async_handshake(as, asio::as_tuple(asio::use_awaitable));
+    SSL_set_msg_callback(native(), nullptr);
     co_return ec ? cause(reading_, ec) : ec;
+}
+
+void tls_stream::expect_hello(milliseconds limit, std::function<void()> then)
+{
+    limit_from_hello_ = limit;
+    at_hello_ = std::move(then);
+    const auto on_message = [](int is_written, int, int type, const void* data, std::size_t size,
+                               ssl_st*, void* self) {
+        const auto* const message = static_cast<const unsigned char*>(data);
+        if (is_written != 0 || type != SSL3_RT_HANDSHAKE || size == 0 ||
+            message[0] != SSL3_MT_CLIENT_HELLO)
+            return;
+        auto& its = *static_cast<tls_stream*>(self);
+        its.reading_.extend(its.limit_from_hello_);
+        its.at_hello_();
+    };
+    SSL_set_msg_callback(native(), on_message);
+    SSL_set_msg_callback_arg(native(), this);
 }
 
 long tls_stream::verify_result() const noexcept
@@ -122,81 +144,96 @@ void set_options(tcp::socket& socket, const tcp_options& options) noexcept
 
 namespace {
 
-/// Connections whose peer has not shown a certificate yet. They must not use up the places of those
-/// who have one. Where there are many, further ones wait in the kernel's queue until one is done or
-/// the oldest has had its time, and is displaced. Rationale: displacing one at once would throw away
-/// what was computed for it, and where all come at once, nearly all; a short limit always would shut
-/// out the honest, whose handshake takes seconds on a satellite link.
-class newcomers {
-    struct one;
-
+/// Carries out what `newcomers` decides.
+class entrance_hall {
 public:
-    explicit newcomers(asio::any_io_executor on) : left_(std::move(on)) {}
+    explicit entrance_hall(asio::any_io_executor on) : left_(std::move(on)) {}
 
     class place {
     public:
-        place(std::shared_ptr<newcomers> among, stream& who) : among_(std::move(among))
+        place(std::shared_ptr<entrance_hall> in, tls_stream& who, std::string from)
+            : in_(std::move(in)), mine_(in_->rules_.on_come(monotonic::now(), std::move(from)))
         {
-            auto& all = among_->all_;
-            mine_ = all.insert(all.end(), {&who, monotonic::now() + fair_time});
+            in_->streams_.emplace(mine_, &who);
+            who.expect_hello(in_->rules_.rules().whole,
+                             [this] { in_->rules_.on_hello(mine_, monotonic::now()); });
         }
         place(const place&) = delete;
         ~place()
         {
-            among_->all_.erase(mine_);
-            among_->left_.ring();
+            in_->streams_.erase(mine_);
+            in_->rules_.on_end(mine_);
+            in_->left_.ring();
         }
+        milliseconds calm() const noexcept { return in_->rules_.rules().calm; }
 
     private:
-        std::shared_ptr<newcomers> among_;
-        std::list<one>::iterator mine_;
+        std::shared_ptr<entrance_hall> in_;
+        newcomers::ticket mine_;
     };
 
     /// Until one more may come, or the caller is cancelled.
     asio::awaitable<void> wait_for_room()
     {
-        if (all_.size() < most)
-            co_return;
-        const auto until = all_.front().fair_until;
-        if (monotonic::now() < until)
-            co_await left_.wait_until(until);
-        if (all_.size() >= most && monotonic::now() >= all_.front().fair_until)
-            all_.front().who->close();
+        for (;;) {
+            for (const auto each : rules_.take_displaced(monotonic::now()))
+                streams_.at(each)->close();
+            const auto state = co_await asio::this_coro::cancellation_state;
+            if (rules_.has_room() || state.cancelled() != asio::cancellation_type::none)
+                co_return;
+            co_await left_.wait_until(rules_.look_again());
+        }
     }
 
+    bool may_say_goodbye() const noexcept { return leaving_ < most_leaving; }
+    std::size_t& leaving() noexcept { return leaving_; }
+
 private:
-    static constexpr std::size_t most = 128;
-    static constexpr auto fair_time = 5s; ///< a few round trips by satellite, and some loss
-    struct one {
-        stream* who;
-        instant fair_until;
-    };
-    std::list<one> all_; ///< oldest first
+    /// Who has failed the handshake and is told why is waited for, a second each; further ones, who
+    /// come faster than that, are closed at once.
+    static constexpr std::size_t most_leaving = 64;
+
+    newcomers rules_;
+    std::map<newcomers::ticket, tls_stream*> streams_;
     bell left_;
+    std::size_t leaving_ = 0;
 };
 
-asio::awaitable<error_code> shake_hands(tls_stream& with, std::shared_ptr<newcomers> others)
+asio::awaitable<error_code> shake_hands(tls_stream& with, std::shared_ptr<entrance_hall> in,
+                                        std::string from)
 {
-    const newcomers::place mine{std::move(others), with};
-    co_return co_await with.handshake(asio::ssl::stream_base::server, handshake_limit);
+    const entrance_hall::place mine{std::move(in), with, std::move(from)};
+    co_return co_await with.handshake(asio::ssl::stream_base::server, mine.calm());
+}
+
+/// The alert that tells them why must not meet a reset.
+asio::awaitable<void> see_off(tls_stream& who, entrance_hall& from)
+{
+    if (!from.may_say_goodbye()) {
+        who.close();
+        co_return;
+    }
+    const auto leave = [](std::size_t* count) { --*count; };
+    const std::unique_ptr<std::size_t, decltype(leave)> leaving{&++from.leaving(), leave};
+    co_await who.shutdown();
 }
 
 using refusal_taker = std::function<void(const std::string&)>;
 
 /// One connection, from its handshake to its end.
 asio::awaitable<void> serve(tcp::socket socket, std::shared_ptr<tls_context> context,
-                            std::shared_ptr<newcomers> others, std::shared_ptr<const taker> take,
+                            std::shared_ptr<entrance_hall> hall, std::shared_ptr<const taker> take,
                             std::shared_ptr<const refusal_taker> refused)
 {
     set_options(socket, accepted_options);
     error_code gone; // since it connected
-    const auto from = socket.remote_endpoint(gone).address().to_string();
+    const auto from = socket.remote_endpoint(gone).address();
     auto secured = std::make_unique<tls_stream>(std::move(socket), std::move(context));
-    const auto failed = co_await shake_hands(*secured, std::move(others));
+    const auto failed = co_await shake_hands(*secured, hall, source_of(from));
     if (refused && failed && is_refused_certificate(failed))
-        (*refused)(from);
+        (*refused)(from.to_string());
     if (failed)
-        co_await secured->shutdown(); // the alert that tells them why must not meet a reset
+        co_await see_off(*secured, *hall);
     else
         co_await (*take)(std::move(secured));
 }
@@ -205,7 +242,7 @@ class tls_listener final : public accepting_listener {
 public:
     tls_listener(tcp::acceptor acceptor, std::shared_ptr<tls_context> context, std::size_t most)
         : accepting_listener(most), acceptor_(std::move(acceptor)), context_(std::move(context)),
-          newcomers_(std::make_shared<newcomers>(acceptor_.get_executor()))
+          hall_(std::make_shared<entrance_hall>(acceptor_.get_executor()))
     {
     }
 
@@ -228,16 +265,16 @@ private:
     asio::awaitable<result<asio::awaitable<void>>>
     accept(std::shared_ptr<const taker> take) override
     {
-        co_await newcomers_->wait_for_room();
+        co_await hall_->wait_for_room();
         auto [ec, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (ec)
             co_return ec;
-        co_return serve(std::move(socket), context_, newcomers_, std::move(take), refused_);
+        co_return serve(std::move(socket), context_, hall_, std::move(take), refused_);
     }
 
     tcp::acceptor acceptor_;
     std::shared_ptr<tls_context> context_;
-    std::shared_ptr<newcomers> newcomers_;
+    std::shared_ptr<entrance_hall> hall_;
     std::shared_ptr<const refusal_taker> refused_; ///< null: nobody asks
 };
 
@@ -277,6 +314,7 @@ result<std::unique_ptr<listener>> listen_tls(asio::any_io_executor on, std::stri
         acceptor.listen(tcp::acceptor::max_listen_connections, ec);
     if (ec)
         return ec;
+    set(acceptor.native_handle(), IPPROTO_TCP, TCP_DEFER_ACCEPT, silent_in_kernel_s);
     return std::unique_ptr<listener>{
         std::make_unique<tls_listener>(std::move(acceptor), std::move(context), most)};
 }

@@ -6,6 +6,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
+#include <functional>
+
 namespace titip::http {
 
 /// A socket with TLS on it. Nothing but the handshake may be done before the handshake.
@@ -19,6 +21,9 @@ public:
 
     asio::awaitable<error_code> handshake(asio::ssl::stream_base::handshake_type as,
                                           milliseconds limit);
+    /// Before the handshake, as the server: it must end within `limit` from the moment on when the
+    /// peer's ClientHello is here, whole. `then` is called at that moment; it outlives the handshake.
+    void expect_hello(milliseconds limit, std::function<void()> then);
     long verify_result() const noexcept;
 
     asio::awaitable<void> shutdown() override;
@@ -31,6 +36,8 @@ private:
 
     std::shared_ptr<tls_context> context_;
     std::string peer_; ///< whose session to resume
+    milliseconds limit_from_hello_{};
+    std::function<void()> at_hello_;
 };
 
 /// Whatever the system does not know is left alone: these make a link better, not possible.
