@@ -7,7 +7,7 @@ std::uint8_t der_reader::next_tag() const noexcept
     return failed_ || rest_.empty() ? std::uint8_t{} : std::to_integer<std::uint8_t>(rest_[0]);
 }
 
-der_reader::element der_reader::measure(std::uint8_t tag) noexcept
+der_reader::element der_reader::measure_header(std::uint8_t tag) noexcept
 {
     const auto at = [this](std::size_t i) { return std::to_integer<std::size_t>(rest_[i]); };
     constexpr element none{0, 0};
@@ -27,10 +27,17 @@ der_reader::element der_reader::measure(std::uint8_t tag) noexcept
         if (!is_shortest)
             return none;
     }
-    if (rest_.size() - out.header_bytes < out.content_bytes)
-        return none;
     failed_ = false;
     return out;
+}
+
+der_reader::element der_reader::measure(std::uint8_t tag) noexcept
+{
+    const auto out = measure_header(tag);
+    if (rest_.size() - out.header_bytes >= out.content_bytes)
+        return out;
+    failed_ = true;
+    return {0, 0};
 }
 
 bytes_view der_reader::advance(std::size_t size) noexcept
@@ -51,6 +58,13 @@ bytes_view der_reader::take_whole(std::uint8_t tag) noexcept
 {
     const auto next = measure(tag);
     return advance(next.header_bytes + next.content_bytes);
+}
+
+std::size_t der_reader::enter(std::uint8_t tag) noexcept
+{
+    const auto next = measure_header(tag);
+    advance(next.header_bytes);
+    return next.content_bytes;
 }
 
 void der_reader::expect(std::string_view der) noexcept

@@ -260,46 +260,4 @@ result<opened> open(bytes_view sealed, bytes_view certificate_pem, bytes_view ke
     return std::move(*out);
 }
 
-result<void> check_form(bytes_view sealed)
-{
-    using namespace std::string_view_literals;
-    constexpr auto auth_enveloped_data = "\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17"sv;
-    constexpr auto version_0 = "\x02\x01\x00"sv;
-    constexpr auto id_data = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"sv;
-    constexpr auto aes_256_gcm = "\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x2e"sv;
-    constexpr auto tag_of_16_bytes = "\x02\x01\x10"sv; // RFC 5084: a shorter one is weaker
-
-    if (sealed.size() > limit_bytes)
-        return errc::too_large;
-    der_reader file{sealed};
-    der_reader info{file.take(der_reader::sequence)};
-    info.expect(auth_enveloped_data);
-    der_reader wrapped{info.take(der_reader::tag_0)};
-    der_reader data{wrapped.take(der_reader::sequence)};
-    data.expect(version_0);
-    der_reader recipients{data.take(der_reader::set)};
-    der_reader content{data.take(der_reader::sequence)};
-    const auto tag = data.take(der_reader::octet_string);
-    content.expect(id_data);
-    der_reader cipher{content.take(der_reader::sequence)};
-    content.take(der_reader::tag_0_primitive);
-    cipher.expect(aes_256_gcm);
-    der_reader parameters{cipher.take(der_reader::sequence)};
-    const auto nonce = parameters.take(der_reader::octet_string);
-    parameters.expect(tag_of_16_bytes);
-
-    int count = 0;
-    while (recipients.next_tag() == der_reader::sequence    // KeyTransRecipientInfo
-           || recipients.next_tag() == der_reader::tag_1) { // KeyAgreeRecipientInfo
-        recipients.take(recipients.next_tag());
-        ++count;
-    }
-    const bool is_whole = file.finished() && info.finished() && wrapped.finished() &&
-                          data.finished() && recipients.finished() && content.finished() &&
-                          cipher.finished() && parameters.finished();
-    if (!is_whole || count < 2 || nonce.size() != 12 || tag.size() != 16)
-        return errc::not_an_envelope;
-    return {};
-}
-
 } // namespace titip::envelope

@@ -73,9 +73,27 @@ struct opened {
 /// manifest's digest covers every byte, so compare it first.
 result<opened> open(bytes_view sealed, bytes_view certificate_pem, bytes_view key_pem);
 
-/// Whether `sealed` has the outer form of an envelope, as far as one without a key can see: DER
-/// AuthEnvelopedData with AES-256-GCM and at least two recipients, nothing behind it; else
-/// errc::not_an_envelope, or errc::too_large. Looks at some twenty headers, copies nothing.
+/// Whether `sealed` has exactly the form that a sealer gives it, as far as one without a key can see: DER
+/// AuthEnvelopedData with AES-256-GCM, a nonce of 12 bytes and a tag of 16; two recipients or more, in
+/// DER's order, each with the algorithms, parameters and lengths that sealer names; nothing beside it.
+/// Else errc::not_an_envelope, or errc::too_large.
+///
+/// Rationale: whatever else CMS allows reaches code of the library that no honest envelope ever reaches,
+/// in the one process that has the recipient's key (CVE-2026-63072, -28389, -28390 are of that kind).
+///
+/// Looks at some twenty headers and as many a recipient; copies nothing.
 result<void> check_form(bytes_view sealed);
+
+/// What check_form() needs of an envelope that lies in pieces.
+struct form_parts {
+    bytes_view first; ///< from its begin: all of it, or at least most_form_bytes
+    bytes_view last;  ///< to its end: form_end_bytes
+    std::size_t size_bytes = 0;
+};
+/// What stands before the ciphertext: some 600 bytes; a recipient needs at most 2,150. No file of
+/// recipients that a station reads (1 MiB of PEM) gives more than this.
+inline constexpr std::size_t most_form_bytes = 1u << 20;
+inline constexpr std::size_t form_end_bytes = 18; ///< the tag, with its header
+result<void> check_form(const form_parts& sealed);
 
 } // namespace titip::envelope
