@@ -176,6 +176,8 @@ TEST_CASE("the type of a refusal says whose fault it is", "[uplink]")
     CHECK(refused_as(507, "titip:full").what == kind::admission);
     CHECK(refused_as(409, "titip:conflict").what == kind::conflict);
     CHECK(refused_as(460, "titip:mismatch").what == kind::mismatch);
+    CHECK(refused_as(422, "titip:revoked").what == kind::revoked);
+    CHECK(refused_as(401, "").what == kind::auth); // of the connection: it has no type
 }
 
 TEST_CASE("a type that is not known counts as none, and so does one that is no text", "[uplink]")
