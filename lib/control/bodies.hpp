@@ -15,6 +15,8 @@ boost::json::object to_json(const accept::accepted& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
 boost::json::object to_json(const journal::capacity& room);
+boost::json::object to_json(const trust::revocations& who,
+                            const std::vector<journal::revoked_certificate>& kept);
 /// Since when the oldest is so; zero: none is.
 struct oldest_records {
     wall_time waiting{};
