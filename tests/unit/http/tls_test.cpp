@@ -527,9 +527,9 @@ TEST_CASE("a peer is believed on a connection that stands as long as a handshake
     bool is_revoked = false;
     std::shared_ptr<tls_context> present;
     const auto trusted = f.ours.store();
-    auto wanted = options(f.ours.issue(a_station), trusted, [&is_good](x509_st*, int reason) {
-        return reason == X509_V_OK && is_good;
-    });
+    const auto own = f.ours.issue(a_station);
+    auto wanted = options(
+        own, trusted, [&is_good](x509_st*, int reason) { return reason == X509_V_OK && is_good; });
     wanted.is_revoked = [&is_revoked](x509_st*) { return is_revoked; };
     wanted.present = [&present] { return present; };
     const auto client = tls_context::client(wanted).value();
@@ -554,7 +554,8 @@ TEST_CASE("a certificate above the peer's that is revoked is told to the rule as
     fixture f;
     int told = 0;
     const auto trusted = f.ours.store();
-    auto wanted = options(f.ours.issue(at_home), trusted, [&told](x509_st*, int reason) {
+    const auto own = f.ours.issue(at_home);
+    auto wanted = options(own, trusted, [&told](x509_st*, int reason) {
         told = reason;
         return reason == X509_V_OK;
     });

@@ -13,6 +13,7 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
+#include <cctype>
 
 using namespace titip;
 using namespace titip::trust;
@@ -135,8 +136,9 @@ TEST_CASE("names, fingerprints and lists of authorities are read from one file",
     auto colons = hex_of(f.office);
     for (std::size_t i = colons.size() - 2; i > 0; i -= 2)
         colons.insert(i, ":");
-    std::ranges::transform(colons, colons.begin(),
-                           [](char c) { return static_cast<char>(std::toupper(c)); });
+    std::ranges::transform(colons, colons.begin(), [](char c) {
+        return static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    });
     CHECK(list_of("sha256 Fingerprint=" + colons)->find(f.office.get()) == revoked_by::fingerprint);
     const auto crl = crl_of(f.ca, {f.office});
     CHECK(list_of(crl)->find(f.office.get()) == revoked_by::crl);
