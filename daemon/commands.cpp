@@ -292,6 +292,26 @@ int discard(session& with, const std::string& id, const std::string& reason)
     return done;
 }
 
+int revoked(session& with)
+{
+    return ask(with, "GET", "/v1/revoked", words::revoked);
+}
+
+int unrevoke(session& with, const std::string& certificate, const std::string& reason)
+{
+    object said;
+    said["certificate"] = certificate;
+    said["reason"] = reason;
+    const auto body = boost::json::serialize(said);
+    const auto answer = with.client.exchange("POST", "/v1/unrevoke", as_bytes(body));
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    say(with, *answer, words::unrevoked);
+    return done;
+}
+
 int retry(session& with, const retry_options& which)
 {
     const int ways = !which.ids.empty() + !which.reason.empty() + which.all;

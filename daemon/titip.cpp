@@ -134,6 +134,16 @@ int run(int argc, char** argv)
         "discard", "give up an upload that was begun and never ended; needs --station");
     discard->add_option("id", id, "the record")->required()->transform(canonical_id());
     discard->add_option("--reason", why, "why, for the ledger")->required();
+    auto* revoked = app.add_subcommand("revoked", "whose certificates are shut out here");
+    std::string fingerprint;
+    auto* unrevoke = app.add_subcommand(
+        "unrevoke",
+        "let a certificate in again that was shut out for good, and that no file names");
+    unrevoke
+        ->add_option("fingerprint", fingerprint,
+                     "SHA-256 of the certificate, as titip revoked shows it")
+        ->required();
+    unrevoke->add_option("--reason", why, "why, for the ledger")->required();
     cli::retry_options retrying;
     auto* retry = app.add_subcommand("retry", "send quarantined records once more");
     retry->add_option("id", retrying.ids, "the records")->transform(canonical_id());
@@ -141,7 +151,7 @@ int run(int argc, char** argv)
         ->add_option("--reason", retrying.reason,
                      "all that are set aside with this reason (of --station NAME, if given)")
         ->check(CLI::IsMember({"rotten", "refused", "too-large", "conflict", "not-ours", "mismatch",
-                               "open-failed", "not-believed"}));
+                               "open-failed", "not-believed", "revoked"}));
     retry->add_flag("--all", retrying.all, "all that are set aside (of --station NAME, if given)");
 
     std::vector<std::pair<CLI::App*, std::string>> on_link;
@@ -277,6 +287,10 @@ int run(int argc, char** argv)
     }
     if (*discard)
         return cli::discard(with, id, why);
+    if (*revoked)
+        return cli::revoked(with);
+    if (*unrevoke)
+        return cli::unrevoke(with, fingerprint, why);
     if (*backup)
         return cli::backup(with, file);
     if (*events)

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace titip::accept {
 
 namespace {
@@ -41,10 +43,26 @@ result<vault::offer, refusal> gate::examine(const bytes& manifest_cms, const tru
     if (manifest->size_bytes > envelope::limit_bytes || manifest->size_bytes == 0)
         return refusal{kind::too_large, fmt::format("an envelope has 1 to {} bytes, this one {}",
                                                     envelope::limit_bytes, manifest->size_bytes)};
+    const auto is_revoked = [this](const auto& each) {
+        return revoked_->find(each.get()).has_value();
+    };
     return vault::offer{.cms = manifest_cms,
                         .manifest = std::move(*manifest),
                         .hash = verified->hash,
-                        .brought_by = from.role == trust::role::relay ? from.name : std::string{}};
+                        .brought_by = from.role == trust::role::relay ? from.name : std::string{},
+                        .is_signer_revoked =
+                            revoked_ && std::ranges::any_of(verified->chain, is_revoked)};
+}
+
+std::optional<refusal> gate::refuse_new(const vault::offer& what)
+{
+    if (!what.is_signer_revoked)
+        return std::nullopt;
+    return refusal{
+        kind::revoked,
+        fmt::format("the certificate of {} that signed the manifest is revoked here, and the "
+                    "record had not come before",
+                    what.manifest.station)};
 }
 
 } // namespace titip::accept

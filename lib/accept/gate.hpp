@@ -1,9 +1,12 @@
 #pragma once
 
+#include "accept/rights.hpp"
 #include "trust/authorities.hpp"
+#include "trust/revocations.hpp"
 #include "vault/vault.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace titip::accept {
@@ -17,6 +20,7 @@ struct refusal {
         too_large,      ///< 413
         not_believed,   ///< 422: its signer, whatever the record
         not_signed,     ///< 422: the signature does not hold
+        revoked,        ///< 422: its signer is shut out, and it is not here yet
     };
     refusal::kind what{};
     std::string sentence;
@@ -26,22 +30,28 @@ struct refusal {
 /// Threads: the socket thread.
 class gate {
 public:
-    explicit gate(std::shared_ptr<const trust::authorities> authorities)
-        : authorities_(std::move(authorities))
+    /// `revoked`: null, nobody is shut out.
+    explicit gate(std::shared_ptr<const trust::authorities> authorities,
+                  std::shared_ptr<const trust::revocations> revoked = nullptr, rights relays = {})
+        : authorities_(std::move(authorities)), revoked_(std::move(revoked)),
+          rights_(std::move(relays))
     {
     }
 
-    /// A station offers only its own records; a relay's right to offer others' comes from its
-    /// authority.
-    static bool may_offer(const trust::peer& from, std::string_view station) noexcept
+    bool may_offer(const trust::peer& from, std::string_view station) const
     {
-        return from.role == trust::role::relay ||
-               (from.role == trust::role::station && from.name == station);
+        return rights_.may_offer(from, station);
     }
+    /// Of a relay: whether it has anything to do here.
+    bool is_known(const trust::peer& from) const { return rights_.is_known(from); }
 
-    /// `station` is the one in the URL. Dates do not count (trust::authorities).
+    /// `station` is the one in the URL. Dates do not count (trust::authorities). What a revoked certificate
+    /// signed is no refusal yet, but vault::offer::is_signer_revoked: it counts if it is here already.
     result<vault::offer, refusal> examine(const bytes& manifest_cms, const trust::peer& from,
                                           std::string_view station) const;
+
+    /// Of an offer that is not here yet.
+    static std::optional<refusal> refuse_new(const vault::offer& what);
 
     /// SIGHUP: for offers from now on.
     void replace(std::shared_ptr<const trust::authorities> authorities)
@@ -51,6 +61,8 @@ public:
 
 private:
     std::shared_ptr<const trust::authorities> authorities_;
+    std::shared_ptr<const trust::revocations> revoked_;
+    rights rights_;
 };
 
 } // namespace titip::accept

@@ -261,6 +261,39 @@ boost::json::object to_json(const replay::deferral& why)
     return out;
 }
 
+namespace {
+
+boost::json::object listed_in(const trust::revocations& who)
+{
+    const auto listed = who.listed();
+    boost::json::object out;
+    out["crl"] = listed->revoked_in_crls();
+    out["fingerprints"] = listed->fingerprints().size();
+    out["names"] = listed->names();
+    return out;
+}
+
+} // namespace
+
+boost::json::object to_json(const trust::revocations& who,
+                            const std::vector<journal::revoked_certificate>& kept)
+{
+    boost::json::object out;
+    out["listed"] = listed_in(who);
+    boost::json::array all;
+    for (const auto& each : kept) {
+        boost::json::object one;
+        one["certificate"] = to_hex(each.certificate);
+        one["name"] = each.name;
+        one["why"] = each.why;
+        add_time(one, "since_ms", each.at);
+        one["is_listed"] = who.is_listed(each.certificate);
+        all.push_back(std::move(one));
+    }
+    out["kept"] = std::move(all);
+    return out;
+}
+
 boost::json::object to_json(const journal::retried& done)
 {
     boost::json::object out;

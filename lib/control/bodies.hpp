@@ -17,6 +17,8 @@ boost::json::object to_json(const journal::backup_progress& under_way);
 boost::json::object to_json(const journal::capacity& room);
 /// Of the disk of the second copy, which has a file for each record whose bytes the journal has whole.
 journal::capacity room_for_copies(const journal::disk_room& disk, const journal::totals& totals);
+boost::json::object to_json(const trust::revocations& who,
+                            const std::vector<journal::revoked_certificate>& kept);
 /// Since when the oldest is so; zero: none is.
 struct oldest_records {
     wall_time waiting{};

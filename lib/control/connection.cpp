@@ -199,6 +199,16 @@ server::connection::answer server::connection::route(const http::request& reques
             co_return *std::move(no);
         co_return co_await retry(target);
     }
+    if (what == "revoked" && path.size() == 2 && is_get) {
+        if (auto no = forbid(role::read))
+            co_return *std::move(no);
+        co_return revoked();
+    }
+    if (what == "unrevoke" && path.size() == 2 && request.method == "POST") {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await unrevoke(request);
+    }
     if (what == "backup" && request.method == "POST") {
         if (auto no = forbid(role::operate))
             co_return *std::move(no);
@@ -521,6 +531,49 @@ server::connection::answer server::connection::discard(const http::request& requ
     co_return json_answer(200, out);
 }
 
+http::response server::connection::revoked() const
+{
+    const auto& parts = owner_.parts_;
+    return json_answer(200, to_json(*parts.revocations, parts.store->revoked()));
+}
+
+server::connection::answer server::connection::unrevoke(const http::request& request)
+{
+    const auto body = co_await read_body(request, most_request_bytes);
+    if (!body)
+        co_return unread(body.error());
+    boost::system::error_code not_json;
+    const auto value = boost::json::parse(as_text(*body), not_json);
+    const auto text = [&value](std::string_view key) -> std::string {
+        const auto* each = value.is_object() ? value.get_object().if_contains(key) : nullptr;
+        return each && each->is_string() ? std::string{each->get_string()} : std::string{};
+    };
+    const auto certificate = trust::parse_fingerprint(text("certificate"));
+    const auto reason = text("reason");
+    if (not_json || !certificate || reason.empty() || !is_fit_to_show(reason))
+        co_return http::problem(
+            400, "this needs a certificate and a reason",
+            "{\"certificate\": \"SHA-256, 64 hexadecimal digits\", \"reason\": \"at most "
+            "200 bytes, without control characters\"}");
+    auto& parts = owner_.parts_;
+    if (parts.revocations->is_listed(*certificate))
+        co_return http::problem(409, "the files of [identity] revoked still name it",
+                                "take it out there, systemctl reload titipd, and ask again");
+    auto by = fmt::format("by uid {}: {}", peer_.uid, reason);
+    const auto done = co_await parts.store->forget_revoked(*certificate, by);
+    if (!done && done.error() == vault::errc::unknown)
+        co_return http::problem(404, "no such certificate is shut out here",
+                                "titip revoked lists them");
+    if (!done)
+        co_return failed(done.error());
+    parts.unrevoked(*certificate);
+    log::warn("unrevoked certificate={} {}", to_hex(*certificate), by);
+    boost::json::object out;
+    out["certificate"] = to_hex(*certificate);
+    out["unrevoked"] = true;
+    co_return json_answer(200, out);
+}
+
 /// A bounded part of what is set aside, from a place on; who asks goes on from `next_after`.
 server::connection::answer server::connection::retry(const http::target& target)
 {
@@ -532,7 +585,7 @@ server::connection::answer server::connection::retry(const http::target& target)
         if (!which.why)
             co_return http::problem(400, "unknown reason",
                                     "a reason is rotten, refused, too-large, conflict, not-ours, "
-                                    "mismatch, open-failed or not-believed");
+                                    "mismatch, open-failed, not-believed or revoked");
     }
     std::optional<journal::place> after;
     if (const auto place = number_in(target, "after"))

@@ -31,6 +31,8 @@ private:
     answer judge(const http::request& request);
     answer verify(const http::request& request, const http::target& target);
     answer trust();
+    http::response revoked() const;
+    answer unrevoke(const http::request& request);
     answer back_up(const http::request& request);
     asio::awaitable<result<bytes>> read_body(const http::request& request, std::size_t limit_bytes);
     /// The record of this id, wherever it is from; a problem if there is none, or more than one.

@@ -12,6 +12,7 @@
 #include "trust/chain.hpp"
 #include "trust/clock.hpp"
 #include "trust/refused_peers.hpp"
+#include "trust/revocations.hpp"
 
 #include <functional>
 #include <memory>
@@ -49,6 +50,10 @@ struct services {
     std::function<std::vector<trust::watched>()> certificates;
     std::function<trust::reckoning()> time;
     const trust::refused_peers* refused = nullptr; ///< at a node that listens
+    /// Who is shut out: by the files, and for good (store->revoked()).
+    const trust::revocations* revocations = nullptr;
+    /// That it is kept no longer.
+    std::function<void(const digest&)> unrevoked{};
     /// What in the files does not fit together: a sentence each, as --check says it.
     std::vector<std::string> misfits;
     bool is_seal_unused = false; ///< [seal] at a node with [listen]: nothing is submitted here

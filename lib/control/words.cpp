@@ -539,6 +539,20 @@ void add_refused_peers(lines& out, const object& status)
                             : (peers == 1 ? "its certificate has" : "their certificates have"),
                         named, peers == 1 ? "its certificate" : "their certificates"));
     }
+    const auto& shut_out = sub(refused, "revoked");
+    if (const auto peers = number(shut_out, "peers"); peers > 0) {
+        const auto known = names(shut_out, "names");
+        out.push_back(fmt::format(
+            "Warning: {}{} refused in the last day because {} revoked{} (\"A machine is stolen\" "
+            "in "
+            "operating.md): if one of them is in your hands, it needs a new key and certificate.",
+            truth(shut_out, "is_at_least") ? "at least " : "",
+            count(peers, "machine") + (peers == 1 ? " was" : " were"),
+            peers == 1 ? "its certificate is" : "their certificates are",
+            known.empty() ? std::string{}
+                          : fmt::format(" ({}{})", fmt::join(known, ", "),
+                                        known.size() < peers ? ", ..." : "")));
+    }
     const auto& closed = sub(refused, "not-accepted");
     if (const auto peers = number(closed, "peers"); peers > 0)
         out.push_back(fmt::format(
@@ -895,7 +909,7 @@ std::string where(const object& shown)
 /// One for each reason of a quarantine (docs/operating.md has more room).
 std::string_view what_then(std::string_view reason)
 {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> known{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 9> known{
         {{"rotten",
           "Next: if there is a second disk, plug it in: the record is repaired from it. Else titip "
           "retry ID, once. If it comes back here, the disk or the memory of this machine does not "
@@ -908,6 +922,9 @@ std::string_view what_then(std::string_view reason)
                       "there than were sent from here."},
          {"not-believed", "Next: call the centre, whose receipt for it does not verify; then titip "
                           "retry ID."},
+         {"revoked",
+          "Next: call the centre, which has shut out the certificate that signed it; titip retry "
+          "ID if it lets that one in again."},
          {"open-failed",
           "Next: nothing here. The centre has it, and the centre decides; it cannot be "
           "sent again."}}};
@@ -1353,6 +1370,39 @@ lines discarded(const object& record)
                         show_size(number(record, "stored_bytes")),
                         show_size(number(record, "size_bytes")), text(record, "id"),
                         text(record, "station"), number(record, "sequence"))};
+}
+
+lines revoked(const object& all)
+{
+    const auto& listed = sub(all, "listed");
+    lines out{
+        fmt::format("In the files of [identity] revoked: {}, {}, {}.",
+                    count(number(listed, "crl"), "certificate") + " in lists of authorities (CRL)",
+                    count(number(listed, "fingerprints"), "fingerprint"),
+                    count(number(listed, "names"), "name"))};
+    const auto* kept = all.if_contains("kept");
+    if (!kept || !kept->is_array() || kept->get_array().empty()) {
+        out.push_back("Shut out for good: none.");
+        return out;
+    }
+    out.push_back("Shut out for good, since they were seen revoked once:");
+    for (const auto& each : kept->get_array()) {
+        if (!each.is_object())
+            continue;
+        const auto& one = each.get_object();
+        const auto name = text(one, "name");
+        out.push_back(fmt::format("{}  {}{}", text(one, "certificate"), name.empty() ? "-" : name,
+                                  truth(one, "is_listed") ? "" : "  (no file names it any more)"));
+    }
+    return out;
+}
+
+lines unrevoked(const object& done)
+{
+    return {fmt::format(
+        "Let in again: {}. Records that were set aside as revoked meanwhile wait where they "
+        "are: there, titip retry --reason revoked.",
+        text(done, "certificate"))};
 }
 
 std::string no_answer(std::string_view why, bool is_submission)

@@ -68,6 +68,10 @@ std::vector<std::string> marked(const boost::json::object& done);
 /// An upload that was given up: as it was.
 std::vector<std::string> discarded(const boost::json::object& record);
 
+/// Who is shut out here, as /v1/revoked tells it; and one who is let in again.
+std::vector<std::string> revoked(const boost::json::object& all);
+std::vector<std::string> unrevoked(const boost::json::object& done);
+
 /// The daemon was asked, and went away, or said nothing, before it answered. `is_submission`: of a record.
 std::string no_answer(std::string_view why, bool is_submission);
 /// Of the limit that leaves no room ("quota", "disk", "user-limit"): which one it is, and what helps.

@@ -62,6 +62,8 @@ asio::awaitable<result<void>> client_connection::write_request(std::string_view 
 {
     if (!is_word(method) || !is_word(target))
         co_return errc::bad_message;
+    if (!parts_->transport->is_peer_believed())
+        co_return errc::peer_not_believed;
     std::string head;
     head.append(method).append(" ").append(target).append(" HTTP/1.1\r\n");
     append_field(head, "Host", parts_->host);

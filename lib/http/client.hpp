@@ -22,6 +22,7 @@ public:
     client_connection(std::unique_ptr<stream> transport, std::string host);
     ~client_connection();
 
+    /// errc::peer_not_believed: nothing was written (stream::is_peer_believed()); a new connection says why.
     /// The header, with Host, and Content-Length where there is a body or the method has one.
     /// errc::bad_message: `method` or `target` cannot stand in a request line. `content_length`
     /// bytes of body must follow by write_body(), over as many calls as the caller likes.

@@ -20,6 +20,8 @@ public:
             return "the rest of the body was not wanted";
         case errc::body_too_large:
             return "the body of the message is too large";
+        case errc::peer_not_believed:
+            return "the peer's certificate is not accepted any more";
         }
         return "unknown error of HTTP";
     }

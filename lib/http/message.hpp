@@ -18,6 +18,7 @@ enum class errc {
     bad_message = 2,    ///< not HTTP/1.1 as RFC 9112 has it
     body_abandoned = 3, ///< the rest of a long body was not wanted: the connection must close
     body_too_large = 4,
+    peer_not_believed = 5, ///< its certificate was good when it connected, and is not any more
 };
 boost::system::error_code make_error_code(errc) noexcept;
 

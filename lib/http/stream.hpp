@@ -49,6 +49,11 @@ public:
     /// The peer's TLS certificate, or null. Owned by the stream.
     virtual x509_st* peer_certificate() const noexcept { return nullptr; }
 
+    /// Whether a handshake would let the peer in now: its certificate is looked at anew, by the rule and the
+    /// authorities in use at this moment. To be asked where a request begins, and where what it is judged by
+    /// has changed; 0.2 ms over TLS. Always so where there are no certificates.
+    virtual bool is_peer_believed() const { return true; }
+
     /// The socket, for options and peer credentials.
     virtual int native_handle() noexcept = 0;
 };

@@ -110,6 +110,12 @@ x509_st* tls_stream::peer_certificate() const noexcept
     return SSL_get0_peer_certificate(native());
 }
 
+bool tls_stream::is_peer_believed() const
+{
+    const auto present = context_->present();
+    return (present ? *present : *context_).believes(native());
+}
+
 error_code tls_stream::plain(const error_code& ec) const noexcept
 {
     return ec == asio::ssl::error::stream_truncated ? error_code{asio::error::eof} : ec;

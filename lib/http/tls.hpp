@@ -28,6 +28,7 @@ public:
 
     asio::awaitable<void> shutdown() override;
     x509_st* peer_certificate() const noexcept override;
+    bool is_peer_believed() const override;
 
 private:
     using base = timed_stream<asio::ssl::stream<asio::ip::tcp::socket>>;

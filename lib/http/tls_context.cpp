@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <memory>
+#include <new>
 #include <set>
 
 namespace titip::http {
@@ -47,30 +49,34 @@ int note_dates(int is_right, X509_STORE_CTX* chain)
     return 1;
 }
 
-int openssl_reason(X509_STORE_CTX* chain)
+int openssl_reason(X509_STORE_CTX* chain, const std::function<bool(x509_st*)>& is_revoked)
 {
     int dates = X509_V_OK;
     X509_STORE_CTX_set_ex_data(chain, judgement_index(), &dates);
     X509_STORE_CTX_set_verify_cb(chain, note_dates);
     const bool is_right = X509_verify_cert(chain) == 1;
     X509_STORE_CTX_set_ex_data(chain, judgement_index(), nullptr);
-    if (is_right)
+    if (is_right) {
+        const auto* all = X509_STORE_CTX_get0_chain(chain);
+        for (int i = 0; is_revoked && i < sk_X509_num(all); ++i)
+            if (is_revoked(sk_X509_value(all, i)))
+                return X509_V_ERR_CERT_REVOKED;
         return dates;
+    }
     const int reason = X509_STORE_CTX_get_error(chain);
     return reason == X509_V_OK || is_about_dates(reason) ? X509_V_ERR_UNSPECIFIED : reason;
 }
 
-/// In place of X509_verify_cert. What it leaves as the chain's error becomes the alert and
-/// SSL_get_verify_result().
-int verify_peer(X509_STORE_CTX* chain, void* of) noexcept
+/// Whether the client of this ticket would be let in now. If not, it is as if there were no ticket: the
+/// whole handshake that follows says why.
+SSL_TICKET_RETURN judge_ticket(SSL* connection, SSL_SESSION* session, const unsigned char*,
+                               std::size_t, SSL_TICKET_STATUS found, void* of)
 {
-    const auto& verify = static_cast<const tls_context*>(of)->verify;
-    const int reason = openssl_reason(chain);
-    const bool accepted =
-        verify ? verify(X509_STORE_CTX_get0_cert(chain), reason) : reason == X509_V_OK;
-    const int refusal = reason == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : reason;
-    X509_STORE_CTX_set_error(chain, accepted ? X509_V_OK : refusal);
-    return accepted ? 1 : 0;
+    const bool is_one = found == SSL_TICKET_SUCCESS || found == SSL_TICKET_SUCCESS_RENEW;
+    X509* const leaf = is_one ? SSL_SESSION_get0_peer(session) : nullptr;
+    if (!leaf || !static_cast<const tls_context*>(of)->believes(connection, leaf))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return found == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 int keep_session(SSL* connection, SSL_SESSION* session) noexcept
@@ -85,9 +91,51 @@ int keep_session(SSL* connection, SSL_SESSION* session) noexcept
 
 } // namespace
 
-tls_context::tls_context(ssl_ctx_st* native, std::function<bool(x509_st*, int)> verify_with)
-    : verify(std::move(verify_with)), native_(native)
+tls_context::tls_context(ssl_ctx_st* native, const tls_options& options)
+    : native_(native), verify_(options.verify), is_revoked_(options.is_revoked),
+      present_(options.present)
 {
+}
+
+/// In place of X509_verify_cert, for the handshake and whatever asks later.
+bool tls_context::judge(x509_store_ctx_st* chain) const
+{
+    const int reason = openssl_reason(chain, is_revoked_);
+    const bool accepted =
+        verify_ ? verify_(X509_STORE_CTX_get0_cert(chain), reason) : reason == X509_V_OK;
+    const int refusal = reason == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : reason;
+    // What it leaves as the chain's error becomes the alert and SSL_get_verify_result().
+    X509_STORE_CTX_set_error(chain, accepted ? X509_V_OK : refusal);
+    return accepted;
+}
+
+int tls_context::verify_peer(x509_store_ctx_st* chain, void* of) noexcept
+{
+    return static_cast<const tls_context*>(of)->judge(chain) ? 1 : 0;
+}
+
+/// As OpenSSL makes the chain's context in a handshake (ssl_verify_cert_chain): the same store, level,
+/// purpose and, at a client, host.
+bool tls_context::believes(ssl_st* connection, x509_st* leaf) const
+{
+    auto* const others = leaf ? nullptr : SSL_get_peer_cert_chain(connection);
+    if (!leaf)
+        leaf = SSL_get0_peer_certificate(connection);
+    if (!leaf)
+        return false;
+    const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> chain{
+        X509_STORE_CTX_new(), X509_STORE_CTX_free};
+    if (!chain ||
+        X509_STORE_CTX_init(chain.get(), SSL_CTX_get_cert_store(native_), leaf, others) != 1)
+        throw std::bad_alloc{};
+    auto* const rules = X509_STORE_CTX_get0_param(chain.get());
+    X509_VERIFY_PARAM_set_auth_level(rules, SSL_get_security_level(connection));
+    X509_STORE_CTX_set_default(chain.get(),
+                               SSL_is_server(connection) ? "ssl_client" : "ssl_server");
+    X509_VERIFY_PARAM_set1(rules, SSL_get0_param(connection));
+    const bool is_good = judge(chain.get());
+    ERR_clear_error();
+    return is_good;
 }
 
 tls_context::~tls_context()
@@ -118,11 +166,12 @@ result<std::shared_ptr<tls_context>> tls_context::server(const tls_options& opti
     SSL_CTX* const native = SSL_CTX_new(TLS_server_method());
     if (!native)
         return openssl_error();
-    std::shared_ptr<tls_context> made{new tls_context{native, options.verify}};
+    std::shared_ptr<tls_context> made{new tls_context{native, options}};
     SSL_CTX_set_verify(native, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     // Sessions live in the tickets that clients keep; nothing piles up here. The id is what OpenSSL
     // insists on for resuming where client certificates are asked for.
     SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_ticket_cb(native, nullptr, judge_ticket, made.get());
     static constexpr unsigned char id[] = "titip";
     SSL_CTX_set_session_id_context(native, id, sizeof id - 1);
     // Most connections of a crowd are silent at any moment: 33 kB each.
@@ -138,7 +187,7 @@ result<std::shared_ptr<tls_context>> tls_context::client(const tls_options& opti
     SSL_CTX* const native = SSL_CTX_new(TLS_client_method());
     if (!native)
         return openssl_error();
-    std::shared_ptr<tls_context> made{new tls_context{native, options.verify}};
+    std::shared_ptr<tls_context> made{new tls_context{native, options}};
     SSL_CTX_set_verify(native, SSL_VERIFY_PEER, nullptr);
     SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(native, keep_session);
@@ -154,9 +203,12 @@ void tls_context::resume(ssl_st* connection, const std::string& peer)
     if (sessions_of_ != peer)
         return;
     // OpenSSL takes a session back once it has been resumed: so one that does harm does it once.
-    // One whose handshake did not come to its end is tried again.
-    std::erase_if(sessions_, [](ssl_session_st* each) {
-        const bool is_spent = SSL_SESSION_is_resumable(each) != 1;
+    // One whose handshake did not come to its end is tried again. And one whose peer would be refused now
+    // would stay without the handshake that says so.
+    std::erase_if(sessions_, [this, connection](ssl_session_st* each) {
+        X509* const leaf = SSL_SESSION_get0_peer(each);
+        const bool is_spent =
+            SSL_SESSION_is_resumable(each) != 1 || !leaf || !believes(connection, leaf);
         if (is_spent)
             SSL_SESSION_free(each);
         return is_spent;

@@ -19,6 +19,7 @@ struct evp_pkey_st;
 struct ssl_ctx_st;
 struct ssl_session_st;
 struct ssl_st;
+struct x509_store_ctx_st;
 struct x509_store_st;
 
 namespace titip::http {
@@ -30,18 +31,27 @@ struct credentials {
 };
 result<credentials> peer_credentials(int native_handle);
 
+class tls_context;
+
 /// `verify` decides about a peer's certificate (the leaf) during the handshake, after OpenSSL has
 /// judged the chain by itself: it is given the certificate and X509_V_OK or OpenSSL's reason, and
 /// says whether to go on (dates are judged by trust::judge, not by the clock). A reason of dates
 /// (X509_V_ERR_CERT_HAS_EXPIRED, _NOT_YET_VALID) is given only where all else is right; the dates
-/// may be those of an authority above the certificate. Without `verify`, only X509_V_OK passes. A
-/// resumed session is not judged again, as long as the same context goes on resuming it: what must
-/// hold for every connection is to be asked of stream::peer_certificate().
+/// may be those of an authority above the certificate. Without `verify`, only X509_V_OK passes.
+///
+/// The same rule is asked before a session is resumed, by either side: one whose certificate would be
+/// refused gets a whole handshake, which says why; and by stream::is_peer_believed(), of the context that
+/// `present` gives. So `verify` is called more often than there are handshakes.
 struct tls_options {
     x509_st* certificate = nullptr; ///< references are taken, the caller keeps its own
     evp_pkey_st* key = nullptr;
     x509_store_st* authorities = nullptr;
     std::function<bool(x509_st*, int openssl_reason)> verify;
+    /// Of each certificate of a chain that is right, dates aside, authorities too: true is
+    /// X509_V_ERR_CERT_REVOKED to `verify`. Null: none is.
+    std::function<bool(x509_st*)> is_revoked{};
+    /// The context that has taken this one's place, or this one; null, or giving null: this one.
+    std::function<std::shared_ptr<tls_context>()> present{};
 };
 
 /// A TLS 1.3 context; shared by all connections made with it, immutable once in use but for a
@@ -55,7 +65,13 @@ public:
     ~tls_context();
     tls_context(const tls_context&) = delete;
     tls_context& operator=(const tls_context&) = delete;
-    const std::function<bool(x509_st*, int)> verify;
+
+    /// Whether a handshake would let in the peer of `connection` now, by the options that this context
+    /// was made with. `leaf` in place of the certificate it showed: that of a session to be resumed,
+    /// with which no others are kept.
+    bool believes(ssl_st* connection, x509_st* leaf = nullptr) const;
+    /// The one in use now, to judge by; null: this one.
+    std::shared_ptr<const tls_context> present() const { return present_ ? present_() : nullptr; }
 
     /// For a new connection to `peer` ("host:port"): resumes a session if there is one, and keeps
     /// those it is given. `peer` must outlive `connection`. Connections that begin together resume
@@ -64,14 +80,20 @@ public:
     void keep(const std::string& peer, const ssl_session_st* session); ///< a copy of it
 
 private:
-    tls_context(ssl_ctx_st* native, std::function<bool(x509_st*, int)> verify_with);
+    tls_context(ssl_ctx_st* native, const tls_options& options);
+    static int verify_peer(x509_store_ctx_st* chain, void* of) noexcept;
     result<void> apply(const tls_options& options);
     void forget_sessions() noexcept;
 
     /// As many as mostly connect at once: a prober, two transfers, one for urgent records.
     static constexpr std::size_t most_sessions = 4;
 
+    bool judge(x509_store_ctx_st* chain) const;
+
     ssl_ctx_st* native_;
+    std::function<bool(x509_st*, int)> verify_;
+    std::function<bool(x509_st*)> is_revoked_;
+    std::function<std::shared_ptr<tls_context>()> present_;
     std::string sessions_of_;
     std::deque<ssl_session_st*> sessions_; ///< the next to be used first
 };

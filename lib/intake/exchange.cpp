@@ -116,8 +116,18 @@ http::response refused(const accept::refusal& why)
         return problem(vault::problem::not_believed, 422, why.sentence);
     case kind::not_signed:
         return http::problem(422, why.sentence);
+    case kind::revoked:
+        return problem(vault::problem::revoked, 422, why.sentence);
     }
     return http::problem(400, why.sentence);
+}
+
+/// 401, and without a type: it is the connection that is refused, and no record.
+http::response not_accepted()
+{
+    return closing(
+        http::problem(401, "your certificate is not accepted any more",
+                      "it ended, was revoked, or its authority was removed: connect anew"));
 }
 
 http::response circle()
@@ -130,7 +140,8 @@ http::response circle()
 
 server::exchange::exchange(server& owner, std::unique_ptr<http::stream> transport, trust::peer peer)
     : owner_(owner), connection_(std::move(transport), owner.opts_.limits), peer_(std::move(peer)),
-      changed_(owner.on_), mine_(owner.live_.insert(owner.live_.end(), this))
+      peer_key_(key_of(peer_)), changed_(owner.on_),
+      mine_(owner.live_.insert(owner.live_.end(), this))
 {
 }
 
@@ -186,9 +197,20 @@ void server::exchange::dismiss(std::optional<admission::refusal> told)
         connection_.transport().close();
 }
 
+void server::exchange::look_at_peer()
+{
+    if (is_shut_out_ || connection_.transport().is_peer_believed())
+        return;
+    is_shut_out_ = true;
+    if (polls_ > 0 && is_idle())
+        changed_.ring();
+    else
+        connection_.transport().close();
+}
+
 void server::exchange::look_for_news()
 {
-    if (polls_ > 0 && owner_.vault_.newest_verdict(peer_.name) > known_)
+    if (polls_ > 0 && newest_verdict() > known_)
         changed_.ring();
 }
 
@@ -279,6 +301,8 @@ asio::awaitable<bool> server::exchange::handle(http::request request)
     into->is_head = request.method == "HEAD";
     into->is_last = !request.keep_alive;
     slots_.push_back(into);
+    if (!connection_.transport().is_peer_believed())
+        co_return answer(into, not_accepted());
     if (is_above())
         co_return answer(into, circle());
     const auto target = http::parse_target(request.target);
@@ -314,7 +338,7 @@ asio::awaitable<bool> server::exchange::handle_upload(slot_ptr into, http::reque
         co_return answer(into, closing(http::problem(404, "no such upload here")));
     vault::key which{target.segments[2], *id};
     // Who has no right to a station's records learns nothing of them.
-    if (!accept::gate::may_offer(peer_, which.station))
+    if (!owner_.gate_.may_offer(peer_, which.station))
         co_return answer(into, closing(http::problem(404, "no such upload here")));
     if (request.method == "HEAD")
         co_return co_await head(into, which);
@@ -376,6 +400,8 @@ asio::awaitable<bool> server::exchange::create(slot_ptr into, http::request requ
             *body_bytes == 0; // the body is not wanted: its bytes are here, or go elsewhere
         co_return answer(into, std::move(out));
     }
+    if (const auto no = accept::gate::refuse_new(*what))
+        co_return answer(into, closing(refused(*no)));
     if (!owner_.vault_.has_room())
         co_return answer(into, closing(refused(vault::errc::full)));
     co_return co_await take_body(into, std::move(claim), std::move(*place), std::move(request),
@@ -504,6 +530,11 @@ asio::awaitable<bool> server::exchange::remove(slot_ptr into, vault::key which)
     co_return answer(into, std::move(out));
 }
 
+std::uint64_t server::exchange::newest_verdict() const
+{
+    return peer_.role == trust::role::relay ? 0 : owner_.vault_.newest_verdict(peer_.name);
+}
+
 http::response server::exchange::description() const
 {
     boost::json::object body;
@@ -515,7 +546,7 @@ http::response server::exchange::description() const
     boost::json::array road;
     for (const auto& each : owner_.road())
         road.emplace_back(each);
-    body["newest_verdict"] = owner_.vault_.newest_verdict(peer_.name);
+    body["newest_verdict"] = newest_verdict();
     body["protocol"] = vault::protocol_version;
     body["road"] = std::move(road);
     http::response out;
@@ -540,13 +571,15 @@ asio::awaitable<void> server::exchange::tell_news(slot_ptr into, std::uint64_t k
     const auto deadline = monotonic::now() + owner_.opts_.long_poll;
     known_ = polls_++ == 0 ? known : std::min(known_, known);
     const auto road = owner_.road();
-    while (owner_.vault_.newest_verdict(peer_.name) <= known && owner_.road() == road &&
-           !is_above() && !owner_.is_stopping_ && !is_gone_ && !is_dismissed_ &&
+    while (newest_verdict() <= known && owner_.road() == road && !is_above() &&
+           !owner_.is_stopping_ && !is_gone_ && !is_dismissed_ && !is_shut_out_ &&
            monotonic::now() < deadline)
         co_await changed_.wait_until(deadline);
     --polls_;
     if (told_)
         answer(into, closing(refused(*told_)));
+    else if (is_shut_out_)
+        answer(into, not_accepted());
     else
         answer(into, is_above() ? circle() : description());
 }
@@ -584,6 +617,9 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
     if (peer_.role == trust::role::centre)
         co_return answer(into,
                          closing(http::problem(403, "the centre has nothing to reconcile here")));
+    if (!owner_.gate_.is_known(peer_))
+        co_return answer(into, closing(http::problem(403, "this relay has no rights here",
+                                                     "[relays] there does not name it")));
     auto place = co_await enter();
     if (!place)
         co_return answer(into, closing(refused(place.error())));
@@ -597,6 +633,9 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
         co_return answer(into,
                          closing(http::problem(400, "the body names too many heads or ranges")));
     auto question = to_question(asked);
+    question.is_of_relay = peer_.role == trust::role::relay;
+    if (question.is_of_relay)
+        question.unsettled.clear();
     for (const auto& id : question.unsettled) {
         const vault::key which{peer_.name, id};
         co_await owner_.uploads_.settle(which, connection_.transport());

@@ -16,7 +16,8 @@ public:
 
     asio::awaitable<void> run();
 
-    const std::string& peer_name() const noexcept { return peer_.name; }
+    /// Whose turns and connections these are: a relay and a station of one name are two.
+    const std::string& peer_key() const noexcept { return peer_key_; }
     /// The node stops: what has come is committed, what is known is answered, then it ends.
     void end_reading()
     {
@@ -28,6 +29,9 @@ public:
     /// Makes room for another connection: a question that waits is answered with what was `told`.
     void dismiss(std::optional<admission::refusal> told);
     bool is_dismissed() const noexcept { return is_dismissed_; }
+    /// What certificates are judged by has changed: ends if the peer would not be let in any more. A body
+    /// that is arriving is cut, and what came of it kept; a question that waits is answered.
+    void look_at_peer();
     void look_for_news();
     void look_at_road()
     {
@@ -67,18 +71,21 @@ private:
     asio::awaitable<result<bytes>> read_whole(const http::request& request,
                                               std::size_t limit_bytes);
     http::response description() const;
+    /// A relay's verdicts are none: those of a station that bears its name are not its own.
+    std::uint64_t newest_verdict() const;
     bool is_above() const { return owner_.self_.is_above && owner_.self_.is_above(peer_); }
     /// For what must not throw: the connection ends, and with it whoever waits for its answers.
     void note_end(const std::exception_ptr& thrown);
     void note_gone();
     asio::awaitable<result<turnstile::place, admission::refusal>> enter()
     {
-        return owner_.turnstile_.enter(peer_.name, connection_.transport());
+        return owner_.turnstile_.enter(peer_key_, connection_.transport());
     }
 
     server& owner_;
     http::server_connection connection_;
     trust::peer peer_;
+    std::string peer_key_;
     std::deque<slot_ptr> slots_;
     bell changed_;
     std::list<exchange*>::iterator mine_; ///< among the server's
@@ -88,6 +95,7 @@ private:
     std::size_t unwritten_bytes_ = 0;     ///< of answers
     std::optional<admission::refusal> told_;
     bool is_dismissed_ = false;
+    bool is_shut_out_ = false; ///< its certificate is not believed any more
     bool is_done_reading_ = false;
     bool is_gone_ = false;    ///< the peer sends no more; answers may still reach it
     bool is_broken_ = false;  ///< no answer can be written

@@ -33,6 +33,11 @@ server::server(asio::any_io_executor on, vault::vault& into, accept::gate& gate,
 {
 }
 
+std::string key_of(const trust::peer& peer)
+{
+    return peer.role == trust::role::relay ? "relay/" + peer.name : peer.name;
+}
+
 asio::awaitable<void> server::serve(std::unique_ptr<http::stream> transport)
 {
     const auto peer = trust::peer_of(transport->peer_certificate());
@@ -43,13 +48,14 @@ asio::awaitable<void> server::serve(std::unique_ptr<http::stream> transport)
     }
     const auto since = monotonic::now();
     auto& rules = turnstile_.rules();
-    const auto entrance = rules.on_connect(since, peer->name, turnstile_.draw_chance());
+    const auto key = key_of(*peer);
+    const auto entrance = rules.on_connect(since, key, turnstile_.draw_chance());
     if (entrance.refused) {
         co_await turn_away(std::move(transport), *entrance.refused);
         co_return;
     }
-    const auto leave = [&rules, &peer, since](void*) {
-        rules.on_disconnect(monotonic::now(), peer->name, since);
+    const auto leave = [&rules, &key, since](void*) {
+        rules.on_disconnect(monotonic::now(), key, since);
     };
     const std::unique_ptr<void, decltype(leave)> present{this, leave};
     if (entrance.displaced)
@@ -74,7 +80,7 @@ asio::awaitable<void> server::turn_away(std::unique_ptr<http::stream> transport,
 void server::displace(const admission::displacement& what)
 {
     const auto is_theirs = [&what](const exchange* each) {
-        return each->peer_name() == what.station && !each->is_dismissed();
+        return each->peer_key() == what.station && !each->is_dismissed();
     };
     const auto is_idle = [&](const exchange* each) { return is_theirs(each) && each->is_idle(); };
     auto found = std::ranges::find_if(live_, is_idle);
@@ -101,6 +107,12 @@ void server::ring()
 {
     for (auto* each : live_)
         each->look_for_news();
+}
+
+void server::look_at_peers()
+{
+    for (auto* each : live_)
+        each->look_at_peer();
 }
 
 void server::stop_accepting()

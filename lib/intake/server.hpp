@@ -16,6 +16,9 @@
 
 namespace titip::intake {
 
+/// Tells peers of different roles apart that bear one name; a station's is its name.
+std::string key_of(const trust::peer& peer);
+
 /// What this node says about itself to those below.
 struct self_description {
     std::string name;
@@ -56,6 +59,9 @@ public:
     void ring();
     /// The same: the road has changed, or who is above.
     void ring_road();
+    /// What the certificates of peers are judged by has changed: connections of those who would not be let
+    /// in any more end. Else that shows at their next request.
+    void look_at_peers();
     /// The node stops: answers 503 to new work from now on,
     /// and ends the connections, each after what has come on it was committed and answered.
     void stop_accepting();

@@ -624,6 +624,7 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         {
             const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
+            p->revoked = revoked_in(txn, p->t);
             rows = row_bytes(txn, p->t);
         }
         p->epoch = epoch_of(meta);

@@ -79,9 +79,10 @@ struct store::parts {
     mutable std::mutex mutex; ///< guards what follows
     totals newest;
     epoch_id epoch;
-    std::string centre_epoch;          ///< of Meta
-    place relayed_low{};               ///< no record that is relayed is before it
-    std::uint64_t relayed_changes = 0; ///< records that became so
+    std::string centre_epoch;                      ///< of Meta
+    std::map<digest, revoked_certificate> revoked; ///< shut out for good
+    place relayed_low{};                           ///< no record that is relayed is before it
+    std::uint64_t relayed_changes = 0;             ///< records that became so
     std::shared_ptr<const envelope::custody>
         held_above; ///< the newest that was said; null: none yet
     std::map<std::string, std::uint64_t, std::less<>> newest_verdicts;
@@ -135,6 +136,9 @@ constexpr auto compacting_folder = "compacting";
 
 /// directory_lock::noted_commit() without a lock: 0 if there is none.
 std::uint64_t noted_commit_in(const std::filesystem::path& directory);
+
+/// Those shut out for good.
+std::map<digest, revoked_certificate> revoked_in(const transaction& txn, const tables& t);
 
 totals to_totals(const v1::Meta& meta);
 v1::Meta read_meta(const transaction& txn, const tables& t);

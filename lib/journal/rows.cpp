@@ -20,9 +20,9 @@ constexpr std::size_t epoch_bytes = 16;
 constexpr std::array<std::string_view, state_count> state_names{
     "",       "arriving", "waiting",     "relayed",  "delivered",
     "opened", "erased",   "quarantined", "withdrawn"};
-constexpr std::array<std::string_view, 9> reason_names{"none",      "rotten",      "refused",
-                                                       "too-large", "conflict",    "not-ours",
-                                                       "mismatch",  "open-failed", "not-believed"};
+constexpr std::array<std::string_view, 10> reason_names{
+    "none",     "rotten",   "refused",     "too-large",    "conflict",
+    "not-ours", "mismatch", "open-failed", "not-believed", "revoked"};
 
 } // namespace
 

@@ -411,6 +411,30 @@ asio::awaitable<result<void>> store::note_sent(std::int64_t day, std::uint64_t s
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<void>> store::keep_revoked(revoked_certificate which)
+{
+    auto act = [which](writing& w) { return w.keep_revoked(which); };
+    const auto done = co_await commit<void>(std::move(act), 0, true);
+    if (done) {
+        const std::lock_guard guard{parts_->mutex};
+        parts_->revoked.emplace(which.certificate, which);
+    }
+    co_return done;
+}
+
+asio::awaitable<result<void>> store::forget_revoked(digest certificate, std::string who_and_why)
+{
+    auto act = [certificate, who_and_why = std::move(who_and_why)](writing& w) {
+        return w.forget_revoked(certificate, who_and_why);
+    };
+    const auto done = co_await commit<void>(std::move(act), 0, true);
+    if (done) {
+        const std::lock_guard guard{parts_->mutex};
+        parts_->revoked.erase(certificate);
+    }
+    co_return done;
+}
+
 asio::awaitable<result<void>> store::note_started()
 {
     auto act = [](writing& w) -> result<void> {

@@ -3,6 +3,7 @@
 #include "base/activity.hpp"
 #include "base/pool.hpp"
 #include "journal/backup.hpp"
+#include "journal/revoked.hpp"
 #include "journal/types.hpp"
 #include "trust/identity.hpp"
 #include "vault/vault.hpp"
@@ -222,6 +223,12 @@ public:
     /// was done for that.
     asio::awaitable<result<void>> free_set_aside(unsigned protocol);
     asio::awaitable<result<void>> set_paused(bool paused);
+    /// Certificates that are shut out for good, with an entry in the ledger for each change. keep_revoked:
+    /// errc::full at most_revoked; one that is kept already changes nothing. forget_revoked: errc::unknown
+    /// if it is not kept; `who_and_why` goes to the ledger.
+    std::vector<revoked_certificate> revoked() const;
+    asio::awaitable<result<void>> keep_revoked(revoked_certificate which);
+    asio::awaitable<result<void>> forget_revoked(digest certificate, std::string who_and_why);
     /// Adds to what was sent on this day (of local time, since 1970) for records; another day than the
     /// last one begins anew. now() tells it.
     asio::awaitable<result<void>> note_sent(std::int64_t day, std::uint64_t size_bytes);

@@ -43,6 +43,7 @@ enum class reason : std::uint8_t {
     mismatch,     ///< 460 twice
     open_failed,  ///< the centre could not open it
     not_believed, ///< the upstream says that it holds it, with receipts that are not believed
+    revoked,      ///< its signer was shut out upstream before the record came there
 };
 std::string_view to_string(reason) noexcept;
 std::optional<reason> parse_reason(std::string_view text) noexcept;

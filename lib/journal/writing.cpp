@@ -100,6 +100,10 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "repaired";
     case v1::Entry::ROTTEN:
         return "rotten";
+    case v1::Entry::REVOKED:
+        return "revoked";
+    case v1::Entry::UNREVOKED:
+        return "unrevoked";
     case v1::Entry::NOT_OPENED:
         return "not-opened";
     default:

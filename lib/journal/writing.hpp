@@ -1,6 +1,7 @@
 #pragma once
 
 #include "journal/chunks.hpp"
+#include "journal/revoked.hpp"
 #include "journal/rows.hpp"
 #include "journal/space.hpp"
 #include "trust/identity.hpp"
@@ -84,6 +85,9 @@ public:
     /// never again, if its row is rotten.
     bool erase_due(std::int64_t opened_ms, place at, const envelope::custody* held);
     void set_paused(bool paused);
+    /// See store::keep_revoked and store::forget_revoked.
+    result<void> keep_revoked(const revoked_certificate& which);
+    result<void> forget_revoked(const digest& certificate, std::string_view who_and_why);
     void note_sent(std::int64_t day, std::uint64_t size_bytes);
     void continue_from(const epoch_id& earlier, envelope::sequence at, const digest& manifest_hash);
     /// Nothing if `present` is not the epoch any more.

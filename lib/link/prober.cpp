@@ -140,7 +140,7 @@ namespace {
 bool is_closing(const error_code& ec)
 {
     return ec == asio::error::eof || ec == boost::system::errc::connection_reset ||
-           ec == boost::system::errc::broken_pipe;
+           ec == boost::system::errc::broken_pipe || ec == http::errc::peer_not_believed;
 }
 
 } // namespace

@@ -102,6 +102,25 @@ public:
         return out;
     }
 
+    /// A text, or a list of them.
+    std::vector<std::string> text_or_texts(std::string_view key)
+    {
+        const auto* node = table_ ? table_->get(key) : nullptr;
+        if (!node || !node->is_string())
+            return texts(key);
+        return {*text(key)};
+    }
+
+    /// Of a table whose keys are names.
+    std::vector<std::string> keys() const
+    {
+        std::vector<std::string> out;
+        if (table_)
+            for (const auto& [key, value] : *table_)
+                out.emplace_back(key.str());
+        return out;
+    }
+
     std::optional<std::int64_t> number(std::string_view key)
     {
         const auto* node = find(key);
@@ -187,8 +206,8 @@ bool is_port(std::string_view text)
     return failed == std::errc{} && rest == text.data() + text.size();
 }
 
-constexpr std::array<std::string_view, 8> sections{"node",   "identity", "control",   "seal",
-                                                   "listen", "upstream", "retention", "mirror"};
+constexpr std::array<std::string_view, 9> sections{
+    "node", "identity", "control", "seal", "listen", "upstream", "retention", "mirror", "relays"};
 
 /// "07:00": minutes since midnight; "24:00" is its end.
 std::optional<unsigned> to_minute(std::string_view text)
@@ -287,6 +306,27 @@ config::mirror_options to_mirror(section& from, const std::filesystem::path& sta
     return {.path = folder};
 }
 
+accept::rights::table to_relays(section& from)
+{
+    accept::rights::table out;
+    const auto names = from.keys();
+    for (const auto& name : names) {
+        if (!is_node_name(name))
+            from.wrong(
+                name,
+                "must be a relay's name, that in its certificate: 1 to 63 of a-z, 0-9 and '-'");
+        auto& patterns = out[name];
+        patterns = from.texts(name);
+        for (const auto& each : patterns)
+            if (!accept::rights::is_pattern(each))
+                from.wrong(name,
+                           fmt::format("\"{}\" must be a station's name, in which * stands for any "
+                                       "characters: \"kab-karimun-*\"",
+                                       each));
+    }
+    return out;
+}
+
 void read_node(section& from, config& out)
 {
     out.name = from.required("name", "kab-karimun-03");
@@ -322,7 +362,10 @@ config convert(const toml::table& root, std::string_view file)
     section identity{root, "identity", file};
     out.identity = {.certificate = identity.required("certificate", "/etc/titip/node.pem"),
                     .key = identity.required("key", "/etc/titip/node.key"),
-                    .authorities = identity.required("authorities", "/etc/titip/authorities.pem")};
+                    .authorities = identity.required("authorities", "/etc/titip/authorities.pem"),
+                    .revoked = {}};
+    for (auto& each : identity.text_or_texts("revoked"))
+        out.identity.revoked.emplace_back(std::move(each));
     section control{root, "control", file};
     read_control(control, out);
 
@@ -377,6 +420,14 @@ config convert(const toml::table& root, std::string_view file)
     section mirror{root, "mirror", file};
     if (mirror.exists())
         out.mirror = to_mirror(mirror, out.state);
+    section relays{root, "relays", file};
+    if (relays.exists() && !out.listen)
+        refuse(fmt::format(
+            "{}: [relays] without [listen]: no relay hands records to this node; remove the "
+            "table",
+            file));
+    if (relays.exists())
+        out.relays = to_relays(relays);
     for (const auto* each :
          {&node, &identity, &control, &seal, &listen, &upstream, &retention, &mirror})
         each->refuse_unknown();

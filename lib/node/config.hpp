@@ -1,5 +1,6 @@
 #pragma once
 
+#include "accept/rights.hpp"
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
@@ -26,6 +27,7 @@ struct config {
         std::filesystem::path certificate;
         std::filesystem::path key;
         std::filesystem::path authorities;
+        std::vector<std::filesystem::path> revoked{}; ///< trust::revocation_list has what they hold
     } identity;
 
     struct control_options {
@@ -66,6 +68,9 @@ struct config {
         std::filesystem::path path; ///< normal, without a slash at its end
     };
     std::optional<mirror_options> mirror;
+
+    std::optional<accept::rights::table>
+        relays; ///< nothing: each may do all, as before there were rights
 };
 
 /// One line: file, key, what is wrong and what to do.

@@ -230,6 +230,51 @@ trust::chains chains_of(const materials& m, wall_time at)
     return out;
 }
 
+namespace {
+
+constexpr std::string_view rights_key = "[relays]: ";
+
+/// The file is not understood, or it shuts out what this node stands on itself.
+void look_at_revoked(const config& from, const materials& m, wall_time at, findings& out)
+{
+    for (const auto& each : m.not_understood)
+        out.wrong("{}", each);
+    if (m.revoked && m.revoked->find(m.identity->certificate()))
+        out.wrong(
+            "[identity] revoked: it names this node's own certificate, \"{}\": others refuse it "
+            "too where they have the same list; a new key and certificate are needed",
+            from.identity.certificate.string());
+    if (m.revoked && m.revoked->next_update() && *m.revoked->next_update() < at)
+        out.look("[identity] revoked: a list of its authority (CRL) was to be replaced by a newer "
+                 "one on "
+                 "{}: fetch that one; until then this one goes on counting",
+                 to_rfc3339(*m.revoked->next_update()));
+}
+
+} // namespace
+
+std::string no_rights(const std::set<std::string>& relays)
+{
+    constexpr std::size_t most_named = 5;
+    std::vector<std::string> names;
+    for (const auto& each : relays)
+        if (names.size() < most_named)
+            names.push_back(each);
+    return fmt::format(
+        "{}there is no such table, so each relay{} may bring the records of every station, "
+        "ask about them and give up what is incomplete: name for each relay the stations "
+        "below it",
+        rights_key,
+        names.empty() ? std::string{}
+                      : fmt::format(" ({}{})", fmt::join(names, ", "),
+                                    names.size() < relays.size() ? ", ..." : ""));
+}
+
+bool is_of_rights(std::string_view sentence) noexcept
+{
+    return sentence.starts_with(rights_key);
+}
+
 std::vector<misfit> find_misfits(const config& from, const materials& m,
                                  const trust::reckoning& now)
 {
@@ -238,6 +283,9 @@ std::vector<misfit> find_misfits(const config& from, const materials& m,
     look_at_clock(now, wall_now(), out);
     look_at_own(from, m, now.likely, out);
     look_at_recipients(m, now.likely, out);
+    look_at_revoked(from, m, now.likely, out);
+    if (from.listen && !from.relays)
+        out.look("{}", no_rights({}));
     if (from.upstream && !is_plausible_host(from.upstream->host))
         out.wrong("[upstream] url: \"{}\" can be neither an address nor a name: correct it",
                   from.upstream->host);

@@ -5,7 +5,9 @@
 #include "trust/chain.hpp"
 #include "trust/clock.hpp"
 
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace titip::node {
@@ -21,6 +23,10 @@ struct misfit {
 /// `m` has been loaded from `from`. Reads the certificate's file again, and nothing else.
 std::vector<misfit> find_misfits(const config& from, const materials& m,
                                  const trust::reckoning& now);
+
+/// Without [relays]: what these may do. `relays`: empty, as none has come yet.
+std::string no_rights(const std::set<std::string>& relays);
+bool is_of_rights(std::string_view sentence) noexcept;
 
 /// What the node stands on by its files alone.
 trust::chains chains_of(const materials& m, wall_time at);

@@ -45,6 +45,31 @@ result<bytes, start_failure> read(const std::filesystem::path& file, std::string
     return *std::move(data);
 }
 
+/// What cannot be read or understood shuts nobody out, and is no reason not to start.
+void read_revoked(const config& from, materials& into)
+{
+    constexpr std::size_t most_bytes = 16u << 20; // a list of some 400,000 certificates
+    auto list = std::make_shared<trust::revocation_list>();
+    bool are_read = true;
+    for (const auto& file : from.identity.revoked) {
+        const auto data = read_file(file, most_bytes);
+        if (!data) {
+            are_read = false;
+            into.not_understood.push_back(
+                fmt::format("[identity] revoked: {}", explain(file, data.error())));
+            continue;
+        }
+        std::vector<std::string> told;
+        list->read(*data, *into.authorities, told);
+        for (const auto& each : told)
+            into.not_understood.push_back(fmt::format(
+                "[identity] revoked: \"{}\": {}: it counts for nothing; correct the file",
+                file.string(), each));
+    }
+    into.revoked = std::move(list);
+    into.are_revoked_read = are_read;
+}
+
 std::string_view why_not_listening(const error_code& said) noexcept
 {
     namespace sys = boost::system::errc;
@@ -115,7 +140,8 @@ result<materials, start_failure> load_materials(const config& from)
                         "\"{}\": set [node] name, or ask for another certificate",
                         from.identity.certificate.string(), trust::to_string(self.role), self.name,
                         role_of(from), from.name)};
-    auto authorities = trust::authorities::load(*roots);
+    std::vector<std::string> told;
+    auto authorities = trust::authorities::load(*roots, &told);
     if (!authorities)
         return start_failure{fmt::format("{}: {} ([identity] authorities)",
                                          from.identity.authorities.string(),
@@ -124,7 +150,14 @@ result<materials, start_failure> load_materials(const config& from)
                   .authorities =
                       std::make_shared<const trust::authorities>(std::move(*authorities)),
                   .sealer = nullptr,
-                  .recipients = {}};
+                  .recipients = {},
+                  .revoked = nullptr,
+                  .not_understood = {}};
+    for (const auto& each : told)
+        out.not_understood.push_back(fmt::format(
+            "[identity] authorities: \"{}\": {}: it counts for nothing; correct the file",
+            from.identity.authorities.string(), each));
+    read_revoked(from, out);
     if (!from.seal || from.listen) // see services(): nothing is submitted there
         return out;
     std::vector<bytes> recipients;
@@ -151,8 +184,18 @@ result<materials, start_failure> load_materials(const config& from)
 
 node::node(asio::any_io_executor on, config from, materials m, std::shared_ptr<vitals> watched)
     : on_(on), config_(std::move(from)), materials_(std::move(m)), watched_(std::move(watched)),
-      judge_(std::make_shared<trust::judge>(trust::judge::build_time())), changed_(on)
+      judge_(std::make_shared<trust::judge>(trust::judge::build_time())),
+      // It may be another thread, and what it is made for may outlive this.
+      revocations_(std::make_shared<trust::revocations>(
+          [this, on, alive = std::weak_ptr{tls_}](const trust::revocations::sighting& what) {
+              asio::post(on, [this, alive, what] {
+                  if (!alive.expired())
+                      note_revoked(what);
+              });
+          })),
+      changed_(on)
 {
+    revocations_->replace(materials_.revoked);
 }
 
 node::~node()
@@ -169,6 +212,7 @@ result<std::unique_ptr<node>, start_failure> node::start(asio::any_io_executor o
     std::unique_ptr<node> out{new node{on, std::move(from), std::move(*m), std::move(watched)}};
     if (auto opened = out->open_store(); !opened)
         return opened.error();
+    out->take_revoked();
     out->look_at_files(); // the store has told the newest time that was signed
     if (auto opened = out->open_doors(); !opened) {
         if (out->marker_)
@@ -372,10 +416,13 @@ result<void, start_failure> node::open_store()
 
 namespace {
 
-/// Dates alone are judged by the judge's time, which a dead clock battery does not move.
+/// The one rule by which a peer is believed, at a handshake, a resumption, a request and SIGHUP. Dates
+/// alone are judged by the judge's time, which a dead clock battery does not move.
 result<void> believe(x509_st* leaf, int reason, const trust::authorities& authorities,
                      const trust::judge& judge)
 {
+    if (reason == X509_V_ERR_CERT_REVOKED)
+        return trust::errc::revoked;
     if (reason == X509_V_OK)
         return {};
     if (reason != X509_V_ERR_CERT_HAS_EXPIRED && reason != X509_V_ERR_CERT_NOT_YET_VALID)
@@ -391,13 +438,15 @@ void note_refused(trust::refused_peers& into, x509_st* leaf, const std::optional
     using trust::refused_for;
     const auto kind = why == trust::errc::expired         ? refused_for::expired
                       : why == trust::errc::not_yet_valid ? refused_for::not_yet_valid
+                      : why == trust::errc::revoked       ? refused_for::revoked
                                                           : refused_for::foreign;
-    const auto name = peer ? peer->name : std::string{};
+    const auto name = peer ? intake::key_of(*peer) : std::string{};
     auto who = kind == refused_for::foreign || name.empty()
                    ? to_hex(trust::link_of(leaf).fingerprint)
                    : name;
     if (into.note(kind, std::move(who), name, monotonic::now()))
-        log::warn("peer-refused why={} says={}", to_string(kind), name.empty() ? "-" : name);
+        log::warn("peer-refused why={} says={} certificate={}", to_string(kind),
+                  name.empty() ? "-" : name, to_hex(trust::link_of(leaf).fingerprint));
 }
 
 } // namespace
@@ -407,6 +456,14 @@ http::tls_options node::tls_options_of(bool is_client) const
     http::tls_options out{.certificate = materials_.identity->certificate(),
                           .key = materials_.identity->key(),
                           .authorities = materials_.authorities->store()};
+    out.is_revoked = [revoked = revocations_](x509_st* each) {
+        return revoked->find(each).has_value();
+    };
+    // The contexts hold this, and are held by what it leads to.
+    out.present = [tls = std::weak_ptr{tls_}, is_client]() -> std::shared_ptr<http::tls_context> {
+        const auto all = tls.lock();
+        return !all ? nullptr : is_client ? all->client : all->server;
+    };
     if (is_client)
         out.verify = [seen = seen_, judge = judge_,
                       authorities = materials_.authorities](x509_st* leaf, int reason) {
@@ -426,10 +483,86 @@ http::tls_options node::tls_options_of(bool is_client) const
             if (!believed)
                 note_refused(seen->refused, leaf, peer, believed.error());
             else if (peer)
-                seen->refused.forget(peer->name);
+                seen->refused.forget(intake::key_of(*peer));
             return believed.has_value();
         };
     return out;
+}
+
+void node::take_revoked()
+{
+    revocations_->replace(materials_.revoked);
+    if (!store_)
+        return;
+    for (const auto& each : store_->revoked())
+        revocations_->keep(each.certificate);
+}
+
+/// What the files say of fingerprints is kept at once, of a list when a certificate is seen. One after the
+/// other: a file may name more than there is room for.
+void node::keep_listed()
+{
+    is_revoked_full_ = false;
+    if (!store_)
+        return;
+    auto fresh = materials_.revoked->fingerprints();
+    for (const auto& each : store_->revoked())
+        fresh.erase(each.certificate);
+    if (!fresh.empty())
+        asio::co_spawn(on_, keep_all({fresh.begin(), fresh.end()}), asio::detached);
+}
+
+asio::awaitable<void> node::keep_all(std::vector<digest> certificates)
+{
+    for (const auto& each : certificates) {
+        if (is_stopping_ || is_revoked_full_)
+            co_return;
+        journal::revoked_certificate which{
+            .certificate = each,
+            .name = {},
+            .why = std::string{trust::to_string(trust::revoked_by::fingerprint)},
+            .at = wall_now()};
+        co_await keep_revoked(std::move(which));
+    }
+}
+
+void node::note_revoked(const trust::revocations::sighting& what)
+{
+    constexpr std::size_t most_at_once = 64; // others are told again
+    if (!store_ || is_revoked_full_ || is_stopping_ || being_kept_.size() >= most_at_once ||
+        !being_kept_.insert(what.certificate).second)
+        return;
+    journal::revoked_certificate which{.certificate = what.certificate,
+                                       .name = what.name,
+                                       .why = std::string{trust::to_string(what.why)},
+                                       .at = wall_now()};
+    asio::co_spawn(on_, keep_revoked(std::move(which)), asio::detached);
+}
+
+asio::awaitable<void> node::keep_revoked(journal::revoked_certificate which)
+{
+    const auto done = co_await store_->keep_revoked(which);
+    being_kept_.erase(which.certificate);
+    if (done) {
+        revocations_->keep(which.certificate);
+        co_return;
+    }
+    if (done.error() != vault::errc::full || std::exchange(is_revoked_full_, true))
+        co_return;
+    misfits_.push_back(
+        fmt::format("[identity] revoked: {} certificates are shut out for good already, and no "
+                    "more are kept: further ones are shut out only as long as its files say "
+                    "so: let those in again that have expired (titip revoked, titip unrevoke)",
+                    journal::most_revoked));
+    log::error("misfit {}", misfits_.back());
+    control_->parts().misfits = misfits_;
+}
+
+/// An operator said so.
+void node::on_unrevoked(const digest& certificate)
+{
+    revocations_->forget(certificate);
+    is_revoked_full_ = false;
 }
 
 trust::reckoning node::reckon() const
@@ -449,6 +582,7 @@ void node::look_at_files()
     const auto now = reckon();
     chains_ = chains_of(materials_, now.likely);
     misfits_.clear();
+    look_at_relays();
     for (const auto& each : find_misfits(config_, materials_, now)) {
         if (each.is_of_dates)
             continue; // looked at again and again
@@ -458,6 +592,13 @@ void node::look_at_files()
         } else
             log::warn("misfit {}", each.sentence);
     }
+}
+
+/// Without a table each relay may do all: as before there was one.
+void node::look_at_relays()
+{
+    if (config_.listen && !config_.relays && !relays_below_.empty())
+        misfits_.push_back(no_rights(relays_below_));
 }
 
 void node::look_for_alarms()
@@ -564,6 +705,8 @@ control::services node::services()
                           .certificates = [this] { return certificates(); },
                           .time = [this] { return reckon(); },
                           .refused = config_.listen ? &seen_->refused : nullptr,
+                          .revocations = revocations_.get(),
+                          .unrevoked = [this](const digest& each) { on_unrevoked(each); },
                           .misfits = misfits_,
                           .is_seal_unused = config_.seal && config_.listen,
                           .mark = mark_,
@@ -585,10 +728,10 @@ result<void, start_failure> node::open_doors()
         if (!context)
             return start_failure{
                 fmt::format("[identity]: TLS refuses it: {}", context.error().message())};
-        client_tls_ = *context;
+        tls_->client = *context;
         dialer_ = std::make_unique<link::dialer>(
             on_, http::endpoint{config_.upstream->host, config_.upstream->port},
-            [this] { return client_tls_; },
+            [tls = tls_] { return tls->client; },
             [this](x509_st* certificate) {
                 const auto who = trust::peer_of(certificate);
                 if (who && replayer_)
@@ -616,6 +759,7 @@ result<void, start_failure> node::open_doors()
         if (!context)
             return start_failure{
                 fmt::format("[identity]: TLS refuses it: {}", context.error().message())};
+        tls_->server = *context;
         intake::options opts;
         opts.rules.most_connections = most_connections(config_.listen->connections);
         opts.rules.most_bodies = opts.rules.most_connections / 2; // each has its probe's beside
@@ -634,7 +778,8 @@ result<void, start_failure> node::open_doors()
                           "certificate",
                           address);
         });
-        gate_ = std::make_unique<accept::gate>(materials_.authorities);
+        gate_ = std::make_unique<accept::gate>(materials_.authorities, revocations_,
+                                               accept::rights{config_.relays});
         intake_ = std::make_unique<intake::server>(on_, *store_, *gate_, description(), opts);
     }
     auto door = http::listen_unix(on_, config_.control.socket, most_local);
@@ -667,15 +812,22 @@ result<void, start_failure> node::open_doors()
 intake::self_description node::description()
 {
     intake::self_description out{.name = config_.name};
+    out.came = [this](const trust::peer& peer) {
+        if (peer.role != trust::role::relay || !relays_below_.insert(peer.name).second)
+            return;
+        if (replayer_)
+            start_part(take_back(peer.name));
+        if (!config_.relays) {
+            std::erase_if(misfits_, [](const std::string& each) { return is_of_rights(each); });
+            look_at_relays();
+            control_->parts().misfits = misfits_;
+        }
+    };
     if (!replayer_)
         return out;
     out.is_above = [this](const trust::peer& peer) {
         return peer == materials_.identity->self() ||
                (peer.role == trust::role::relay && replayer_->is_upstream(peer));
-    };
-    out.came = [this](const trust::peer& peer) {
-        if (peer.role == trust::role::relay && relays_below_.insert(peer.name).second)
-            start_part(take_back(peer.name));
     };
     out.road = [this] { return replayer_->road(); };
     return out;
@@ -714,6 +866,7 @@ asio::awaitable<void> node::run()
 {
     if (store_) {
         co_await store_->note_started();
+        keep_listed();
         start_part(scrubber_->run());
         start_part(watch_room());
         if (config_.upstream) // the centre's verdicts are for those below
@@ -802,20 +955,28 @@ void node::reload()
         log::error("reload refused why=\"{}\"", fresh.error().sentence);
         return;
     }
+    if (!fresh->are_revoked_read) // what was shut out stays so
+        fresh->revoked = materials_.revoked;
     materials_ = std::move(*fresh);
+    take_revoked();
     look_at_files();
+    keep_listed();
     if (store_)
         store_->replace_identity(materials_.identity);
     if (acceptor_)
         acceptor_->replace(materials_.sealer);
     if (gate_)
         gate_->replace(materials_.authorities);
-    if (client_tls_)
+    if (tls_->client)
         if (auto context = http::tls_context::client(tls_options_of(true)))
-            client_tls_ = *context;
+            tls_->client = *context;
     if (upper_door_)
-        if (auto context = http::tls_context::server(tls_options_of(false)))
+        if (auto context = http::tls_context::server(tls_options_of(false))) {
+            tls_->server = *context;
             upper_door_->replace(*context);
+        }
+    if (intake_)
+        intake_->look_at_peers();
     control_->parts() = services();
     if (replayer_)
         replayer_->check_now();

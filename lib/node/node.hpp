@@ -31,8 +31,12 @@ struct start_failure {
 struct materials {
     std::shared_ptr<const trust::identity> identity;
     std::shared_ptr<const trust::authorities> authorities;
-    std::shared_ptr<const envelope::sealer> sealer;   ///< null without [seal]
-    std::vector<std::shared_ptr<x509_st>> recipients; ///< each once
+    std::shared_ptr<const envelope::sealer> sealer;        ///< null without [seal]
+    std::vector<std::shared_ptr<x509_st>> recipients;      ///< each once
+    std::shared_ptr<const trust::revocation_list> revoked; ///< of [identity] revoked; never null
+    bool are_revoked_read = false;                         ///< all of these files could be
+    /// What in the files of trust is not understood: key, file, what; the rest counts.
+    std::vector<std::string> not_understood;
 };
 
 /// Reads and checks them against the configuration; touches nothing else.
@@ -95,6 +99,13 @@ private:
     asio::awaitable<void> verify();
     void recall_verification();
     trust::reckoning reckon() const;
+    void take_revoked();
+    void keep_listed();
+    void note_revoked(const trust::revocations::sighting& what);
+    asio::awaitable<void> keep_all(std::vector<digest> certificates);
+    asio::awaitable<void> keep_revoked(journal::revoked_certificate which);
+    void on_unrevoked(const digest& certificate);
+    void look_at_relays();
     std::vector<trust::watched> certificates() const;
     void look_at_files();
 
@@ -122,7 +133,12 @@ private:
     std::unique_ptr<journal::marker> marker_; ///< before the store: its threads speak to both
     std::unique_ptr<journal::guard> guard_;
     std::string store_failure_;
-    std::shared_ptr<http::tls_context> client_tls_;
+    /// Those in use; shared with what was made with them, and outlived by that.
+    struct contexts {
+        std::shared_ptr<http::tls_context> client;
+        std::shared_ptr<http::tls_context> server;
+    };
+    std::shared_ptr<contexts> tls_ = std::make_shared<contexts>();
     std::unique_ptr<journal::store> store_;
     std::unique_ptr<mirror::second_copy> second_copy_; ///< [mirror]
     std::unique_ptr<journal::scrubber> scrubber_;
@@ -140,6 +156,9 @@ private:
     alarms alarms_;
     instant relayed_looked_at_{};
     std::set<std::string> relays_below_; ///< that came since the start
+    std::shared_ptr<trust::revocations> revocations_;
+    std::set<digest> being_kept_;  ///< certificates on their way into the store
+    bool is_revoked_full_ = false; ///< it takes no more of them
     bell changed_;
     std::vector<std::unique_ptr<asio::cancellation_signal>> running_;
     std::size_t running_count_ = 0;

@@ -12,6 +12,8 @@ ruling rule_on(refusal what, std::uint32_t failures, bool is_intact) noexcept
         return {.reason = journal::reason::conflict};
     case refusal::not_ours:
         return {.reason = journal::reason::not_ours};
+    case refusal::revoked:
+        return {.reason = journal::reason::revoked};
     case refusal::stalled:
         if (failures < most_failures)
             return {.again = true};

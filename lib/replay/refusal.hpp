@@ -13,6 +13,7 @@ enum class refusal {
     too_large, ///< 413
     conflict,  ///< 409 without an offset: other bytes under this id
     not_ours,  ///< 403 on the upload
+    revoked,   ///< 422, typed: it came to know the record after its signer was shut out
     stalled,   ///< it takes no further byte of it, answering so or breaking off each time
 };
 

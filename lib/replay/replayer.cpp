@@ -657,6 +657,7 @@ asio::awaitable<bool> replayer::take_standing(http::client_connection& over, jou
     case kind::position_unknown:
     case kind::not_believed:
     case kind::role:
+    case kind::revoked:
     case kind::conflict:
     case kind::defect:
     case kind::not_ours:

@@ -337,6 +337,9 @@ asio::awaitable<void> replayer::take_outcome(journal::place at, uplink::outcome 
     case kind::not_ours:
         co_await take_refusal(at, refusal::not_ours, std::move(what.note));
         co_return;
+    case kind::revoked:
+        co_await take_refusal(at, refusal::revoked, std::move(what.note));
+        co_return;
     case kind::auth:
     case kind::admission:
     case kind::portal:

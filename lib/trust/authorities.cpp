@@ -3,8 +3,11 @@
 #include "envelope/der.hpp"
 #include "envelope/openssl.hpp"
 #include "envelope/pem.hpp"
+#include "envelope/pem_blocks.hpp"
+#include "trust/chain.hpp"
 #include "trust/signer.hpp"
 
+#include <fmt/format.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -146,10 +149,14 @@ int tolerate_dates(int good, X509_STORE_CTX* context)
            error == X509_V_ERR_CERT_NOT_YET_VALID;
 }
 
-// When all of the certificates from `certificate` to an authority are valid; nothing if none
-// leads there. Of several ways the one valid at `at` is taken: an authority that was renewed with
-// its old key is in the file twice.
-std::optional<validity> chain_of(X509_STORE* store, X509* certificate, wall_time at)
+struct way {
+    std::vector<std::shared_ptr<X509>> chain;
+    validity dates; // when all of them are valid
+};
+
+// From `certificate` to an authority; nothing if none leads there. Of several ways the one valid at `at`
+// is taken: an authority that was renewed with its old key is in the file twice.
+std::optional<way> chain_of(X509_STORE* store, X509* certificate, wall_time at)
 {
     const owned<X509_STORE_CTX, X509_STORE_CTX_free> context{X509_STORE_CTX_new()};
     if (!context || X509_STORE_CTX_init(context.get(), store, certificate, nullptr) != 1)
@@ -159,12 +166,13 @@ std::optional<validity> chain_of(X509_STORE* store, X509* certificate, wall_time
     X509_STORE_CTX_set_verify_cb(context.get(), tolerate_dates);
     if (X509_verify_cert(context.get()) != 1)
         return std::nullopt;
-    validity out{wall_time::min(), wall_time::max()};
+    way out{.chain = {}, .dates = {wall_time::min(), wall_time::max()}};
     const auto* chain = X509_STORE_CTX_get0_chain(context.get());
     for (int i = 0; i < sk_X509_num(chain); ++i) {
         const auto each = envelope::validity_of(sk_X509_value(chain, i));
-        out.from = std::max(out.from, each.from);
-        out.until = std::min(out.until, each.until);
+        out.dates.from = std::max(out.dates.from, each.from);
+        out.dates.until = std::min(out.dates.until, each.until);
+        out.chain.push_back(share(sk_X509_value(chain, i)));
     }
     return out;
 }
@@ -226,6 +234,7 @@ public:
         std::shared_ptr<X509> certificate;
         peer who;
         validity dates; ///< of the whole chain
+        std::vector<std::shared_ptr<X509>> chain;
     };
 
     std::optional<entry> find(const digest& fingerprint)
@@ -253,19 +262,58 @@ private:
     std::map<digest, entry> entries_;
 };
 
-result<authorities> authorities::load(bytes_view pem)
+namespace {
+
+// One sentence: why this block is no authority's certificate; else it is added.
+std::string add(X509_STORE* to, const envelope::pem_block& from)
 {
+    if (from.label.empty() || from.der.empty())
+        return fmt::format("a block ({}) that is damaged or cut in two",
+                           from.label.empty() ? "without a beginning" : from.label);
+    if (from.label == "X509 CRL")
+        return "a revocation list (CRL), which belongs into a file of [identity] revoked";
+    if (from.label != "CERTIFICATE" && from.label != "X509 CERTIFICATE" &&
+        from.label != "TRUSTED CERTIFICATE")
+        return fmt::format("a block {}, which is no certificate", from.label);
+    const auto* position = as_uchar(from.der);
+    const auto size = static_cast<long>(from.der.size());
+    const owned<X509, X509_free> certificate{from.label == "TRUSTED CERTIFICATE"
+                                                 ? d2i_X509_AUX(nullptr, &position, size)
+                                                 : d2i_X509(nullptr, &position, size)};
+    if (!certificate || position != as_uchar(from.der) + from.der.size())
+        return "a certificate that is damaged";
+    if (X509_check_ca(certificate.get()) != 1)
+        return fmt::format("{} is no certificate of an authority",
+                           link_of(certificate.get()).subject);
+    if (X509_STORE_add_cert(to, certificate.get()) != 1)
+        throw std::bad_alloc{};
+    return {};
+}
+
+} // namespace
+
+result<authorities> authorities::load(bytes_view pem, std::vector<std::string>* not_understood)
+{
+    constexpr std::size_t most_told = 8; // more say nothing that these do not
     const envelope::quiet_errors quiet;
-    const auto certificates = envelope::read_certificates(pem);
-    const auto is_authority = [](const auto& each) { return X509_check_ca(each.get()) == 1; };
-    if (certificates.empty() || !std::ranges::all_of(certificates, is_authority))
-        return errc::bad_authorities;
     authorities out;
     out.store_ = {X509_STORE_new(), X509_STORE_free};
     if (!out.store_)
         throw std::bad_alloc{};
-    for (const auto& each : certificates)
-        X509_STORE_add_cert(out.store_.get(), each.get());
+    std::size_t understood = 0;
+    for (const auto& each : envelope::read_blocks(pem).blocks) {
+        const auto wrong = add(out.store_.get(), each);
+        if (wrong.empty()) {
+            ++understood;
+            continue;
+        }
+        if (!not_understood)
+            return errc::bad_authorities;
+        if (not_understood->size() < most_told)
+            not_understood->push_back(fmt::format("line {}: {}", each.line, wrong));
+    }
+    if (understood == 0)
+        return errc::bad_authorities;
     // Each one in the file is believed, an intermediate without its root too.
     X509_STORE_set_flags(out.store_.get(), X509_V_FLAG_PARTIAL_CHAIN);
     // 112 bits: no SHA-1, no RSA below 2,048 bits anywhere in a chain.
@@ -274,32 +322,36 @@ result<authorities> authorities::load(bytes_view pem)
     return out;
 }
 
-result<peer> authorities::judge_certificate(x509_st* certificate, const digest& fingerprint,
-                                            std::optional<wall_time> judged_at) const
+result<authorities::judgement>
+authorities::judge_certificate(x509_st* certificate, const digest& fingerprint,
+                               std::optional<wall_time> judged_at) const
 {
     const auto at = std::clamp(judged_at.value_or(wall_time{}), wall_time{},
                                envelope::last_time); // X.509's calendar
     if (const auto known = known_->find(fingerprint);
         known && (!judged_at || contains(known->dates, at)))
-        return known->who;
-    const auto dates = chain_of(store_.get(), certificate, at);
-    if (!dates)
+        return judgement{known->who, known->chain};
+    auto found = chain_of(store_.get(), certificate, at);
+    if (!found)
         return errc::foreign;
-    if (judged_at && has_ended(*dates, at))
+    if (judged_at && has_ended(found->dates, at))
         return errc::expired;
-    if (judged_at && at < dates->from)
+    if (judged_at && at < found->dates.from)
         return errc::not_yet_valid;
     auto who = peer_of(certificate);
     if (!who)
         return errc::bad_certificate;
-    known_->remember(fingerprint, {share(certificate), *who, *dates});
-    return std::move(*who);
+    known_->remember(fingerprint, {share(certificate), *who, found->dates, found->chain});
+    return judgement{std::move(*who), std::move(found->chain)};
 }
 
 result<peer> authorities::check(x509_st* certificate, wall_time judged_at) const
 {
     const envelope::quiet_errors quiet;
-    return judge_certificate(certificate, fingerprint(certificate), judged_at);
+    auto judged = judge_certificate(certificate, fingerprint(certificate), judged_at);
+    if (!judged)
+        return judged.error();
+    return std::move(judged->who);
 }
 
 result<verified> authorities::verify(bytes_view cms, wall_time judged_at) const
@@ -317,14 +369,14 @@ result<verified> authorities::verify(bytes_view cms, wall_time judged_at) const
     auto statement = envelope::decode(parts->content);
     if (!statement)
         return statement.error();
-    const auto signer =
-        judge_certificate(certificate.get(), fingerprint, time_of(*statement, judged_at));
+    auto signer = judge_certificate(certificate.get(), fingerprint, time_of(*statement, judged_at));
     if (!signer)
         return signer.error();
-    if (!may_say(*signer, *statement))
+    if (!may_say(signer->who, *statement))
         return errc::wrong_role;
-    return verified{std::move(*statement), *signer, envelope::hash_of(parts->content),
-                    envelope::validity_of(certificate.get())};
+    return verified{std::move(*statement), std::move(signer->who),
+                    envelope::hash_of(parts->content), envelope::validity_of(certificate.get()),
+                    std::move(signer->chain)};
 }
 
 digest signing_certificate(bytes_view cms)

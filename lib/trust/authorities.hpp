@@ -8,7 +8,9 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 struct x509_store_st;
 
@@ -19,6 +21,8 @@ struct verified {
     peer signer;
     digest hash{};              ///< of the Statement bytes: envelope::hash_of()
     envelope::validity dates{}; ///< of the signer's own certificate
+    /// From the signer's certificate up to an authority.
+    std::vector<std::shared_ptr<x509_st>> chain{};
 };
 
 /// Whose certificates we believe. Shared, immutable. Threads: from any thread.
@@ -41,9 +45,12 @@ struct verified {
 /// years later. That the bearer is this office now, TLS proves.
 class authorities {
 public:
-    /// From PEM certificates of authorities, one or more; nothing else may be among them. Each is
-    /// believed by itself, so an intermediate may stand without its root.
-    static result<authorities> load(bytes_view pem);
+    /// From PEM certificates of authorities, one or more. Each is believed by itself, so an intermediate
+    /// may stand without its root. Nothing else may be among them, but text between the blocks:
+    /// errc::bad_authorities. With `not_understood` what there is beside them is told there, each in a
+    /// sentence with its line, and the rest counts; an error only if nothing is left.
+    static result<authorities> load(bytes_view pem,
+                                    std::vector<std::string>* not_understood = nullptr);
 
     /// Takes exactly the form that identity::sign() makes and no other encoding of it, so that a
     /// changed byte anywhere is refused. Errors, the first that holds: errc::bad_signature,
@@ -61,9 +68,13 @@ private:
     class known_certificates;
 
     authorities() = default;
+    struct judgement {
+        peer who;
+        std::vector<std::shared_ptr<x509_st>> chain;
+    };
     /// Nothing to judge by: dates do not count.
-    result<peer> judge_certificate(x509_st* certificate, const digest& fingerprint,
-                                   std::optional<wall_time> judged_at) const;
+    result<judgement> judge_certificate(x509_st* certificate, const digest& fingerprint,
+                                        std::optional<wall_time> judged_at) const;
 
     std::shared_ptr<x509_store_st> store_;
     std::shared_ptr<known_certificates> known_;

@@ -34,7 +34,9 @@ public:
         case errc::wrong_role:
             return "the signer may not say this";
         case errc::bad_authorities:
-            return "no certificate of an authority in the file";
+            return "no certificate of an authority in the file, or something else in it";
+        case errc::revoked:
+            return "the certificate is revoked";
         }
         return "unknown error of trust";
     }
@@ -44,6 +46,7 @@ public:
         switch (static_cast<errc>(value)) {
         case errc::foreign:
         case errc::wrong_role:
+        case errc::revoked:
             return fault::auth;
         case errc::bad_certificate:
         case errc::bad_key:

@@ -16,9 +16,10 @@ enum class errc {
     other_key = 9,       ///< good, and of another certificate
     key_kind = 10,       ///< not P-256
     no_certificate = 11, ///< not PEM, or nothing in it that is a certificate
+    revoked = 12,        ///< it, or an authority above it, is shut out here
 };
 
-/// Compares with fault::auth for foreign and wrong_role, with none for the others.
+/// Compares with fault::auth for foreign, wrong_role and revoked, with none for the others.
 boost::system::error_code make_error_code(errc) noexcept;
 
 } // namespace titip::trust

@@ -22,6 +22,8 @@ std::string_view to_string(refused_for value) noexcept
         return "foreign";
     case refused_for::not_accepted:
         return "not-accepted";
+    case refused_for::revoked:
+        return "revoked";
     }
     return "unknown";
 }

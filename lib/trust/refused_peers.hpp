@@ -16,8 +16,9 @@ enum class refused_for {
     not_yet_valid, ///< the same, before its time: a clock is wrong
     foreign,       ///< of none of our authorities
     not_accepted,  ///< it is the peer that does not accept *our* certificate
+    revoked,       ///< shut out: [identity] revoked says so, or said so once
 };
-inline constexpr std::size_t refused_for_count = 4;
+inline constexpr std::size_t refused_for_count = 5;
 std::string_view to_string(refused_for) noexcept;
 
 /// How many were refused for a certificate in the last day. A station that stays away says nothing

@@ -72,6 +72,8 @@ kind kind_of(vault::problem type)
         return kind::conflict;
     case vault::problem::mismatch:
         return kind::mismatch;
+    case vault::problem::revoked:
+        return kind::revoked;
     }
     return kind::link;
 }

@@ -23,6 +23,7 @@ struct outcome {
         not_ours,         ///< 403 on the upload
         not_believed,     ///< typed so: our fault or its own, and no record's
         role,             ///< the same
+        revoked,          ///< typed so: its signer was shut out there before it came
         auth,             ///< 401, or 403 elsewhere: stop all sending
         admission,        ///< 429, 503, 507: pause the whole link
         portal,           ///< not the centre: HTML, or a redirection to elsewhere

@@ -8,13 +8,14 @@ namespace titip::vault {
 
 namespace {
 
-constexpr std::array<std::pair<problem, std::string_view>, 6> words{{
+constexpr std::array<std::pair<problem, std::string_view>, 7> words{{
     {problem::not_believed, "titip:not-believed"},
     {problem::role, "titip:role"},
     {problem::limit, "titip:limit"},
     {problem::full, "titip:full"},
     {problem::conflict, "titip:conflict"},
     {problem::mismatch, "titip:mismatch"},
+    {problem::revoked, "titip:revoked"},
 }};
 
 } // namespace

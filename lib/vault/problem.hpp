@@ -22,6 +22,7 @@ enum class problem {
     full,         ///< 507, nobody's: there is no room now
     conflict,     ///< 409, the record's: this id is there with other bytes
     mismatch,     ///< 460, the record's: what arrived does not have the manifest's digest
+    revoked,      ///< 422, the record's: its manifest came after its signer was shut out there
 };
 /// "titip:not-believed" and so on.
 std::string_view to_string(problem) noexcept;

@@ -32,6 +32,8 @@ struct offer {
     envelope::manifest manifest;
     titip::digest hash{};     ///< of its Statement
     std::string brought_by{}; ///< the relay that offers it; empty: its station
+    /// Signed under a certificate that is shut out: who takes what is new has to refuse it.
+    bool is_signer_revoked = false;
     vault::key key() const { return {manifest.station, manifest.record}; }
 };
 
@@ -97,6 +99,9 @@ struct question {
     std::uint64_t cursor_number = 0;
     std::vector<kept_range> kept;     ///< at most most_kept
     std::vector<record_id> unsettled; ///< at most most_unsettled
+    /// Asked by a relay, which has no records of its own: a station that bears its name is somebody else,
+    /// and nothing of it is told.
+    bool is_of_relay = false;
 };
 inline constexpr std::size_t most_unsettled = 64;
 /// Of each the newest: what a station holds back or numbered in epochs past has no end, a request has.

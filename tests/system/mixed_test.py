@@ -180,7 +180,8 @@ def test_what_an_old_office_set_aside_and_is_not_believed_still_is_set_aside_aga
 def test_an_old_office_is_not_told_more_by_a_new_centre_than_it_understands():
     """What it makes of each refusal with a type is what it made of it without one."""
     told = [(422, "titip:not-believed", "refused"), (403, "titip:role", "not-ours"), (413, "titip:limit", "too-large"),
-            (409, "titip:conflict", "conflict"), (460, "titip:mismatch", "mismatch"), (422, "titip:of-later", "refused")]
+            (409, "titip:conflict", "conflict"), (460, "titip:mismatch", "mismatch"), (422, "titip:of-later", "refused"),
+            (422, "titip:revoked", "refused")]
     for status, word, reason in told:
         with Mixed() as world:
             centre(world, BIN).start()

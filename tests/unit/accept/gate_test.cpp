@@ -57,14 +57,14 @@ const trust::peer& relay()
 
 TEST_CASE("a station offers its own records, a relay anyone's, the centre none", "[accept]")
 {
-    using accept::gate;
-    CHECK(gate::may_offer(station(), "office-1"));
-    CHECK_FALSE(gate::may_offer(station(), "office-2"));
-    CHECK_FALSE(gate::may_offer(station(), ""));
-    CHECK(gate::may_offer(relay(), "office-1"));
-    CHECK(gate::may_offer(relay(), "office-2"));
-    CHECK_FALSE(gate::may_offer(everyone().centre->self(), "office-1"));
-    CHECK_FALSE(gate::may_offer({trust::role::centre, "office-1"}, "office-1"));
+    const auto gate = make_gate();
+    CHECK(gate.may_offer(station(), "office-1"));
+    CHECK_FALSE(gate.may_offer(station(), "office-2"));
+    CHECK_FALSE(gate.may_offer(station(), ""));
+    CHECK(gate.may_offer(relay(), "office-1"));
+    CHECK(gate.may_offer(relay(), "office-2"));
+    CHECK_FALSE(gate.may_offer(everyone().centre->self(), "office-1"));
+    CHECK_FALSE(gate.may_offer({trust::role::centre, "office-1"}, "office-1"));
 }
 
 TEST_CASE("a manifest that its station signed passes, by itself or through a relay", "[accept]")
@@ -178,4 +178,31 @@ TEST_CASE("an envelope at the limit passes", "[accept]")
     CHECK(make_gate()
               .examine(signed_by(*everyone().station, said), station(), "office-1")
               .has_value());
+}
+
+TEST_CASE("what a revoked certificate signed is refused where it is new, and only there",
+          "[accept]")
+{
+    const auto revoked = std::make_shared<trust::revocations>();
+    const accept::gate gate{std::make_shared<const trust::authorities>(everyone().believed),
+                            revoked};
+    const auto cms = signed_by(*everyone().station, a_manifest("office-1"));
+    const auto before = gate.examine(cms, relay(), "office-1");
+    REQUIRE(before.has_value());
+    CHECK_FALSE(accept::gate::refuse_new(*before).has_value());
+
+    const auto list = std::make_shared<trust::revocation_list>();
+    std::vector<std::string> told;
+    list->read(as_bytes("station:office-1"), everyone().believed, told);
+    REQUIRE(told.empty());
+    revoked->replace(list);
+    const auto after = gate.examine(cms, relay(), "office-1");
+    REQUIRE(after.has_value()); // what is here already goes on by it
+    const auto no = accept::gate::refuse_new(*after);
+    REQUIRE(no.has_value());
+    CHECK(no->what == kind::revoked);
+    CHECK(no->sentence.find("office-1") != std::string::npos);
+    const auto other = signed_by(*everyone().neighbour, a_manifest("office-2"));
+    CHECK_FALSE(
+        accept::gate::refuse_new(gate.examine(other, relay(), "office-2").value()).has_value());
 }

@@ -18,7 +18,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <array>
+#include <functional>
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -352,35 +354,6 @@ TEST_CASE("a connection sends and asks for no larger segments than it is told to
     }
 }
 
-TEST_CASE("a session is resumed with the same endpoint and no other", "[http]")
-{
-    fixture f;
-    int judged = 0;
-    auto verify = [&judged](x509_st*, int reason) {
-        ++judged;
-        return reason == X509_V_OK;
-    };
-    const auto client = client_of(f.ours.issue(a_station), f.ours, verify);
-    const auto server = server_of(f.ours.issue(at_home), f.ours);
-    running_server running{f.io, f.listen(server), echo(f.seen)};
-    const auto home = fixture::endpoint_of(running.on(), "127.0.0.1");
-    const auto alias = fixture::endpoint_of(running.on(), "localhost");
-    std::vector<answered> outcomes(4);
-    auto all = [](endpoint a, endpoint b, std::shared_ptr<tls_context> with,
-                  std::vector<answered>& out) -> asio::awaitable<void> {
-        co_await ask(a, with, out[0]);
-        co_await ask(a, with, out[1]);
-        co_await ask(b, with, out[2]);
-        co_await ask(b, with, out[3]);
-    };
-    run(f.io, running, all(home, alias, client, outcomes));
-    for (const auto& outcome : outcomes) {
-        CHECK(outcome.text == "PUT 1000000");
-        CHECK(outcome.peer == "centre");
-    }
-    CHECK(judged == 2); // once for each name: a resumed session is not judged again
-}
-
 namespace {
 
 /// What clients offered to resume: the beginning of each ticket, empty for a whole handshake.
@@ -399,15 +372,17 @@ int note_ticket(SSL* connection, int*, void* tickets)
 }
 
 struct resuming : fixture {
-    int whole_handshakes = 0; ///< a resumed session is not judged again
     std::vector<std::string> tickets;
-    std::shared_ptr<tls_context> server = server_of(ours.issue(at_home), ours);
+    bool is_client_good = true; ///< to the server
+    bool is_server_good = true;
+    std::shared_ptr<tls_context> server =
+        server_of(ours.issue(at_home), ours,
+                  [this](x509_st*, int reason) { return reason == X509_V_OK && is_client_good; });
     std::shared_ptr<tls_context> client =
-        client_of(ours.issue(a_station), ours, [this](x509_st*, int reason) {
-            ++whole_handshakes;
-            return reason == X509_V_OK;
-        });
+        client_of(ours.issue(a_station), ours,
+                  [this](x509_st*, int reason) { return reason == X509_V_OK && is_server_good; });
 
+    auto whole_handshakes() const { return std::ranges::count(tickets, std::string{}); }
     resuming() { SSL_CTX_set_client_hello_cb(server->native_handle(), note_ticket, &tickets); }
 };
 
@@ -459,13 +434,145 @@ asio::awaitable<void> two_at_once(endpoint to, std::shared_ptr<tls_context> with
 
 } // namespace
 
+TEST_CASE("a session is resumed with the same endpoint and no other", "[http]")
+{
+    resuming f;
+    running_server running{f.io, f.listen(f.server), echo(f.seen)};
+    const auto home = fixture::endpoint_of(running.on(), "127.0.0.1");
+    const auto alias = fixture::endpoint_of(running.on(), "localhost");
+    std::vector<answered> outcomes(4);
+    auto all = [](endpoint a, endpoint b, std::shared_ptr<tls_context> with,
+                  std::vector<answered>& out) -> asio::awaitable<void> {
+        co_await ask(a, with, out[0]);
+        co_await ask(a, with, out[1]);
+        co_await ask(b, with, out[2]);
+        co_await ask(b, with, out[3]);
+    };
+    run(f.io, running, all(home, alias, f.client, outcomes));
+    for (const auto& outcome : outcomes) {
+        CHECK(outcome.text == "PUT 1000000");
+        CHECK(outcome.peer == "centre");
+    }
+    CHECK(f.whole_handshakes() == 2); // once for each name
+}
+
+namespace {
+
+asio::awaitable<void> talk_and_ask_again(endpoint to, std::shared_ptr<tls_context> with,
+                                         std::function<void()> between, answered& seen)
+{
+    {
+        auto over = co_await open(to, with);
+        co_await converse(*over);
+    }
+    between();
+    co_await ask(to, with, seen);
+}
+
+asio::awaitable<void> look_twice(endpoint to, std::shared_ptr<tls_context> with,
+                                 std::function<void()> between, std::array<bool, 2>& believed,
+                                 error_code& failed)
+{
+    auto over = co_await open(to, with);
+    co_await converse(*over);
+    believed[0] = over->is_peer_believed();
+    between();
+    believed[1] = over->is_peer_believed();
+    client_connection connection{std::move(over), "x"};
+    const fields none;
+    const auto asked = co_await connection.write_request("GET", "/", none, 0);
+    failed = asked ? error_code{} : asked.error();
+}
+
+} // namespace
+
+TEST_CASE("no session is resumed with a client that a whole handshake would refuse", "[http]")
+{
+    resuming f;
+    running_server running{f.io, f.listen(f.server), echo(f.seen)};
+    answered outcome;
+    auto between = [&f] { f.is_client_good = false; };
+    run(f.io, running,
+        talk_and_ask_again(fixture::endpoint_of(running.on(), "127.0.0.1"), f.client, between,
+                           outcome));
+    REQUIRE(f.tickets.size() == 2);
+    CHECK_FALSE(f.tickets[1].empty()); // it offered one
+    CHECK(is_refused_certificate(outcome.reason));
+}
+
+TEST_CASE("no session is resumed with a server that a whole handshake would refuse", "[http]")
+{
+    resuming f;
+    running_server running{f.io, f.listen(f.server), echo(f.seen)};
+    answered outcome;
+    auto between = [&f] { f.is_server_good = false; };
+    run(f.io, running,
+        talk_and_ask_again(fixture::endpoint_of(running.on(), "127.0.0.1"), f.client, between,
+                           outcome));
+    CHECK(outcome.at == layer::tls); // and the handshake says so
+    CHECK(f.whole_handshakes() == 2);
+}
+
+TEST_CASE("a peer is believed on a connection that stands as long as a handshake would let it in",
+          "[http]")
+{
+    fixture f;
+    const auto server = server_of(f.ours.issue(at_home), f.ours);
+    running_server running{f.io, f.listen(server), echo(f.seen)};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    // What changes: the rule's own mind, the context that is in use, or who is revoked.
+    const auto what = GENERATE(0, 1, 2, 3);
+    CAPTURE(what);
+    bool is_good = true;
+    bool is_revoked = false;
+    std::shared_ptr<tls_context> present;
+    const auto trusted = f.ours.store();
+    const auto own = f.ours.issue(a_station);
+    auto wanted = options(
+        own, trusted, [&is_good](x509_st*, int reason) { return reason == X509_V_OK && is_good; });
+    wanted.is_revoked = [&is_revoked](x509_st*) { return is_revoked; };
+    wanted.present = [&present] { return present; };
+    const auto client = tls_context::client(wanted).value();
+    auto between = [&] {
+        is_good = what != 1;
+        is_revoked = what == 3;
+        if (what == 2)
+            present = client_of(f.ours.issue(a_station), f.foreign);
+        if (what == 0)
+            present = client_of(f.ours.issue(a_station), f.ours); // SIGHUP, and nothing is new
+    };
+    std::array<bool, 2> believed{};
+    error_code failed;
+    run(f.io, running, look_twice(to, client, between, believed, failed));
+    CHECK(believed[0]);
+    CHECK(believed[1] == (what == 0));
+    CHECK(failed == (what == 0 ? error_code{} : make_error_code(errc::peer_not_believed)));
+}
+
+TEST_CASE("a certificate above the peer's that is revoked is told to the rule as that", "[http]")
+{
+    fixture f;
+    int told = 0;
+    const auto trusted = f.ours.store();
+    const auto own = f.ours.issue(at_home);
+    auto wanted = options(own, trusted, [&told](x509_st*, int reason) {
+        told = reason;
+        return reason == X509_V_OK;
+    });
+    wanted.is_revoked = [](x509_st* each) { return common_name(each) == "ours"; };
+    const auto outcome =
+        f.exchange(tls_context::server(wanted).value(), client_of(f.ours.issue(a_station), f.ours));
+    CHECK(told == X509_V_ERR_CERT_REVOKED);
+    CHECK(is_refused_certificate(outcome.reason));
+}
+
 TEST_CASE("a session is resumed also when its connection broke without a goodbye", "[http]")
 {
     resuming f;
     running_server running{f.io, f.listen(f.server), echo(f.seen)};
     const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
     run(f.io, running, break_after_talks(to, f.client, 4));
-    CHECK(f.whole_handshakes == 1);
+    CHECK(f.whole_handshakes() == 1);
     CHECK(f.tickets.size() == 4);
 }
 
@@ -475,7 +582,7 @@ TEST_CASE("connections that begin together resume with tickets of their own", "[
     running_server running{f.io, f.listen(f.server), echo(f.seen)};
     const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
     run(f.io, running, two_at_once(to, f.client));
-    CHECK(f.whole_handshakes == 1);
+    CHECK(f.whole_handshakes() == 1);
     REQUIRE(f.tickets.size() == 3);
     CHECK(f.tickets[0].empty());
     CHECK(f.tickets[1] != f.tickets[2]);
@@ -487,8 +594,8 @@ TEST_CASE("sessions whose connections break before an answer are not tried for e
     running_server running{f.io, f.listen(f.server), echo(f.seen)};
     const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
     run(f.io, running, break_before_an_answer(to, f.client, 8));
-    CHECK(f.whole_handshakes > 2); // a session that does harm would do it each time
-    CHECK(f.whole_handshakes < 9);
+    CHECK(f.whole_handshakes() > 2); // a session that does harm would do it each time
+    CHECK(f.whole_handshakes() < 9);
 }
 
 TEST_CASE("a client does not speak anything older than TLS 1.3", "[http]")

@@ -354,3 +354,22 @@ TEST_CASE("the folder of the second copy is named without what does not matter i
     CHECK(good(least + upstream + "[mirror]\npath = \"/var/lib/titip-copy\"\n").mirror.has_value());
     CHECK_FALSE(good(least + upstream).mirror.has_value());
 }
+
+TEST_CASE("who is revoked is a file or several, and what a relay may do a table of names", "[node]")
+{
+    const auto with = [](const std::string& more) { return good(least + more + listen); };
+    CHECK(with("").identity.revoked.empty());
+    CHECK(with("revoked = \"a.pem\"\n").identity.revoked.size() == 1);
+    CHECK(with("revoked = [\"a.pem\", \"b.txt\"]\n").identity.revoked.back() == "b.txt");
+    CHECK_THAT(error_of(least + "revoked = 5\n" + listen), Contains("[identity] revoked"));
+
+    CHECK_FALSE(good(least + listen).relays.has_value());
+    CHECK(good(least + listen + "[relays]\n").relays->empty());
+    const auto table =
+        *good(least + listen + "[relays]\nhub-1 = [\"kab-karimun-*\", \"kota-1\"]\n").relays;
+    CHECK(table.at("hub-1") == std::vector<std::string>{"kab-karimun-*", "kota-1"});
+    CHECK_THAT(error_of(least + listen + "[relays]\nhub = \"kab-*\"\n"), Contains("[relays] hub"));
+    CHECK_THAT(error_of(least + listen + "[relays]\nhub = [\"Kab\"]\n"), Contains("\"Kab\""));
+    CHECK_THAT(error_of(least + listen + "[relays]\nHub = []\n"), Contains("[relays] Hub"));
+    CHECK_THAT(error_of(least + upstream + "[relays]\n"), Contains("[relays] without [listen]"));
+}

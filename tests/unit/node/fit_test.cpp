@@ -249,6 +249,8 @@ TEST_CASE("a centre whose certificate has a name to be called by gives no word",
     here.said.seal.reset();
     here.said.listen.emplace().address = "0.0.0.0:8443";
     here.take(here.root.centre());
+    CHECK_THAT(here.only(false), Contains("[relays]: there is no such table"));
+    here.said.relays.emplace();
     CHECK(here.found().empty()); // clocks_test.py has one without
 }
 
@@ -292,4 +294,33 @@ TEST_CASE("the name in the upstream's URL must be able to be one", "[node]")
     CHECK_THAT(here.only(true), Contains("[upstream] url: \"titip_example\""));
     here.said.upstream->host = "0.0.0.0";
     CHECK_THAT(here.only(true), Contains("no address that can be reached"));
+}
+
+TEST_CASE(
+    "what is not understood in a file of trust is told, and so is a list that names this node",
+    "[node]")
+{
+    office here;
+    here.said.identity.revoked = {here.folder / "revoked"};
+    CHECK_THAT(here.only(true), Contains("[identity] revoked") && Contains("No such file"));
+    here.write("revoked", to_bytes(as_bytes("office-2\nOffice 3\n")));
+    CHECK_THAT(here.only(true), Contains("line 2: neither a node's name nor a fingerprint"));
+    here.write("revoked", to_bytes(as_bytes("office-1\n")));
+    CHECK_THAT(here.only(true), Contains("names this node's own certificate"));
+    here.write("revoked", {});
+    CHECK(here.found().empty());
+    here.write("authorities.pem",
+               both(here.root.authorities(), here.root.station("office-9").certificate));
+    CHECK_THAT(here.only(true),
+               Contains("[identity] authorities") && Contains("is no certificate of an authority"));
+}
+
+TEST_CASE(
+    "a node that others hand records to is told of relays without rights, where there is no table",
+    "[node]")
+{
+    CHECK_THAT(no_rights({}), Contains("each relay may bring the records of every station"));
+    CHECK_THAT(no_rights({"hub-1", "hub-2"}), Contains("each relay (hub-1, hub-2) may"));
+    CHECK(is_of_rights(no_rights({"hub-1"})));
+    CHECK_FALSE(is_of_rights("[identity] revoked: no"));
 }

@@ -32,6 +32,8 @@ TEST_CASE("what a refusal of one record leads to", "[replay]")
         {refusal::conflict, 2, false, false, reason::conflict},
         {refusal::not_ours, 1, true, false, reason::not_ours},
         {refusal::not_ours, 2, false, false, reason::not_ours},
+        {refusal::revoked, 1, true, false, reason::revoked},
+        {refusal::revoked, 2, false, false, reason::revoked},
         {refusal::stalled, 1, true, true, reason::none},
         {refusal::stalled, 2, true, false, reason::refused},
     };
@@ -45,8 +47,9 @@ TEST_CASE("what a refusal of one record leads to", "[replay]")
 
 TEST_CASE("the copy here is read only where it decides", "[replay]")
 {
-    for (const auto each : {refusal::defect, refusal::mismatch, refusal::too_large,
-                            refusal::conflict, refusal::not_ours, refusal::stalled}) {
+    for (const auto each :
+         {refusal::defect, refusal::mismatch, refusal::too_large, refusal::conflict,
+          refusal::not_ours, refusal::revoked, refusal::stalled}) {
         const auto intact = rule_on(each, 1, true);
         const auto rotten = rule_on(each, 1, false);
         const bool decides = intact.again != rotten.again || intact.reason != rotten.reason;

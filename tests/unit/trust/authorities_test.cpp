@@ -472,6 +472,35 @@ TEST_CASE("a file without a single authority, or with something else in it, is r
     CHECK(f.trusted.store() != nullptr);
 }
 
+TEST_CASE("with what is no authority's certificate the rest of the file counts, and it is told",
+          "[trust]")
+{
+    const auto& f = shared();
+    const std::string root{as_text(f.ca.authorities())};
+    const std::string node{as_text(f.ca.centre().certificate)};
+    const std::string key{as_text(f.ca.centre().key)};
+    const auto cut = root.substr(0, root.size() / 2);
+    const auto headless = root.substr(root.find('\n') + 1);
+    const std::string list = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+    for (const auto& wrong : {node, key, cut, headless, list}) {
+        CAPTURE(wrong);
+        for (const auto& text : {root + wrong, wrong + "\n" + root}) {
+            CHECK(authorities::load(as_bytes(text)).error() == errc::bad_authorities);
+            std::vector<std::string> told;
+            const auto loaded = authorities::load(as_bytes(text), &told);
+            REQUIRE(loaded.has_value());
+            CHECK_FALSE(told.empty());
+            CHECK(loaded->verify(sign(f.station, some_manifest()), within).has_value());
+        }
+        std::vector<std::string> told;
+        CHECK(authorities::load(as_bytes(wrong), &told).error() == errc::bad_authorities);
+    }
+    std::vector<std::string> told;
+    CHECK(authorities::load(as_bytes("Certificate:\n    Data:\n" + root + "\nthe end\n"), &told)
+              .has_value());
+    CHECK(told.empty()); // what openssl -text prints between them
+}
+
 TEST_CASE("more certificates than are remembered are judged all the same", "[trust]")
 {
     const auto& f = shared();

@@ -176,6 +176,8 @@ TEST_CASE("the type of a refusal says whose fault it is", "[uplink]")
     CHECK(refused_as(507, "titip:full").what == kind::admission);
     CHECK(refused_as(409, "titip:conflict").what == kind::conflict);
     CHECK(refused_as(460, "titip:mismatch").what == kind::mismatch);
+    CHECK(refused_as(422, "titip:revoked").what == kind::revoked);
+    CHECK(refused_as(401, "").what == kind::auth); // of the connection: it has no type
 }
 
 // RFC 9110 section 8.3.1: a media type may have parameters, and compares without case.

@@ -15,14 +15,15 @@ TEST_CASE("the words of a refusal's type stand", "[vault]")
     CHECK(to_string(problem::full) == "titip:full");
     CHECK(to_string(problem::conflict) == "titip:conflict");
     CHECK(to_string(problem::mismatch) == "titip:mismatch");
+    CHECK(to_string(problem::revoked) == "titip:revoked");
 }
 
 TEST_CASE("a type is read as it is written, and any other word is none", "[vault]")
 {
     for (const auto each : {problem::not_believed, problem::role, problem::limit, problem::full,
-                            problem::conflict, problem::mismatch})
+                            problem::conflict, problem::mismatch, problem::revoked})
         CHECK(vault::to_problem(to_string(each)) == each);
-    for (const auto* other : {"", "about:blank", "titip:", "titip:revoked", "TITIP:ROLE",
+    for (const auto* other : {"", "about:blank", "titip:", "titip:of-later", "TITIP:ROLE",
                               "titip:role ", "role", "titip:not-believed\n"})
         CHECK_FALSE(vault::to_problem(other).has_value());
 }
