@@ -1,6 +1,8 @@
 #include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
+#include "base/line.hpp"
+
 #include <algorithm>
 
 /// Looks at the store for those who send and for people. Each look is one read transaction on a
@@ -35,7 +37,7 @@ ledger_entry to_entry(const v1::Entry& stored)
             .event = to_string(stored.event()),
             .record = record_id::from_bytes(as_bytes(stored.record_id())),
             .station = stored.station(),
-            .detail = stored.detail(),
+            .detail = to_line(stored.detail(), stored.detail().size()),
             .duration = milliseconds{stored.duration_ms()}};
 }
 

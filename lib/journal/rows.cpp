@@ -1,6 +1,7 @@
 #include "journal/rows.hpp"
 
 #include "base/digest.hpp"
+#include "base/line.hpp"
 
 #include <fmt/format.h>
 
@@ -245,7 +246,8 @@ record_view to_view(place at, const v1::Row& row)
     out.rotten_at = from_ms(row.rotten_at_ms());
     out.record_failures = row.record_failures();
     out.reason = static_cast<reason>(row.quarantine());
-    out.note = row.quarantine_note();
+    // An earlier version cut it anywhere, and could not read such a row again.
+    out.note = to_line(row.quarantine_note(), row.quarantine_note().size());
     for (const auto each : row.verdicts())
         out.verdicts.push_back(static_cast<envelope::verdict_kind>(each));
     out.judgements = judgements_of(row);

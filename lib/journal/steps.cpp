@@ -1,6 +1,7 @@
 #include "journal/retrying.hpp"
 #include "journal/writing.hpp"
 
+#include "base/line.hpp"
 #include "journal/comparison.hpp"
 #include "journal/custody.hpp"
 
@@ -108,7 +109,7 @@ result<void> writing::quarantine(place at, reason why, std::string_view said)
     auto after = before;
     after.set_state(v1::STATE_QUARANTINED);
     after.set_quarantine(static_cast<v1::QuarantineReason>(why));
-    after.set_quarantine_note(std::string{said.substr(0, most_note_bytes)});
+    after.set_quarantine_note(to_line(said, most_note_bytes));
     replace(at, before, after);
     enter(v1::Entry::QUARANTINE, at, after, to_string(why));
     if (may_come_free(after))

@@ -1,6 +1,7 @@
 #include "journal/writing.hpp"
 #include "journal/parts.hpp"
 
+#include "base/line.hpp"
 #include "trust/judge.hpp"
 
 #include <fmt/format.h>
@@ -10,6 +11,8 @@
 namespace titip::journal {
 
 namespace {
+
+constexpr std::size_t most_detail_bytes = 1'024; // a backup's path; all others are shorter
 
 v1::Numbering::Span span_of(std::uint64_t at, const digest& previous, const digest& hash)
 {
@@ -274,7 +277,7 @@ void writing::enter(v1::Entry::Event event, place at, const v1::Row& row, std::s
     entry.set_record_id(row.record_id());
     entry.set_station(row.station());
     entry.set_place(static_cast<std::uint64_t>(at));
-    entry.set_detail(std::string{detail});
+    entry.set_detail(to_line(detail, most_detail_bytes));
     const auto key = key_builder{}.u64(meta_.next_entry());
     txn_.put(t_.ledger, key, seal_row(seed::entry, key, entry));
     meta_.set_next_entry(meta_.next_entry() + 1);
@@ -297,7 +300,7 @@ void writing::note(v1::Entry::Event event, std::string_view detail, milliseconds
     entry.set_number(meta_.next_entry());
     entry.set_at_ms(to_ms(now_));
     entry.set_event(event);
-    entry.set_detail(std::string{detail});
+    entry.set_detail(to_line(detail, most_detail_bytes));
     entry.set_duration_ms(duration.count());
     const auto key = key_builder{}.u64(meta_.next_entry());
     txn_.put(t_.ledger, key, seal_row(seed::entry, key, entry));

@@ -1,5 +1,6 @@
 #include "uplink/outcome.hpp"
 
+#include "base/line.hpp"
 #include "vault/problem.hpp"
 
 #include <boost/beast/core/string.hpp>
@@ -12,18 +13,6 @@ namespace titip::uplink {
 namespace {
 
 using kind = outcome::kind;
-
-/// It is written into the log and read by people: a line, and not long.
-std::string to_note(std::string_view said)
-{
-    auto end = std::min(said.size(), most_note_bytes);
-    while (end < said.size() && end > 0 && (static_cast<unsigned char>(said[end]) & 0xc0) == 0x80)
-        --end; // not within a character of UTF-8
-    std::string out{said.substr(0, end)};
-    std::ranges::replace_if(
-        out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
-    return out;
-}
 
 struct problem_said {
     std::string title;
@@ -54,7 +43,7 @@ problem_said problem_in(const http::response& answer)
         return each && each->is_string() ? std::string_view{each->get_string()}
                                          : std::string_view{};
     };
-    return {.title = to_note(text("title")), .type = vault::to_problem(text("type"))};
+    return {.title = to_line(text("title"), most_note_bytes), .type = vault::to_problem(text("type"))};
 }
 
 kind kind_of(vault::problem type)

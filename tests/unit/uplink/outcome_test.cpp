@@ -230,4 +230,8 @@ TEST_CASE("what the upstream says is a line, not long, for the log and for peopl
     auto lines = answer(422, {{"Content-Type", "application/problem+json"}});
     lines.body = to_bytes(as_bytes(R"({"title":"no\nquarantine place=1\u001b[2J"})"));
     CHECK(classify(lines, true).note == "no quarantine place=1 [2J");
+    // CSI in one character, and what turns the direction of writing.
+    lines.body = to_bytes(as_bytes("{\"title\":\"a\xc2\x9b"
+                                   "31mb\xe2\x80\xaec\"}"));
+    CHECK(classify(lines, true).note == "a 31mb c");
 }
