@@ -112,23 +112,6 @@ boost::json::object to_json(const replay::report& link)
     return out;
 }
 
-journal::capacity room_for_copies(const journal::disk_room& disk, const journal::totals& totals)
-{
-    std::uint64_t records = 0;
-    std::uint64_t bytes = 0;
-    for (const auto state :
-         {journal::state::waiting, journal::state::relayed, journal::state::delivered,
-          journal::state::opened, journal::state::quarantined, journal::state::withdrawn}) {
-        records += totals.of(state).records;
-        bytes += totals.of(state).bytes;
-    }
-    return journal::capacity_of(
-        {.quota_bytes = std::numeric_limits<std::uint64_t>::max(),
-         .live_bytes = bytes,
-         .disk = disk,
-         .bytes_per_file = records > 0 ? std::max<std::uint64_t>(bytes / records, 1) : 0});
-}
-
 boost::json::object to_json(const mirror::second_copy& copy, const journal::totals& totals)
 {
     const auto now = copy.now();
@@ -434,6 +417,23 @@ boost::json::object to_json(const journal::backup_progress& under_way)
     out["copied_bytes"] = under_way.copied_bytes.load();
     out["total_bytes"] = under_way.total_bytes.load();
     return out;
+}
+
+journal::capacity room_for_copies(const journal::disk_room& disk, const journal::totals& totals)
+{
+    std::uint64_t records = 0;
+    std::uint64_t bytes = 0;
+    for (const auto state :
+         {journal::state::waiting, journal::state::relayed, journal::state::delivered,
+          journal::state::opened, journal::state::quarantined, journal::state::withdrawn}) {
+        records += totals.of(state).records;
+        bytes += totals.of(state).bytes;
+    }
+    return journal::capacity_of(
+        {.quota_bytes = std::numeric_limits<std::uint64_t>::max(),
+         .live_bytes = bytes,
+         .disk = disk,
+         .bytes_per_file = records > 0 ? std::max<std::uint64_t>(bytes / records, 1) : 0});
 }
 
 boost::json::object status_of(const services& parts, const journal::totals& now,

@@ -1017,7 +1017,8 @@ TEST_CASE("an upload that never ends is named with its station and number, and h
                Contains("Discarded: 400 kB of 812 kB") && Contains("begins anew"));
 }
 
-TEST_CASE("what has no file of its own takes no room among the files of the second copy", "[control]")
+TEST_CASE("what has no file of its own takes no room among the files of the second copy",
+          "[control]")
 {
     journal::totals totals;
     auto& by = totals.by_state;
@@ -1034,7 +1035,8 @@ TEST_CASE("what has no file of its own takes no room among the files of the seco
     put(journal::state::arriving, 7'000, 700); // each station has begun one
     CHECK(room_for_copies(disk, totals) == alone);
     CHECK(room_for_copies({.available_bytes = 5'000, .files = {}}, totals).left_bytes == 5'000);
-    CHECK(room_for_copies(disk, {}).left_bytes == disk.available_bytes); // nothing is known of sizes
+    CHECK(room_for_copies(disk, {}).left_bytes ==
+          disk.available_bytes); // nothing is known of sizes
 }
 
 TEST_CASE("who gets no answer is not asked whether the service runs", "[control]")
