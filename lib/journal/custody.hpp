@@ -23,6 +23,10 @@ private:
     std::vector<envelope::held_range> ranges_;
 };
 
+/// Whether all of these numbers are in it. Of ranges that do not ascend: false.
+bool covers_all(const envelope::custody& said, const epoch_id& epoch, std::uint64_t first,
+                std::uint64_t last) noexcept;
+
 /// A station's records that are held or set aside, newest first, while `visit` says true. Few are:
 /// where none is, none is looked for.
 void visit_kept(const transaction& txn, const tables& t, const std::string& station,
