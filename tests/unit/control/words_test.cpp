@@ -1039,10 +1039,7 @@ TEST_CASE("who gets no answer is not asked whether the service runs", "[control]
 
 TEST_CASE("a finding's line says who told it and what became of it", "[control]")
 {
-    const auto line = [](std::string text) {
-        std::ranges::replace(text, '\'', '"');
-        return words::finding_line(boost::json::parse(text).as_object());
-    };
+    const auto line = [](const std::string& text) { return words::finding_line(json(text)); };
     const std::string found = "'number': 4, 'kind': 'gap', 'first': 3, 'last': 5, 'epoch': "
                               "'0123456789abcdef', 'noticed_at_ms': 1795547247744";
     CHECK_THAT(line("{" + found + "}"),
