@@ -312,6 +312,38 @@ int unrevoke(session& with, const std::string& certificate, const std::string& r
     return done;
 }
 
+int findings(session& with)
+{
+    const auto target =
+        with.station.empty() ? std::string{"/v1/findings"} : "/v1/findings?station=" + with.station;
+    const auto answer = with.client.exchange("GET", target);
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    if (with.json)
+        put_text(as_text(answer->body));
+    else
+        for (const auto& each : to_objects(answer->body))
+            put("{}\n", words::finding_line(each));
+    return done;
+}
+
+int acknowledge(session& with, std::uint64_t number, const std::string& reason)
+{
+    object said;
+    said["reason"] = reason;
+    const auto body = boost::json::serialize(said);
+    const auto answer = with.client.exchange(
+        "POST", fmt::format("/v1/findings/{}/acknowledge", number), as_bytes(body));
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    say(with, *answer, words::acknowledged);
+    return done;
+}
+
 int retry(session& with, const retry_options& which)
 {
     const int ways = !which.ids.empty() + !which.reason.empty() + which.all;

@@ -58,6 +58,9 @@ int act_on_record(session& with, const std::string& id, const std::string& actio
 int discard(session& with, const std::string& id, const std::string& reason);
 int revoked(session& with);
 int unrevoke(session& with, const std::string& certificate, const std::string& reason);
+/// What is kept about --station, or this node.
+int findings(session& with);
+int acknowledge(session& with, std::uint64_t number, const std::string& reason);
 int act_on_link(session& with, const std::string& action);
 int backup(session& with, const std::string& folder);
 int events(session& with, std::uint64_t after, bool follow);

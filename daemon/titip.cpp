@@ -144,6 +144,13 @@ int run(int argc, char** argv)
                      "SHA-256 of the certificate, as titip revoked shows it")
         ->required();
     unrevoke->add_option("--reason", why, "why, for the ledger")->required();
+    auto* findings = app.add_subcommand(
+        "findings", "gaps, forks and losses noticed about this node, or --station NAME");
+    std::uint64_t number = 0;
+    auto* acknowledge = app.add_subcommand(
+        "acknowledge", "end the alarm of a finding; it stands again if it grows");
+    acknowledge->add_option("number", number, "the finding, as titip status names it")->required();
+    acknowledge->add_option("--reason", why, "what was done about it, for the ledger")->required();
     cli::retry_options retrying;
     auto* retry = app.add_subcommand("retry", "send quarantined records once more");
     retry->add_option("id", retrying.ids, "the records")->transform(canonical_id());
@@ -291,6 +298,10 @@ int run(int argc, char** argv)
         return cli::revoked(with);
     if (*unrevoke)
         return cli::unrevoke(with, fingerprint, why);
+    if (*findings)
+        return cli::findings(with);
+    if (*acknowledge)
+        return cli::acknowledge(with, number, why);
     if (*backup)
         return cli::backup(with, file);
     if (*events)

@@ -30,20 +30,6 @@ boost::json::object to_json(const enrollment::defect& what)
     return out;
 }
 
-boost::json::object to_json(const vault::finding& what)
-{
-    boost::json::object out;
-    out["kind"] = to_string(what.what);
-    out["station"] = what.station;
-    out["epoch"] = what.epoch.to_string();
-    out["first"] = what.first;
-    out["last"] = what.last;
-    if (what.what == vault::finding::kind::unknown_epoch)
-        out["records"] = what.records;
-    out["noticed_at_ms"] = to_ms(what.noticed_at);
-    return out;
-}
-
 boost::json::object records_of(const journal::totals& now)
 {
     boost::json::object out;
@@ -348,6 +334,32 @@ boost::json::object to_json(const journal::record_view& record)
     return out;
 }
 
+boost::json::object to_json(const journal::kept_finding& what)
+{
+    boost::json::object out;
+    if (what.number != 0)
+        out["number"] = what.number;
+    out["kind"] = to_string(what.what);
+    out["station"] = what.station;
+    out["epoch"] = what.epoch.to_string();
+    out["first"] = what.first;
+    out["last"] = what.last;
+    if (what.what == vault::finding::kind::unknown_epoch)
+        out["records"] = what.records;
+    add_time(out, "noticed_at_ms", what.noticed_at);
+    if (!what.told_by.empty())
+        out["told_by"] = what.told_by;
+    if (!what.proof.empty())
+        out["proof"] = what.proof;
+    if (what.acknowledged_at != wall_time{}) {
+        add_time(out, "acknowledged_at_ms", what.acknowledged_at);
+        out["acknowledged_by"] = what.acknowledged_by;
+        out["reason"] = what.acknowledged_why;
+    }
+    add_time(out, "settled_at_ms", what.settled_at);
+    return out;
+}
+
 boost::json::object to_json(const journal::ledger_entry& entry)
 {
     boost::json::object out;
@@ -516,6 +528,9 @@ boost::json::object status_of(const services& parts, const journal::totals& now,
     for (const auto& each : now.findings)
         findings.push_back(to_json(each));
     out["findings"] = std::move(findings);
+    out["findings_standing"] = now.standing_findings;
+    if (parts.store && now.format < journal::store::newest_format)
+        out["format_behind"] = now.format;
     add_certificates(out, parts);
     return out;
 }

@@ -11,6 +11,7 @@ boost::json::object to_json(const journal::record_view& record);
 boost::json::object to_json(const replay::deferral& why);
 boost::json::object to_json(const journal::retried& done);
 boost::json::object to_json(const journal::ledger_entry& entry);
+boost::json::object to_json(const journal::kept_finding& what);
 boost::json::object to_json(const accept::accepted& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);

@@ -189,6 +189,17 @@ server::connection::answer server::connection::route(const http::request& reques
         co_return metrics_answer(owner_.parts_, owner_.parts_.store->now(),
                                  relayed ? *relayed : wall_time{});
     }
+    if (what == "findings" && path.size() == 2 && is_get) {
+        if (auto no = forbid(role::read))
+            co_return *std::move(no);
+        co_return co_await findings();
+    }
+    if (what == "findings" && path.size() == 4 && path[3] == "acknowledge" &&
+        request.method == "POST") {
+        if (auto no = forbid(role::operate))
+            co_return *std::move(no);
+        co_return co_await acknowledge(request, path[2]);
+    }
     if (what == "link" && path.size() == 3 && request.method == "POST") {
         if (auto no = forbid(role::operate))
             co_return *std::move(no);
@@ -572,6 +583,53 @@ server::connection::answer server::connection::unrevoke(const http::request& req
     out["certificate"] = to_hex(*certificate);
     out["unrevoked"] = true;
     co_return json_answer(200, out);
+}
+
+/// All that is kept about one station: ?station=NAME, else this node.
+server::connection::answer server::connection::findings()
+{
+    auto station = station_.empty() ? owner_.parts_.node : station_;
+    const auto found = co_await owner_.parts_.store->findings_about(std::move(station));
+    if (!found)
+        co_return failed(found.error());
+    std::vector<boost::json::object> lines;
+    for (const auto& each : *found)
+        lines.push_back(to_json(each));
+    co_return lines_answer(lines);
+}
+
+server::connection::answer server::connection::acknowledge(const http::request& request,
+                                                           std::string_view number)
+{
+    const auto which = http::parse_number(number);
+    const auto body = co_await read_body(request, most_request_bytes);
+    if (!body)
+        co_return unread(body.error());
+    boost::system::error_code not_json;
+    const auto value = boost::json::parse(as_text(*body), not_json);
+    const auto* reason = value.is_object() ? value.get_object().if_contains("reason") : nullptr;
+    if (!which || not_json || !reason || !reason->is_string() ||
+        !is_fit_to_show(reason->get_string()))
+        co_return http::problem(400, "to acknowledge needs the number of a finding and a reason",
+                                "{\"reason\": \"at most 200 bytes, without control characters\"}");
+    auto by = fmt::format("uid {}", peer_.uid);
+    std::string why{std::string_view{reason->get_string()}};
+    const auto done =
+        co_await owner_.parts_.store->acknowledge(*which, std::move(by), std::move(why));
+    if (!done && done.error() == vault::errc::unknown)
+        co_return http::problem(404, "there is no finding of this number",
+                                "titip status shows their numbers");
+    if (!done && done.error() == vault::errc::wrong_state)
+        co_return http::problem(409, "the finding has settled: there is nothing to acknowledge");
+    if (!done && done.error() == vault::errc::full)
+        co_return http::problem(507, "the store has no space to keep that",
+                                "free some space on its disk, then systemctl restart titipd");
+    if (!done)
+        co_return failed(done.error());
+    log::info("finding-acknowledged number={} kind={} station={} by=\"{}\" why=\"{}\"",
+              done->number, to_string(done->what), done->station, done->acknowledged_by,
+              done->acknowledged_why);
+    co_return json_answer(200, to_json(*done));
 }
 
 /// A bounded part of what is set aside, from a place on; who asks goes on from `next_after`.

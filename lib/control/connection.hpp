@@ -27,6 +27,8 @@ private:
     answer operate_record(record_id id, std::string_view action);
     answer operate_link(std::string_view action);
     answer discard(const http::request& request, record_id id);
+    answer findings();
+    answer acknowledge(const http::request& request, std::string_view number);
     answer retry(const http::target& target);
     answer judge(const http::request& request);
     answer verify(const http::request& request, const http::target& target);

@@ -102,8 +102,8 @@ http::response metrics_answer(const services& parts, const journal::totals& now,
     all.push_back(single("titip_verify_differences",
                          "Found by titip verify, and not looked at again since.",
                          verified ? static_cast<double>(verified->differences) : 0));
-    all.push_back(single("titip_findings", "Gaps, forks and broken chains noticed.",
-                         static_cast<double>(now.findings.size())));
+    all.push_back(single("titip_findings", "Gaps, forks, losses: neither acknowledged nor settled.",
+                         static_cast<double>(now.standing_findings)));
     if (parts.replayer) {
         const auto link = parts.replayer->now();
         all.push_back(

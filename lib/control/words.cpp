@@ -564,6 +564,27 @@ void add_refused_peers(lines& out, const object& status)
             peers == 1 ? "it does" : "they do"));
 }
 
+/// Of a daemon that gives findings no numbers: nothing.
+std::string how_to_acknowledge(const object& finding)
+{
+    const auto which = number(finding, "number");
+    return which == 0
+               ? std::string{}
+               : fmt::format(" When it is dealt with: titip acknowledge {} --reason TEXT.", which);
+}
+
+void add_more_findings(lines& out, const object& status)
+{
+    const auto* shown = status.if_contains("findings");
+    const auto all = number(status, "findings_standing");
+    const auto here = shown && shown->is_array() ? shown->get_array().size() : 0;
+    if (all > here)
+        out.push_back(fmt::format("ALARM: there {} beside these: titip findings --station NAME "
+                                  "shows all of a station.",
+                                  all - here == 1 ? "is 1 finding"
+                                                  : fmt::format("are {} findings", all - here)));
+}
+
 void add_alarms(lines& out, const object& status, wall_time now)
 {
     const auto& disk = sub(status, "disk");
@@ -585,8 +606,16 @@ void add_alarms(lines& out, const object& status, wall_time now)
     if (const auto* findings = status.if_contains("findings"); findings && findings->is_array())
         for (const auto& each : findings->get_array())
             if (each.is_object())
-                out.push_back("ALARM: " + finding(each.get_object(), text(status, "node"),
-                                                  text(status, "role") == "centre"));
+                out.push_back("ALARM: " +
+                              finding(each.get_object(), text(status, "node"),
+                                      text(status, "role") == "centre") +
+                              how_to_acknowledge(each.get_object()));
+    add_more_findings(out, status);
+    if (const auto format = number(status, "format_behind"); format > 0)
+        out.push_back(fmt::format("ALARM: this version could not bring the store to its format, "
+                                  "for want of space; it works on with format {}. Free some space "
+                                  "on its disk, then systemctl restart titipd.",
+                                  format));
     if (truth(status, "relayed_overdue"))
         out.push_back(fmt::format("ALARM: of what was handed on to {}, the centre has confirmed "
                                   "nothing for {}: call who runs "
@@ -1361,6 +1390,35 @@ lines marked(const object& done)
 {
     return {fmt::format("The disk at {} is now the second disk of {}. titipd takes it by itself.",
                         text(done, "path"), text(done, "station"))};
+}
+
+std::string finding_line(const object& what)
+{
+    const auto settled = time_of(what, "settled_at_ms");
+    const auto acknowledged = time_of(what, "acknowledged_at_ms");
+    std::string out =
+        fmt::format("{:>6}  {:<13}  {}..{}  {}  noticed {}", number(what, "number"),
+                    text(what, "kind"), number(what, "first"), number(what, "last"),
+                    text(what, "epoch").substr(0, 8), to_rfc3339(time_of(what, "noticed_at_ms")));
+    if (const auto by = text(what, "told_by"); !by.empty())
+        out += fmt::format(", by {}", by);
+    if (settled != wall_time{})
+        out += fmt::format("; settled {}", to_rfc3339(settled));
+    else if (acknowledged != wall_time{})
+        out += fmt::format("; acknowledged {} by {}: {}", to_rfc3339(acknowledged),
+                           text(what, "acknowledged_by"), text(what, "reason"));
+    else
+        out += "; stands";
+    return out;
+}
+
+lines acknowledged(const object& what)
+{
+    return {fmt::format(
+        "Finding {} ({} of {}, {} to {}) is acknowledged by {}: {}. It stands again "
+        "if it grows.",
+        number(what, "number"), text(what, "kind"), text(what, "station"), number(what, "first"),
+        number(what, "last"), text(what, "acknowledged_by"), text(what, "reason"))};
 }
 
 lines discarded(const object& record)

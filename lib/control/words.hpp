@@ -65,6 +65,11 @@ std::vector<std::string> restored(const boost::json::object& done);
 /// What `titip mark-disk` did: {"path", "station", "disk"}.
 std::vector<std::string> marked(const boost::json::object& done);
 
+/// One of `titip findings`.
+std::string finding_line(const boost::json::object& what);
+/// A finding whose alarm was ended.
+std::vector<std::string> acknowledged(const boost::json::object& what);
+
 /// An upload that was given up: as it was.
 std::vector<std::string> discarded(const boost::json::object& record);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 /// The journal's rows against all that is counted, indexed or chained from them.
 namespace titip::journal {
@@ -24,7 +25,7 @@ public:
         for (const auto step :
              {&audit::read_meta, &audit::look_at_rows, &audit::compare_tallies,
               &audit::compare_sizes, &audit::look_at_chunks, &audit::look_at_numbering,
-              &audit::look_at_verdicts, &audit::look_at_ledger})
+              &audit::look_at_verdicts, &audit::look_at_findings, &audit::look_at_ledger})
             try {
                 (this->*step)();
             } catch (const boost::system::system_error& failure) {
@@ -278,6 +279,35 @@ private:
                     throw;
                 differs("verdict {} of {} cannot be read", number, station);
             }
+        }
+    }
+
+    void look_at_findings()
+    {
+        if (meta_.format() >= 2 && !t_.findings)
+            return differs("the table of findings is missing");
+        if (!t_.findings)
+            return;
+        std::map<std::string, std::size_t> kept;
+        std::set<std::uint64_t> given;
+        wary_cursor walk{txn_, *t_.findings, on_step_};
+        for (auto each = walk.first(); each; each = walk.next()) {
+            v1::FindingRow row;
+            if (each->key.size() < 10) {
+                differs("a finding has a key of {} bytes", each->key.size());
+                continue;
+            }
+            const auto number = read_u64(each->key.last(8));
+            if (!open_index(seed::finding, each->key, each->value, row))
+                continue;
+            if (!std::ranges::equal(each->key,
+                                    bytes_view{finding_key(row.station(), row.number())}))
+                differs("finding {} is not found under its number", number);
+            if (!given.insert(number).second || number >= meta_.next_finding())
+                differs("finding {} has a number that is given twice", number);
+            if (++kept[row.station()] == findings_limit{}.all + 1)
+                differs("more than {} findings are kept about {}", findings_limit{}.all,
+                        row.station());
         }
     }
 

@@ -64,7 +64,9 @@ public:
             // numbered here is no later head, also where its row can no longer be read.
             if (each.what == finding::kind::later_head && each.last <= head_of(each.epoch))
                 continue;
-            add(each);
+            // They come again with each answer.
+            if (out_.told.size() < most)
+                out_.told.push_back(each);
         }
     }
 
@@ -116,7 +118,7 @@ private:
 
     void add(const finding& what)
     {
-        // An answer may tell any number of them, and they come again with each.
+        // A statement may have any number of them, and they come again with each.
         if (out_.findings.size() < most)
             out_.findings.push_back(what);
     }

@@ -13,7 +13,8 @@ struct comparison {
     /// Waiting here, held, or set aside, and by its custody complete there: the receipt was lost, or
     /// is not here any more. At most vault::most_unsettled.
     std::vector<placed> covered;
-    std::vector<vault::finding> findings;
+    std::vector<vault::finding> told;     ///< by its bare word; at most vault::most_unsettled
+    std::vector<vault::finding> findings; ///< by what it signed; as many
     /// By what it signed, numbers of our present epoch were given by another state of this store: it
     /// is an old copy, or has one that runs.
     bool is_rollback = false;

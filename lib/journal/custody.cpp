@@ -37,6 +37,23 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> epoch_custody_view::gaps() 
     return out;
 }
 
+bool covers_all(const envelope::custody& said, const epoch_id& epoch, std::uint64_t first,
+                std::uint64_t last) noexcept
+{
+    const auto found = std::ranges::find(said.epochs, epoch, &envelope::epoch_custody::epoch);
+    if (found == said.epochs.end())
+        return false;
+    auto next = first;
+    for (const auto& each : found->ranges) {
+        if (next < envelope::number(each.first) || envelope::number(each.last) < next)
+            continue;
+        if (last <= envelope::number(each.last))
+            return true;
+        next = envelope::number(each.last) + 1;
+    }
+    return false;
+}
+
 v1::Meta read_meta(const transaction& txn, const tables& t)
 {
     v1::Meta out;
@@ -62,7 +79,7 @@ bool may_be_erased(const v1::Meta& meta, const v1::Row& row, std::string_view no
 void visit_kept(const transaction& txn, const tables& t, const std::string& station,
                 const std::function<bool(place, const v1::Row&)>& visit)
 {
-    const auto totals = to_totals(read_meta(txn, t));
+    const auto totals = to_totals(read_meta(txn, t), {});
     if (totals.of(state::quarantined).records == 0 && totals.of(state::waiting).held == 0)
         return;
     cursor walk{txn, t.rows};
@@ -119,8 +136,7 @@ public:
 private:
     void add(finding::kind what, const epoch_id& epoch, std::uint64_t first, std::uint64_t last)
     {
-        constexpr std::size_t most = 64;
-        if (out_.size() < most)
+        if (out_.size() < ::titip::vault::most_findings)
             out_.push_back({.what = what,
                             .station = station_,
                             .epoch = epoch,

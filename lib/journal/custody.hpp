@@ -29,6 +29,9 @@ private:
 /// itself took; null: it has said nothing yet.
 bool may_be_erased(const v1::Meta& meta, const v1::Row& row, std::string_view node,
                    const envelope::custody* held);
+/// Whether all of these numbers are in it. Of ranges that do not ascend: false.
+bool covers_all(const envelope::custody& said, const epoch_id& epoch, std::uint64_t first,
+                std::uint64_t last) noexcept;
 
 /// A station's records that are held or set aside, newest first, while `visit` says true. Few are:
 /// where none is, none is looked for.

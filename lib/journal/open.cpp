@@ -27,7 +27,7 @@ namespace {
 
 using kind = open_failure::kind;
 
-constexpr std::uint32_t format = 1;
+constexpr auto format = store::newest_format;
 
 [[noreturn]] void refuse(kind what, std::string sentence)
 {
@@ -50,6 +50,7 @@ v1::Meta new_meta(const std::string& node)
     meta.set_submission_key(std::string{as_text(key)});
     meta.set_next_place(1);
     meta.set_next_entry(1);
+    meta.set_next_finding(1);
     meta.set_node(node);
     meta.set_born_at_ms(to_ms(wall_now()));
     return meta;
@@ -375,7 +376,7 @@ void sync_birth(const std::filesystem::path& directory, const std::filesystem::p
 
 } // namespace
 
-totals to_totals(const v1::Meta& meta)
+totals to_totals(const v1::Meta& meta, const standing_findings& standing)
 {
     totals out;
     for (const auto& each : meta.tallies())
@@ -383,8 +384,9 @@ totals to_totals(const v1::Meta& meta)
             .records = each.records(), .bytes = each.bytes(), .held = each.held()};
     out.next_entry = meta.next_entry();
     out.newest_signed = from_ms(meta.newest_signed_ms());
-    for (const auto& each : meta.findings())
-        out.findings.push_back(to_finding(each));
+    out.findings = standing.some;
+    out.standing_findings = standing.count;
+    out.format = meta.format();
     out.paused = meta.paused();
     out.freed_for = meta.freed_for();
     out.sent_day = meta.sent_day();
@@ -503,6 +505,7 @@ result<void, open_failure> make_empty(const std::filesystem::path& directory,
         sync_birth(directory, data_file);
         transaction txn{env.get(), transaction::mode::write};
         const auto t = open_tables(txn);
+        make_findings_table(txn);
         auto meta = new_meta(node);
         meta.set_transaction(txn.id());
         const auto key = key_builder{}.text("meta");
@@ -575,15 +578,14 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
                                                          .reserve_bytes = 2 * p->opts.group_bytes});
         p->room->top_up();
 
-        v1::Meta meta;
-        auto origin = origin::here;
-        std::uint64_t rows = 0;
-        {
+        const auto begin = [&p, &data_file](bool may_migrate) {
+            v1::Meta meta;
             transaction txn{p->env->get(), transaction::mode::write};
             const auto newest = txn.id() - 1;
             p->t = open_tables(txn);
             const auto key = key_builder{}.text("meta");
             const auto stored = txn.get(p->t.meta, key);
+            auto origin = origin::here;
             if (stored) {
                 open_row(seed::meta, key, *stored, meta);
                 check_format(meta);
@@ -597,41 +599,71 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
             else
                 refuse(kind::untrusted, "the store has commits but no meta row: delete nothing, "
                                         "leave the machine as it is and call the centre");
+            const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};
+            writing w{txn, p->t, meta, around, *p->room, wall_now()};
             if (origin != origin::here) {
                 p->lock.forget_commits();
                 remove_declaration(p->opts.directory);
-                std::filesystem::remove(p->opts.directory / scrubber::progress_name, absent);
+                std::error_code failed_to_remove_it;
+                std::filesystem::remove(p->opts.directory / scrubber::progress_name,
+                                        failed_to_remove_it);
                 sync_birth(p->opts.directory, data_file); // put here by a hand that did not
-                const surroundings around{p->opts.node, p->opts.has_upstream, p->opts.identity};
-                writing w{txn, p->t, meta, around, *p->room, wall_now()};
                 w.begin_epoch(epoch_of(meta), origin == origin::backup
                                                   ? "this store is a backup, restored"
                                                   : "this store is a copy");
             }
             if (meta.last_bytes_noted_since_ms() == 0)
                 meta.set_last_bytes_noted_since_ms(to_ms(wall_now()));
+            std::optional<migrated> moved;
+            if (may_migrate && meta.format() < format) {
+                const auto from = meta.format();
+                moved = migrate(txn, p->t, meta, wall_now());
+                w.note(v1::Entry::FORMAT, fmt::format("{} to {}", from, format));
+            }
             // Written even if nothing changed: a disk that cannot take this cannot take a record.
             meta.set_transaction(txn.id());
             txn.put(p->t.meta, key, seal_row(seed::meta, key, meta));
             const auto made = txn.id();
             txn.commit();
             p->lock.note_start(made);
-            if (origin != origin::here) {
+            if (origin != origin::here)
                 log::warn("epoch-began epoch={} after={}", epoch_of(meta).to_string(),
                           meta.previous_sequence());
-            }
+            if (moved)
+                log::warn("store-format is={} findings={} left_out={}: an earlier titipd refuses "
+                          "this store from now on; there is no way back",
+                          format, moved->kept, moved->left_out);
+            return meta;
+        };
+        // One transaction: whatever ends it before its commit leaves the store as it was, in its format.
+        // A disk that has no room for the new one must not stop recording.
+        v1::Meta meta;
+        try {
+            meta = begin(true);
+        } catch (const boost::system::system_error& failure) {
+            if (!is_for_want_of_space(failure.code(), *p->room))
+                throw;
+            log::error("store-format is={} why=\"{}\": there is no space to bring the store to "
+                       "format {}; it is gone on with as it is. Free some space, then restart",
+                       format - 1, failure.code().message(), format);
+            // After a meta page that could not be written LMDB goes on with nothing.
+            p->env.reset();
+            p->env = std::make_unique<environment>(p->opts.directory, map_bytes);
+            meta = begin(false);
         }
+        std::uint64_t rows = 0;
         {
             const transaction txn{p->env->get(), transaction::mode::read};
             p->newest_verdicts = newest_verdicts(txn, p->t);
             p->revoked = revoked_in(txn, p->t);
+            p->standing = find_standing(txn, p->t, meta);
             rows = row_bytes(txn, p->t);
         }
         p->epoch = epoch_of(meta);
         p->centre_epoch = meta.centre_epoch();
         p->submission_key = to_bytes(as_bytes(meta.submission_key()));
         p->failed = std::move(failed);
-        p->newest = to_totals(meta);
+        p->newest = to_totals(meta, p->standing);
         p->newest.file_bytes = p->room->file_bytes();
         p->newest.row_bytes = rows;
         p->room->note_refusal(
@@ -658,8 +690,9 @@ result<std::unique_ptr<store>, open_failure> store::open(options opts, asio::thr
         if (code == EIO && p && p->room && p->room->is_disk_full())
             return open_failure{kind::unreadable,
                                 "the store cannot be opened: the disk is full, free some space"};
-        const bool bad = (failure.code().category() == lmdb_category() && code < 0) ||
-                         code == EIO || code == EROFS;
+        const bool bad =
+            (failure.code().category() == lmdb_category() && code < 0 && code != MDB_MAP_FULL) ||
+            code == EIO || code == EROFS;
         return open_failure{
             bad ? kind::untrusted : kind::unreadable,
             fmt::format("the store cannot be opened: {}", failure.code().message())};

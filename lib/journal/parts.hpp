@@ -1,6 +1,7 @@
 #pragma once
 
 #include "journal/comparison.hpp"
+#include "journal/findings.hpp"
 #include "journal/retrying.hpp"
 #include "journal/store.hpp"
 #include "journal/writer.hpp"
@@ -78,6 +79,7 @@ struct store::parts {
 
     mutable std::mutex mutex; ///< guards what follows
     totals newest;
+    standing_findings standing;
     epoch_id epoch;
     std::string centre_epoch;                      ///< of Meta
     std::map<digest, revoked_certificate> revoked; ///< shut out for good
@@ -140,11 +142,8 @@ std::uint64_t noted_commit_in(const std::filesystem::path& directory);
 /// Those shut out for good.
 std::map<digest, revoked_certificate> revoked_in(const transaction& txn, const tables& t);
 
-totals to_totals(const v1::Meta& meta);
+totals to_totals(const v1::Meta& meta, const standing_findings& standing);
 v1::Meta read_meta(const transaction& txn, const tables& t);
-
-/// Each is 100 bytes of Meta, which every commit rewrites.
-constexpr std::size_t most_findings = 64;
 
 /// What an audit does about an index that is rotten, or that LMDB cannot follow.
 enum class on_damage {

@@ -94,6 +94,8 @@ void open_row(seed kind, bytes_view key, bytes_view stored, google::protobuf::Me
 
 namespace {
 
+constexpr auto findings_name = "findings";
+
 tables tables_of(const transaction& txn, unsigned flags)
 {
     const auto open = [&txn, flags](const char* name) {
@@ -102,6 +104,10 @@ tables tables_of(const transaction& txn, unsigned flags)
             throw boost::system::system_error(code, lmdb_category(), name);
         return out;
     };
+    table findings;
+    const int code = mdb_dbi_open(txn.native_handle(), findings_name, 0, &findings.handle);
+    if (code != MDB_NOTFOUND)
+        check(code);
     return {.meta = open("meta"),
             .rows = open("rows"),
             .chunks = open("chunks"),
@@ -111,7 +117,8 @@ tables tables_of(const transaction& txn, unsigned flags)
             .numbering = open("numbering"),
             .verdicts = open("verdicts"),
             .ledger = open("ledger"),
-            .opened = open("opened")};
+            .opened = open("opened"),
+            .findings = code == MDB_NOTFOUND ? std::nullopt : std::optional{findings}};
 }
 
 } // namespace
@@ -119,6 +126,13 @@ tables tables_of(const transaction& txn, unsigned flags)
 tables open_tables(transaction& txn)
 {
     return tables_of(txn, MDB_CREATE);
+}
+
+table make_findings_table(transaction& txn)
+{
+    table out;
+    check(mdb_dbi_open(txn.native_handle(), findings_name, MDB_CREATE, &out.handle));
+    return out;
 }
 
 tables find_tables(const transaction& txn)
@@ -132,6 +146,8 @@ std::uint64_t row_bytes(const transaction& txn, const tables& t)
     for (const auto each : {t.meta, t.rows, t.by_id, t.by_sequence, t.queue, t.numbering,
                             t.verdicts, t.ledger, t.opened})
         out += txn.size_bytes(each);
+    if (t.findings)
+        out += txn.size_bytes(*t.findings);
     return out;
 }
 

@@ -11,7 +11,7 @@
 /// table or under the wrong key is noticed), then protobuf. Private to this room.
 namespace titip::journal {
 
-enum class seed : std::uint64_t { meta = 1, row, numbering, verdict, entry, chunk };
+enum class seed : std::uint64_t { meta = 1, row, numbering, verdict, entry, chunk, finding };
 
 /// Stored bytes are not what was written. A row or chunk costs only its record; any other table is
 /// an index that all records stand on, and then the store cannot be trusted.
@@ -67,13 +67,15 @@ inline key_builder opened_key(std::int64_t opened_ms, place p)
 /// All tables of the environment.
 struct tables {
     table meta, rows, chunks, by_id, by_sequence, queue, numbering, verdicts, ledger, opened;
+    std::optional<table> findings; ///< from format 2 on
 };
 
 constexpr std::int64_t day_ms = 24 * 3'600 * 1'000;
 
-/// Makes those that are not there.
+/// Makes those that are not there, but `findings`.
 tables open_tables(transaction& txn);
-/// Throws MDB_NOTFOUND, with its name, for one that is not there.
+table make_findings_table(transaction& txn);
+/// Throws MDB_NOTFOUND, with its name, for one that is not there, but `findings`.
 tables find_tables(const transaction& txn);
 
 /// Pages of all tables but that of the envelopes.

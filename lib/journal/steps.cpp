@@ -339,13 +339,11 @@ void writing::set_cursor(const epoch_id& store_epoch, std::uint64_t number)
     meta_.mutable_verdict_cursor()->set_number(number);
 }
 
-void writing::note_custody(const bytes& cms, wall_time signed_at,
-                           const std::vector<vault::finding>& findings)
+void writing::note_custody(const bytes& cms, wall_time signed_at)
 {
     meta_.set_custody(text(cms));
+    bound_custody(meta_);
     meta_.set_newest_signed_ms(std::max(meta_.newest_signed_ms(), to_ms(signed_at)));
-    for (const auto& each : findings)
-        add_finding(each);
 }
 
 result<bytes> writing::judge(const vault::key& which, const digest& of, envelope::verdict_kind kind,

@@ -3,6 +3,8 @@
 #include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
+#include "base/digest.hpp"
+
 #include <cassert>
 #include <iterator>
 
@@ -94,7 +96,9 @@ void store::parts::on_commit(writer::outcome outcome)
     lock.note_commit(outcome.meta.transaction());
     const std::lock_guard guard{mutex};
     const auto file_bytes = outcome.file_bytes;
-    newest = to_totals(outcome.meta);
+    if (outcome.findings)
+        standing = std::move(*outcome.findings);
+    newest = to_totals(outcome.meta, standing);
     newest.file_bytes = file_bytes;
     newest.row_bytes = outcome.row_bytes;
     newest.room = outcome.space.room;
@@ -393,6 +397,29 @@ asio::awaitable<result<void>> store::free_set_aside(unsigned protocol)
     co_return co_await commit<void>(std::move(act), 0, true);
 }
 
+asio::awaitable<result<std::vector<kept_finding>>> store::findings_about(std::string station)
+{
+    auto look = [this, station = std::move(station)]() -> result<std::vector<kept_finding>> {
+        const transaction txn{parts_->env->get(), transaction::mode::read};
+        std::vector<kept_finding> out;
+        for (const auto& each :
+             journal::findings_about(txn, parts_->t, read_meta(txn, parts_->t), station))
+            out.push_back(to_kept(each));
+        return out;
+    };
+    auto job = [this, look = std::move(look)]() mutable { return parts_->guarded(look); };
+    co_return co_await run_on(parts_->pool, std::move(job));
+}
+
+asio::awaitable<result<kept_finding>> store::acknowledge(std::uint64_t number, std::string by,
+                                                         std::string why)
+{
+    auto act = [number, by = std::move(by), why = std::move(why)](writing& w) {
+        return w.acknowledge(number, by, why);
+    };
+    co_return co_await commit<kept_finding>(std::move(act), 0, true);
+}
+
 asio::awaitable<result<void>> store::set_paused(bool paused)
 {
     auto act = [paused](writing& w) -> result<void> {
@@ -475,7 +502,7 @@ asio::awaitable<result<bytes>> store::judge(::titip::vault::key which, digest of
 asio::awaitable<result<std::vector<placed>>>
 store::take_custody(envelope::custody said, trust::role by, bytes cms,
                     std::vector<::titip::vault::finding> findings,
-                    std::set<::titip::vault::key> asked)
+                    std::set<::titip::vault::key> asked, std::string told_by)
 {
     const auto present = parts_->current_epoch();
     const auto held = std::make_shared<const envelope::custody>(std::move(said));
@@ -496,9 +523,16 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     }
     // A relay's time is that of an office's clock; a centre's is what retentions and dates go by.
     const auto signed_at = by == trust::role::centre ? held->at : wall_time{};
+    const shown_by shown{.told_by = std::move(told_by), .proof = to_bytes(sha256(cms))};
     auto act = [cms = std::move(cms), held, present, signed_at, is_rollback = compared->is_rollback,
+                shown, told = std::move(compared->told),
                 findings = std::move(compared->findings)](writing& w) -> result<void> {
-        w.note_custody(cms, signed_at, findings);
+        w.note_custody(cms, signed_at);
+        for (const auto& each : findings)
+            w.add_finding({.what = each, .told_by = shown.told_by, .proof = shown.proof});
+        for (const auto& each : told)
+            w.add_finding({.what = each, .told_by = shown.told_by, .proof = {}});
+        w.settle_gaps(*held);
         if (is_rollback)
             w.begin_epoch_as_told(present, "the upstream knows other numbers of this epoch");
         return {};
@@ -506,7 +540,7 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     const auto noted = co_await commit<void>(std::move(act), 0, true);
     if (!noted)
         co_return noted.error();
-    const auto again = co_await send_lost_again(held, by);
+    const auto again = co_await send_lost_again(held, by, shown);
     if (!again)
         co_return again.error();
     // What waits must not wait for all of them: the next reconcile asks for more.
@@ -624,10 +658,12 @@ asio::awaitable<result<void>> store::drop_unsure_openings()
             co_return result<void>{};
     }
     // Each loss is a finding; where those are full there may have been others.
-    const auto findings = now().findings;
-    if (std::ranges::none_of(findings,
-                             [](const auto& each) { return each.what == kind::not_held; }) &&
-        findings.size() < most_findings)
+    const auto findings = co_await findings_about(parts_->opts.node);
+    if (!findings)
+        co_return findings.error();
+    const bool is_lost = std::ranges::any_of(
+        *findings, [](const auto& each) { return each.what == kind::not_held; });
+    if (!is_lost && findings->size() < findings_limit{}.all)
         co_return result<void>{};
     std::set<place> doubtful;
     std::optional<std::uint64_t> from = 1;
@@ -724,7 +760,7 @@ asio::awaitable<result<std::size_t>> store::take_back(std::string custodian)
 }
 
 asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envelope::custody> held,
-                                                     trust::role by)
+                                                     trust::role by, shown_by shown)
 {
     std::optional<numbered> from = numbered{};
     while (from) {
@@ -739,9 +775,9 @@ asio::awaitable<result<void>> store::send_lost_again(std::shared_ptr<const envel
         from = lost->next;
         if (lost->places.empty())
             continue;
-        auto act = [lost = std::move(*lost), by](writing& w) -> result<void> {
+        auto act = [lost = std::move(*lost), by, shown](writing& w) -> result<void> {
             for (const auto& each : lost.findings)
-                w.add_finding(each);
+                w.add_finding({.what = each, .told_by = shown.told_by, .proof = shown.proof});
             for (const auto at : lost.places)
                 w.send_again(at, by);
             return {};

@@ -95,6 +95,9 @@ public:
     open(options opts, boost::asio::thread_pool& pool, std::function<void(std::string)> failed);
     ~store() override;
 
+    /// The format that a store has once there was space to bring it there.
+    static constexpr std::uint32_t newest_format = 2;
+
     /// What is beside a store that is being made anew, and is not one: while it is there and no store
     /// is, open() refuses to begin an empty one.
     static constexpr auto unfinished = "restoring";
@@ -165,8 +168,8 @@ public:
     asio::awaitable<result<void>> take_verdicts(std::vector<told_verdict> said,
                                                 epoch_id store_epoch, std::uint64_t cursor,
                                                 std::vector<std::uint64_t> not_believed = {});
-    /// The newest custody statement, signed by a custodian of this role, and what the upstream
-    /// noticed. Records that wait here, also held or set aside, and that it covers are returned, to
+    /// The newest custody statement, signed by a custodian of this role (`told_by`: its name), and what
+    /// the upstream noticed. Records that wait here, also held or set aside, and that it covers are returned, to
     /// ask for their receipts, but for those of `asked`. Handed on ones that it does not cover wait
     /// again, with a finding, unless their receipt is of a higher custodian. Findings are also what
     /// another state of this store must have given: later numbers, other manifests, epochs that are
@@ -175,8 +178,8 @@ public:
     /// as well: all of it over some calls.
     asio::awaitable<result<std::vector<placed>>>
     take_custody(envelope::custody said, trust::role by, bytes cms,
-                 std::vector<::titip::vault::finding> findings,
-                 std::set<::titip::vault::key> asked);
+                 std::vector<::titip::vault::finding> findings, std::set<::titip::vault::key> asked,
+                 std::string told_by = {});
     /// Answers come from the store of this epoch at the centre. What another one had said to be opened
     /// counts as opened no more (see drop_old_openings) and is not erased.
     asio::awaitable<result<void>> note_centre(epoch_id store_epoch);
@@ -222,6 +225,13 @@ public:
     /// once, and goes behind all others. For an upstream that says a later one: does nothing if it
     /// was done for that.
     asio::awaitable<result<void>> free_set_aside(unsigned protocol);
+    /// All that is kept of findings about a station, also acknowledged and settled ones, by number.
+    asio::awaitable<result<std::vector<kept_finding>>> findings_about(std::string station);
+    /// Ends the alarm of a finding; it stands again when it grows. One that is acknowledged already: as it
+    /// is. errc::unknown: there is none of this number; errc::wrong_state: it has settled; errc::full: the
+    /// store is still of format 1, for want of space.
+    asio::awaitable<result<kept_finding>> acknowledge(std::uint64_t number, std::string by,
+                                                      std::string why);
     asio::awaitable<result<void>> set_paused(bool paused);
     /// Certificates that are shut out for good, with an entry in the ledger for each change. keep_revoked:
     /// errc::full at most_revoked; one that is kept already changes nothing. forget_revoked: errc::unknown
@@ -295,8 +305,13 @@ private:
     template <class T, class Look>
     asio::awaitable<result<T>> look(Look look);
     asio::awaitable<result<void>> note_backup(std::string file);
+    /// By whose statement a finding shows.
+    struct shown_by {
+        std::string told_by;
+        bytes proof;
+    };
     asio::awaitable<result<void>> send_lost_again(std::shared_ptr<const envelope::custody> held,
-                                                  trust::role by);
+                                                  trust::role by, shown_by shown);
     asio::awaitable<result<void>> add_relayed(std::shared_ptr<const envelope::custody> held,
                                               std::set<::titip::vault::key> asked,
                                               std::vector<placed>& covered);

@@ -173,13 +173,28 @@ struct change {
     bool goes_last = false;    ///< as in `queued`
 };
 
+/// A finding as it is kept here.
+struct kept_finding : vault::finding {
+    std::uint64_t number = 0;    ///< of this store; 0: of a store of format 1
+    std::string told_by;         ///< the custodian that says or signed so; empty: seen in what is here
+    std::string proof;           ///< hexadecimal; empty: its bare word
+    wall_time acknowledged_at{}; ///< these two: zero if not
+    wall_time settled_at{};
+    std::string acknowledged_by;
+    std::string acknowledged_why;
+    friend bool operator==(const kept_finding&, const kept_finding&) = default;
+};
+
 /// Totals as of the newest commit; every figure shown to anyone comes from here.
 struct totals {
     std::array<tally, state_count> by_state{};
     const tally& of(state s) const { return by_state[static_cast<std::size_t>(s)]; }
     std::uint64_t next_entry = 1;
     wall_time newest_signed{};
-    std::vector<vault::finding> findings;
+    /// Neither acknowledged nor settled: at most 8 a station, 256 in all, by station and number.
+    std::vector<kept_finding> findings;
+    std::uint64_t standing_findings = 0; ///< all of those
+    std::uint32_t format = 0;            ///< of the store
     bool paused = false;
     std::uint32_t freed_for =
         0; ///< the upstream's protocol for which store::free_set_aside() was done

@@ -105,12 +105,14 @@ error_code writer::commit(const batch& group)
         for (const auto& each : group)
             each->apply(w);
         w.finish();
+        auto findings = w.changed_findings();
         const auto rows = row_bytes(txn, t_);
         const activity::at_disk waiting{*opts_.watched};
         txn.commit();
         meta_ = std::move(meta);
         committed_({.meta = meta_,
                     .changes = w.take_changes(),
+                    .findings = std::move(findings),
                     .new_verdicts = w.new_verdicts(),
                     .file_bytes = space_.file_bytes(),
                     .row_bytes = rows,
@@ -124,11 +126,15 @@ error_code writer::commit(const batch& group)
     }
 }
 
+bool is_for_want_of_space(const error_code& why, const space& room)
+{
+    return why == error_code{MDB_MAP_FULL, lmdb_category()} || why.value() == ENOSPC ||
+           why.value() == EDQUOT || (why.value() == EIO && room.is_disk_full());
+}
+
 error_code writer::explain(const boost::system::system_error& failure)
 {
-    const auto& code = failure.code();
-    if (code == error_code{MDB_MAP_FULL, lmdb_category()} || code.value() == ENOSPC ||
-        code.value() == EDQUOT || (code.value() == EIO && space_.is_disk_full()))
+    if (is_for_want_of_space(failure.code(), space_))
         return vault::errc::full;
     fail(failure.what());
     return vault::errc::store_failed;

@@ -29,6 +29,9 @@ public:
     bool writes = true;
 };
 
+/// What a transaction failed for: LMDB says EIO of a short write too, so the disk is asked.
+bool is_for_want_of_space(const error_code& why, const space& room);
+
 /// The one thread that writes: all that waits when it comes round shares one transaction, one sync.
 /// What only passes through has it look at the disk, which others fill and empty too: `looked` is told.
 ///
@@ -47,6 +50,7 @@ public:
     struct outcome {
         const v1::Meta& meta;
         std::vector<change> changes;
+        std::optional<standing_findings> findings; ///< if they changed
         std::vector<std::pair<std::string, std::uint64_t>> new_verdicts;
         std::uint64_t file_bytes = 0;
         std::uint64_t row_bytes = 0;

@@ -1,4 +1,6 @@
 #include "journal/writing.hpp"
+
+#include "journal/custody.hpp"
 #include "journal/parts.hpp"
 
 #include "base/line.hpp"
@@ -109,6 +111,12 @@ std::string_view to_string(v1::Entry::Event event) noexcept
         return "unrevoked";
     case v1::Entry::NOT_OPENED:
         return "not-opened";
+    case v1::Entry::FORMAT:
+        return "format";
+    case v1::Entry::ACKNOWLEDGED:
+        return "acknowledged";
+    case v1::Entry::SETTLED:
+        return "settled";
     default:
         return "unknown"; // protobuf enums are open
     }
@@ -307,54 +315,101 @@ void writing::note(v1::Entry::Event event, std::string_view detail, milliseconds
     meta_.set_next_entry(meta_.next_entry() + 1);
 }
 
-bool writing::grew(const vault::finding& what)
+void writing::add_finding(const notice& one)
 {
-    using kind = vault::finding::kind;
-    const bool of_an_epoch = what.what == kind::later_head || what.what == kind::unknown_epoch;
-    if (!of_an_epoch && what.what != kind::not_held)
-        return false;
-    for (auto& each : *meta_.mutable_findings()) {
-        const auto known = to_finding(each);
-        if (known.what != what.what || known.station != what.station || known.epoch != what.epoch)
-            continue;
-        if (what.what == kind::not_held &&
-            (what.last + 1 < known.first || known.last + 1 < what.first))
-            continue; // another range
-        if (what.what == kind::not_held)
-            each.set_first(std::min(each.first(), what.first));
-        each.set_last(std::max(each.last(), what.last));
-        each.set_records(std::max(each.records(), what.records));
-        if (each.first() != known.first || each.last() != known.last ||
-            each.records() != known.records)
-            note(v1::Entry::FINDING, to_string(what.what));
-        return true;
-    }
-    return false;
+    using effect = station_findings::effect;
+    const auto& station = one.what.station;
+    // Of a store that has no room for format 2: what every commit rewrites.
+    constexpr findings_limit unplaced{.all = 16, .told = 8};
+    constexpr int most_unplaced = 64;
+    station_findings about{findings_about(txn_, t_, meta_, station),
+                           t_.findings ? findings_limit{} : unplaced};
+    const auto next = std::max<std::uint64_t>(meta_.next_finding(), 1);
+    const bool had_room = t_.findings || meta_.unplaced_size() < most_unplaced;
+    const auto done = about.note(one, next, now_);
+    if (done.effect == effect::full || (done.effect == effect::added && !had_room))
+        return; // the line below was told when the last place was taken
+    if (done.effect == effect::added)
+        meta_.set_next_finding(next + 1);
+    put(about, station);
+    if (done.effect == effect::known || done.effect == effect::grew)
+        return;
+    const auto row = std::ranges::find(about.rows(), done.number, &v1::FindingRow::number);
+    note(v1::Entry::FINDING, describe(*row));
+    if (done.effect == effect::added &&
+        (about.is_full() || (!t_.findings && meta_.unplaced_size() == most_unplaced)))
+        note(v1::Entry::FINDING, fmt::format("no room for another of {}", station));
 }
 
-void writing::add_finding(const vault::finding& what)
+void writing::put(const station_findings& about, std::string_view station)
 {
-    if (grew(what))
+    const auto changed = about.changed();
+    if (changed.empty() && about.removed().empty())
         return;
-    const auto known = std::ranges::any_of(meta_.findings(), [&what](const auto& each) {
-        auto other = to_finding(each);
-        other.noticed_at = what.noticed_at;
-        return other == what;
-    });
-    // One without room would be news, and a line of the ledger, at every reconcile.
-    if (known || meta_.findings_size() >= static_cast<int>(most_findings))
+    are_findings_changed_ = true;
+    if (!t_.findings) {
+        auto& all = *meta_.mutable_unplaced();
+        const auto is_stale = [&](const v1::FindingRow& each) { return each.station() == station; };
+        all.erase(std::remove_if(all.begin(), all.end(), is_stale), all.end());
+        for (const auto& each : about.rows())
+            *all.Add() = each;
         return;
-    note(v1::Entry::FINDING, to_string(what.what));
-    auto& added = *meta_.add_findings();
-    added.set_kind(static_cast<v1::Finding::Kind>(what.what));
-    added.set_station(what.station);
-    added.set_epoch(text(what.epoch.data()));
-    added.set_first(what.first);
-    added.set_last(what.last);
-    added.set_noticed_at_ms(to_ms(what.noticed_at));
-    added.set_records(what.records);
-    if (meta_.findings_size() == static_cast<int>(most_findings))
-        note(v1::Entry::FINDING, "no room for another");
+    }
+    for (const auto number : about.removed())
+        txn_.erase(*t_.findings, finding_key(station, number));
+    for (const auto& each : changed) {
+        const auto key = finding_key(station, each.number());
+        txn_.put(*t_.findings, key, seal_row(seed::finding, key, each));
+    }
+}
+
+void writing::settle_gaps(const envelope::custody& held)
+{
+    station_findings about{findings_about(txn_, t_, meta_, held.station)};
+    const auto has_come = [&held](const std::string& epoch, std::uint64_t first,
+                                  std::uint64_t last) {
+        const auto of = epoch_id::from_bytes(as_bytes(epoch));
+        return of && covers_all(held, *of, first, last);
+    };
+    const auto settled = about.settle(has_come, now_);
+    put(about, held.station);
+    for (const auto& each : settled)
+        note(v1::Entry::SETTLED, describe(each));
+}
+
+result<kept_finding> writing::acknowledge(std::uint64_t number, std::string_view by,
+                                          std::string_view why)
+{
+    if (!t_.findings)
+        return vault::errc::full;
+    std::optional<std::string> station;
+    cursor walk{txn_, *t_.findings};
+    for (auto each = walk.first(); each && !station; each = walk.next())
+        if (each->key.size() > sizeof number && read_u64(each->key.last(8)) == number)
+            station = text(each->key.first(each->key.size() - sizeof number - 1));
+    if (!station)
+        return vault::errc::unknown;
+    station_findings about{findings_about(txn_, t_, meta_, *station)};
+    const auto* row = about.acknowledge(number, by, why, now_);
+    if (!row)
+        return vault::errc::wrong_state;
+    if (!about.changed().empty()) {
+        put(about, *station);
+        note(v1::Entry::ACKNOWLEDGED, fmt::format("{}, by {}: {}", describe(*row),
+                                                  row->acknowledged_by(), row->acknowledged_why()));
+    }
+    return to_kept(*row);
+}
+
+std::optional<standing_findings> writing::changed_findings() const
+{
+    return are_findings_changed_ ? std::optional{find_standing(txn_, t_, meta_)} : std::nullopt;
+}
+
+void bound_custody(v1::Meta& meta)
+{
+    if (meta.custody().size() > most_custody_bytes)
+        meta.clear_custody();
 }
 
 void writing::add_number(const v1::Row& row, place at, const digest& previous)
@@ -367,12 +422,24 @@ void writing::add_number(const v1::Row& row, place at, const digest& previous)
     const auto by_sequence = key_builder{}.u64(static_cast<std::uint64_t>(at));
     if (!txn_.insert(t_.by_sequence, sequence_key(row.station(), epoch, row.sequence()),
                      by_sequence)) {
-        add_finding({.what = vault::finding::kind::fork,
-                     .station = row.station(),
-                     .epoch = epoch,
-                     .first = row.sequence(),
-                     .last = row.sequence(),
-                     .noticed_at = now_});
+        notice fork{.what = {.what = vault::finding::kind::fork,
+                             .station = row.station(),
+                             .epoch = epoch,
+                             .first = row.sequence(),
+                             .last = row.sequence(),
+                             .noticed_at = now_},
+                    .told_by = {},
+                    .proof = to_bytes(as_bytes(row.manifest_hash()))};
+        const auto first =
+            txn_.get(t_.by_sequence, sequence_key(row.station(), epoch, row.sequence()));
+        const auto other = first && first->size() == sizeof(std::uint64_t)
+                               ? find_good_row(txn_, t_, place{read_u64(*first)})
+                               : std::nullopt;
+        if (other) {
+            const auto hash = as_bytes(other->manifest_hash());
+            fork.proof.insert(fork.proof.begin(), hash.begin(), hash.end());
+        }
+        add_finding(fork);
         return;
     }
     const auto hash = to_digest(as_bytes(row.manifest_hash())).value();

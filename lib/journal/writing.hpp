@@ -1,6 +1,7 @@
 #pragma once
 
 #include "journal/chunks.hpp"
+#include "journal/findings.hpp"
 #include "journal/revoked.hpp"
 #include "journal/rows.hpp"
 #include "journal/space.hpp"
@@ -74,8 +75,9 @@ public:
     /// All verdicts come again, from the first on.
     void forget_cursor() { meta_.clear_verdict_cursor(); }
     void set_cursor(const epoch_id& store_epoch, std::uint64_t number);
-    void note_custody(const bytes& cms, wall_time signed_at,
-                      const std::vector<vault::finding>& findings);
+    void note_custody(const bytes& cms, wall_time signed_at);
+    /// Settles the gaps of which this says that all is held.
+    void settle_gaps(const envelope::custody& held);
     /// At the centre: signs and keeps a verdict. errc::conflict if the record here has another
     /// digest; errc::contradicts, unless `replaces`, if one holds that excludes it.
     result<bytes> judge(const vault::key& which, const digest& of, envelope::verdict_kind kind,
@@ -95,7 +97,12 @@ public:
     /// The same because of what the upstream signed: at most once a day, as any custodian may sign.
     void begin_epoch_as_told(const epoch_id& present, std::string_view why);
     void note(v1::Entry::Event event, std::string_view detail, milliseconds duration = {});
-    void add_finding(const vault::finding& what);
+    /// See station_findings.
+    void add_finding(const notice& one);
+    result<kept_finding> acknowledge(std::uint64_t number, std::string_view by,
+                                     std::string_view why);
+    /// What stands, if these operations changed it.
+    std::optional<standing_findings> changed_findings() const;
 
     /// Stores what the operations changed beside rows; last before the commit.
     void finish();
@@ -121,8 +128,8 @@ private:
     void enter(v1::Entry::Event event, place at, const v1::Row& row, std::string_view detail = {});
     void add_number(const v1::Row& row, place at, const digest& previous);
     v1::Row row_from(const vault::offer& what) const;
-    /// Whether it says more of one that is known: a store that was left behind may still be in use.
-    bool grew(const vault::finding& what);
+    /// Stores what changed; the rows of one station.
+    void put(const station_findings& about, std::string_view station);
 
     transaction& txn_;
     const tables& t_;
@@ -131,6 +138,7 @@ private:
     space& space_;
     wall_time now_;
     std::vector<change> changes_;
+    bool are_findings_changed_ = false;
     std::vector<std::pair<std::string, std::uint64_t>> new_verdicts_;
 };
 
@@ -159,5 +167,9 @@ std::string_view to_string(v1::Entry::Event event) noexcept;
 std::uint64_t live_bytes(const v1::Meta& meta) noexcept;
 v1::Meta::Tally& tally_of(v1::Meta& meta, state s);
 vault::finding to_finding(const v1::Finding& stored);
+/// What is larger is not kept in Meta, which every commit rewrites. Nothing here reads it again: it is
+/// what the centre signed, should somebody ask.
+constexpr std::size_t most_custody_bytes = 16u << 10; // some 300 ranges
+void bound_custody(v1::Meta& meta);
 
 } // namespace titip::journal

@@ -94,9 +94,10 @@ void alarms::look(const journal::totals& now, const journal::store::disk_waits& 
         look_at_uploads(*stalled);
     for (const auto& each : now.findings)
         if (std::ranges::find(said_, each) == said_.end())
-            log::error("finding kind={} station={} epoch={} first={} last={}: call the centre",
-                       to_string(each.what), each.station, each.epoch.to_string(), each.first,
-                       each.last);
+            log::error("finding kind={} number={} station={} epoch={} first={} last={}: call the "
+                       "centre",
+                       to_string(each.what), each.number, each.station, each.epoch.to_string(),
+                       each.first, each.last);
     said_ = now.findings;
 }
 

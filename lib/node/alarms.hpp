@@ -41,7 +41,7 @@ private:
     bool is_disk_slow_ = false;
     std::set<journal::place> stalled_; ///< said, and still so
     bool was_overdue_ = false;
-    std::vector<vault::finding> said_; ///< as many as the journal keeps
+    std::vector<journal::kept_finding> said_; ///< as many as the journal tells
     /// Of the certificates as they are now: what was said of them.
     enum class end { far, soon, doubtful, over };
     std::map<digest, end> ends_;

@@ -4,6 +4,9 @@
 
 #include <titip/v1/reconcile.pb.h>
 
+#include <algorithm>
+#include <span>
+
 namespace titip::uplink {
 
 namespace {
@@ -138,6 +141,34 @@ asio::awaitable<void> ask_to_reconcile(http::client_connection& over, vault::que
         co_await over.write_body(as_bytes(body));
 }
 
+namespace {
+
+/// Of what an upstream says to have noticed: what may be said about the station that was asked for. Its
+/// clock says nothing here. An honest one tells at most 64, and all again next time.
+std::vector<vault::finding> findings_in(const v1::ReconcileResponse& response,
+                                        const std::string& station)
+{
+    std::vector<vault::finding> out;
+    for (const auto& each : response.findings()) {
+        const auto epoch = epoch_id::from_bytes(as_bytes(each.epoch()));
+        const bool is_known =
+            each.kind() >= v1::Finding::GAP && each.kind() <= v1::Finding::UNKNOWN_EPOCH;
+        if (!epoch || !is_known || each.station() != station || each.first() > each.last() ||
+            out.size() == vault::most_findings)
+            continue;
+        out.push_back({.what = static_cast<vault::finding::kind>(each.kind()),
+                       .station = station,
+                       .epoch = *epoch,
+                       .first = each.first(),
+                       .last = each.last(),
+                       .noticed_at = wall_now(),
+                       .records = each.records()});
+    }
+    return out;
+}
+
+} // namespace
+
 asio::awaitable<result<reconciled, outcome>>
 take_reconciled(http::client_connection& over,
                 std::shared_ptr<const trust::authorities> authorities, std::string station)
@@ -169,17 +200,25 @@ take_reconciled(http::client_connection& over,
                    .not_believed = {},
                    .receipts = {}};
     out.answer.custody_cms = to_bytes(as_bytes(response.custody()));
-    out.answer.more = response.more();
     out.answer.store_epoch =
         epoch_id::from_bytes(as_bytes(response.store_epoch())).value_or(epoch_id{});
-    for (const auto& each : response.partials()) {
+    // Of each no more than an honest answer has; of verdicts those behind come with the next one.
+    constexpr auto most = static_cast<int>(vault::most_unsettled);
+    constexpr auto most_verdicts = static_cast<int>(vault::most_verdicts);
+    const auto some = [](const auto& all, int at_most) {
+        return std::span{all.data(), all.data() + std::min(all.size(), at_most)};
+    };
+    out.answer.more = response.more() || response.verdicts_size() > most_verdicts;
+    for (const auto* each_one : some(response.partials(), most)) {
+        const auto& each = *each_one;
         const auto id = record_id::from_bytes(as_bytes(each.record_id()));
         const auto digest = to_digest(as_bytes(each.digest()));
         if (id && digest)
             out.answer.partials.push_back(
                 {.record = *id, .digest = *digest, .offset = each.offset_bytes()});
     }
-    for (const auto& each : response.verdicts()) {
+    for (const auto* each_one : some(response.verdicts(), most_verdicts)) {
+        const auto& each = *each_one;
         const auto verified = authorities->verify(as_bytes(each.statement()), wall_time{});
         const auto* verdict =
             verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
@@ -189,20 +228,13 @@ take_reconciled(http::client_connection& over,
             out.not_believed.push_back(each.number());
         out.answer.verdicts.push_back({.number = each.number(), .cms = {}});
     }
-    for (const auto& each : response.receipts()) {
+    for (const auto* each_one : some(response.receipts(), most)) {
+        const auto& each = *each_one;
         auto verified = verify_receipt(*authorities, to_bytes(as_bytes(each.statement())));
         if (verified)
             out.receipts.push_back(std::move(*verified));
     }
-    for (const auto& each : response.findings())
-        out.answer.findings.push_back(
-            {.what = static_cast<vault::finding::kind>(each.kind()),
-             .station = each.station(),
-             .epoch = epoch_id::from_bytes(as_bytes(each.epoch())).value_or(epoch_id{}),
-             .first = each.first(),
-             .last = each.last(),
-             .noticed_at = from_ms(each.noticed_at_ms()),
-             .records = each.records()});
+    out.answer.findings = findings_in(response, station);
     co_return out;
 }
 

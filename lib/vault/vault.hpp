@@ -107,6 +107,7 @@ inline constexpr std::size_t most_unsettled = 64;
 /// Of each the newest: what a station holds back or numbered in epochs past has no end, a request has.
 inline constexpr std::size_t most_kept = 1000;
 inline constexpr std::size_t most_heads = 64;
+inline constexpr std::size_t most_findings = 64;  ///< in one answer
 inline constexpr std::size_t most_verdicts = 256; ///< in one answer: 256 of 750 bytes are 190 kB
 
 struct answer {

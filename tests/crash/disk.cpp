@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstring>
 #include <fstream>
@@ -48,6 +49,8 @@ std::optional<fault> fate_of(int fd)
     const auto number = call_count++;
     if (!planned || planned->first != number)
         return std::nullopt;
+    if (planned->second == fault::kill)
+        ::kill(::getpid(), SIGKILL);
     return std::exchange(planned, std::nullopt)->second;
 }
 
@@ -130,6 +133,17 @@ std::size_t calls()
 void set_hasty(bool is_hasty)
 {
     hasty = is_hasty;
+}
+
+image image::of(const std::filesystem::path& folder)
+{
+    image out;
+    for (const auto& each : std::filesystem::directory_iterator{folder}) {
+        std::ifstream in{each.path(), std::ios::binary};
+        const std::string all{std::istreambuf_iterator<char>{in}, {}};
+        out.files_[each.path().filename().string()] = to_bytes(as_bytes(all));
+    }
+    return out;
 }
 
 void image::apply(const event& write)

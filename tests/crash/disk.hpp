@@ -31,8 +31,9 @@ void mark(std::size_t number);
 /// Ends watching, and what fail() asked for; what was noted.
 std::vector<event> stop();
 
-enum class fault { io_error, no_space, short_write };
-/// Of the calls that change or sync a watched file, lets number `nth` (from 0) fail, once.
+enum class fault { io_error, no_space, short_write, kill };
+/// Of the calls that change or sync a watched file, lets number `nth` (from 0) fail, once; `kill`: this
+/// process ends before it.
 void fail(std::size_t nth, fault how);
 /// Such calls since watch().
 std::size_t calls();
@@ -43,6 +44,8 @@ void set_hasty(bool is_hasty);
 /// What the files of a folder hold.
 class image {
 public:
+    /// What is in a folder now.
+    static image of(const std::filesystem::path& folder);
     void apply(const event& write);
     void save(const std::filesystem::path& folder) const;
     bool operator==(const image&) const = default;

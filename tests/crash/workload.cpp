@@ -65,6 +65,14 @@ std::string text_of(journal::store& open)
         return "refused: audit: " + differences.error().message();
     for (const auto& each : *differences)
         out += "DIFFERS: " + each + "; ";
+    for (const std::string station : {"office-1", "office-2"}) {
+        const auto found = finish(open.findings_about(station));
+        if (!found)
+            return "refused: findings: " + found.error().message();
+        for (const auto& each : *found)
+            out += fmt::format("finding {} {} of {} {}..{}; ", each.number, to_string(each.what),
+                               station, each.first, each.last);
+    }
     const auto now = open.now();
     return out + fmt::format("paused {} entries {}", now.paused, now.next_entry);
 }

@@ -291,6 +291,24 @@ def test_who_reads_only_the_log_hears_of_a_finding_and_of_what_the_centre_cannot
         until(lambda: "finding kind=later-head" in station.log(), "the log says what the centre knows better")
         said = [line for line in station.log().splitlines() if "finding kind=" in line]
         assert len(said) == len(station.status()["findings"]) and all("error" in line for line in said), said
+        # Who has dealt with it ends the alarm; what was found stays, also over a restart.
+        finding = station.status()["findings"][0]
+        number = str(finding["number"])
+        assert f"titip acknowledge {number} --reason TEXT" in station.titip("status").stdout.decode()
+        assert finding["told_by"] == "centre" and len(finding["proof"]) == 64
+        assert station.titip("acknowledge", number).returncode == 2, "a reason is needed"
+        assert station.titip("acknowledge", number, "--reason", "a\x1b[2J").returncode == 2, "one that can be shown"
+        assert station.titip("acknowledge", "4711", "--reason", "x").returncode == 5, "there is none"
+        assert station.status()["findings_standing"] == len(said)
+        done = station.titip("acknowledge", number, "--reason", "the old disk is in the safe")
+        assert done.returncode == 0 and "the old disk is in the safe" in done.stdout.decode(), done
+        assert station.status()["findings_standing"] == len(said) - 1
+        station.stop()
+        station.start()
+        assert number not in [str(each["number"]) for each in station.status()["findings"]]
+        kept = station.titip("findings").stdout.decode()
+        assert "later-head" in kept and "acknowledged" in kept and "the old disk is in the safe" in kept, kept
+        assert "acknowledged" in station.titip("events").stdout.decode()
 
 
 def test_a_verdict_that_needs_a_person_reaches_the_clerk_and_the_later_number_counts():

@@ -504,6 +504,18 @@ TEST_CASE("what needs somebody's hand is an alarm with what to do", "[control]")
     CHECK_THAT(with("{'findings': [{'kind': 'fork', 'station': 'office-1', 'epoch': '01234567', "
                     "'first': 5, 'last': 5}]}"),
                Contains("ALARM") && Contains("this machine was copied"));
+    // Who has dealt with it learns how to end the alarm, where the daemon gives numbers.
+    CHECK_THAT(
+        with("{'findings': [{'number': 12, 'kind': 'gap', 'station': 'office-2', 'first': 3, "
+             "'last': 5}], 'findings_standing': 40}"),
+        Contains("titip acknowledge 12 --reason TEXT") &&
+            Contains("ALARM: there are 39 findings beside these"));
+    CHECK_THAT(
+        with("{'findings': [{'kind': 'gap', 'station': 'office-2', 'first': 3, 'last': 5}]}"),
+        !Contains("acknowledge") && !Contains("beside these"));
+    CHECK_THAT(with("{'format_behind': 1}"),
+               Contains("ALARM: this version could not bring the store to its format") &&
+                   Contains("works on with format 1"));
     CHECK_THAT(with("{'findings': [{'kind': 'not-held', 'station': 'office-1', 'epoch': "
                     "'01234567', 'first': 5, 'last': 7}]}"),
                Contains("ALARM") && Contains("sent again by itself") && Contains("5 to 7"));
@@ -1045,4 +1057,19 @@ TEST_CASE("who gets no answer is not asked whether the service runs", "[control]
                Contains("whether the record was taken is not known") &&
                    Contains("Submit the same file again") && !Contains("running"));
     CHECK_THAT(words::no_answer("End of file", false), !Contains("record"));
+}
+
+TEST_CASE("a finding's line says who told it and what became of it", "[control]")
+{
+    const auto line = [](const std::string& text) { return words::finding_line(json(text)); };
+    const std::string found = "'number': 4, 'kind': 'gap', 'first': 3, 'last': 5, 'epoch': "
+                              "'0123456789abcdef', 'noticed_at_ms': 1795547247744";
+    CHECK_THAT(line("{" + found + "}"),
+               Contains("gap") && Contains("3..5") && Contains("stands") && !Contains(", by"));
+    CHECK_THAT(line("{" + found + ", 'told_by': 'centre', 'settled_at_ms': 1795547247744}"),
+               Contains(", by centre") && Contains("; settled 2026"));
+    CHECK_THAT(line("{" + found +
+                    ", 'acknowledged_at_ms': 1795547247744, 'acknowledged_by': 'uid "
+                    "7', 'reason': 'the old disk is here'}"),
+               Contains("by uid 7: the old disk is here") && !Contains("stands"));
 }

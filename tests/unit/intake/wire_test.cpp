@@ -499,6 +499,61 @@ TEST_CASE("of an answer of version 1 a station makes what it made of it then", "
 }
 
 // Beside the type nothing may change what an older station makes of a refusal: it reads no type.
+TEST_CASE("an upstream is heard about the station that asked, in what it can know, and no more",
+          "[intake]")
+{
+    const envelope::custody said{.station = "office-1", .at = wall_now(), .epochs = {}};
+    v1::ReconcileResponse told;
+    const auto cms = everyone().centre->sign(envelope::encode(said));
+    told.set_custody(std::string{as_text(cms)});
+    const auto add = [&told](std::string station, int kind, std::size_t epoch_bytes,
+                             std::uint64_t first, std::uint64_t last) {
+        auto& each = *told.add_findings();
+        each.set_station(std::move(station));
+        each.set_kind(static_cast<v1::Finding::Kind>(kind));
+        each.set_epoch(std::string(epoch_bytes, 'e'));
+        each.set_first(first);
+        each.set_last(last);
+        each.set_noticed_at_ms(-4'000'000'000'000'000'000);
+    };
+    add(std::string(500'000, 'x'), v1::Finding::GAP, 16, 1, 1);
+    add("office-2", v1::Finding::FORK, 16, 1, 1);
+    add("office-1", v1::Finding::KIND_UNSPECIFIED, 16, 1, 1);
+    add("office-1", 77, 16, 1, 1);
+    add("office-1", v1::Finding::GAP, 15, 1, 1);
+    add("office-1", v1::Finding::GAP, 1'000'000, 1, 1);
+    add("office-1", v1::Finding::GAP, 16, 2, 1);
+    for (std::uint64_t n = 1; n <= 1'000; ++n)
+        add("office-1", v1::Finding::GAP, 16, 2 * n, 2 * n);
+    for (std::uint64_t n = 1; n <= 5'000; ++n) {
+        told.add_verdicts()->set_number(n);
+        auto& part = *told.add_partials();
+        part.set_record_id(std::string(16, 'p'));
+        part.set_digest(std::string(32, 'd'));
+    }
+    const auto body = told.SerializeAsString();
+    const auto answer = fmt::format("HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
+                                    "Content-Length: {}\r\n\r\n{}",
+                                    body.size(), body);
+    http::client_connection over{saying(answer), "centre"};
+    const auto got = finish(uplink::take_reconciled(
+        over, std::make_shared<const trust::authorities>(everyone().believed), "office-1"));
+    REQUIRE(got.has_value());
+    const auto& findings = got->answer.findings;
+    REQUIRE(findings.size() == 64);
+    CHECK(findings.front().first == 2);
+    CHECK(findings.back().first == 128);
+    for (const auto& each : findings) {
+        CHECK(each.station == "office-1");
+        CHECK(each.noticed_at > wall_now() - 1h);
+    }
+    // What is behind these comes with the next answer: asked for from the last one taken.
+    CHECK(got->not_believed.size() == 256);
+    CHECK(got->answer.verdicts.back().number == 256);
+    CHECK(got->answer.more);
+    CHECK(got->answer.partials.size() == 64);
+}
+
 TEST_CASE("a type is no more than a word beside what a refusal always said", "[intake]")
 {
     for (const auto* name : {"conflict", "mismatch", "foreign", "role", "too-large", "full"}) {

@@ -64,9 +64,27 @@ private:
             line("{} records={} bytes={} held={}", to_string(s), now.of(s).records, now.of(s).bytes,
                  now.of(s).held);
         }
-        for (const auto& each : now.findings)
+        findings();
+    }
+
+    void findings()
+    {
+        std::vector<journal::kept_finding> all;
+        for (const std::string station : {"office-1", "office-2"})
+            std::ranges::copy(finish(store_.findings_about(station)).value(),
+                              std::back_inserter(all));
+        std::ranges::sort(all, {}, &journal::kept_finding::number);
+        for (const auto& each : all) {
             line("finding {} station={} epoch={} {}..{} at={}", to_string(each.what), each.station,
                  each.epoch.to_string(), each.first, each.last, to_ms(each.noticed_at));
+            if (!each.told_by.empty() || !each.proof.empty())
+                line("  told-by={} proof={}", each.told_by, each.proof);
+            if (each.acknowledged_at != wall_time{})
+                line("  acknowledged at={} by={} why={}", to_ms(each.acknowledged_at),
+                     each.acknowledged_by, each.acknowledged_why);
+            if (each.settled_at != wall_time{})
+                line("  settled at={}", to_ms(each.settled_at));
+        }
     }
 
     void records()
@@ -131,9 +149,10 @@ private:
     void ledger()
     {
         for (const auto& each : finish(store_.ledger(0, 10'000)).value())
-            line("entry {} at={} {} record={} station={} detail={} ms={}", each.number,
-                 to_ms(each.at), each.event, each.record ? each.record->to_string() : "none",
-                 each.station, each.detail, each.duration.count());
+            if (each.event != "format") // of this opening
+                line("entry {} at={} {} record={} station={} detail={} ms={}", each.number,
+                     to_ms(each.at), each.event, each.record ? each.record->to_string() : "none",
+                     each.station, each.detail, each.duration.count());
     }
 
     journal::store& store_;
@@ -149,7 +168,7 @@ std::filesystem::path golden(std::string_view name)
 
 TEST_CASE("a store that an earlier version wrote reads as it did then", "[journal]")
 {
-    const std::string name = GENERATE("format-1", "format-1-troubles", "format-1-cut");
+    const std::string name = GENERATE("format-1", "format-1-troubles", "format-1-cut", "format-2");
     journal_fixture at;
     std::filesystem::create_directories(at.options.directory);
     const auto unpack = fmt::format("gzip -dc '{}' > '{}'", golden(name + ".mdb.gz").string(),
@@ -221,9 +240,8 @@ TEST_CASE("records whose rows an earlier version could not read are there again,
 {
     journal_fixture at;
     std::filesystem::create_directories(at.options.directory);
-    const auto unpack =
-        fmt::format("gzip -dc '{}' > '{}'", golden("format-1-cut.mdb.gz").string(),
-                    at.data_file().string());
+    const auto unpack = fmt::format("gzip -dc '{}' > '{}'", golden("format-1-cut.mdb.gz").string(),
+                                    at.data_file().string());
     REQUIRE(std::system(unpack.c_str()) == 0);
     std::filesystem::copy_file(golden("format-1-cut.lock"), at.options.directory / "titipd.lock");
     auto& store = at.open();
@@ -535,9 +553,11 @@ public:
 
     void make()
     {
-        set_aside(reason::too_large, "a" + repeated("\xc3\xa9", 150)); // cut within the 100th character
+        set_aside(reason::too_large,
+                  "a" + repeated("\xc3\xa9", 150)); // cut within the 100th character
         set_aside(reason::refused, "the envelope is no envelope");
-        set_aside(reason::refused, "\xff\x1b[2J\xc2\x9b" + std::string{"1m\n\xe2\x80\xae"} + "over");
+        set_aside(reason::refused,
+                  "\xff\x1b[2J\xc2\x9b" + std::string{"1m\n\xe2\x80\xae"} + "over");
         set_aside(reason::too_large, repeated("\xe2\x82\xac", 90));
         REQUIRE(finish(store_.accept(submission_of(noise(300, at_.random)))).has_value());
     }
@@ -603,6 +623,58 @@ void make_golden()
 TEST_CASE("make a store to be kept", "[.][make-golden]")
 {
     make_golden<variety>();
+}
+
+namespace {
+
+/// What format 1 did not have: findings that were told, proved, acknowledged, and settled.
+class variety_2 {
+public:
+    explicit variety_2(journal_fixture& at) : at_(at), whole_(at) {}
+
+    void make()
+    {
+        whole_.make();
+        auto& store = *at_.store;
+        const auto gap = [&store](std::uint64_t first, std::uint64_t last) {
+            return vault::finding{.what = vault::finding::kind::gap,
+                                  .station = "office-1",
+                                  .epoch = store.epoch(),
+                                  .first = first,
+                                  .last = last,
+                                  .noticed_at = wall_now()};
+        };
+        const auto tell = [&store](const envelope::custody& said, vault::finding what) {
+            const std::vector<vault::finding> told{std::move(what)};
+            REQUIRE(finish(store.take_custody(said, trust::role::centre,
+                                              everyone().centre->sign(envelope::encode(said)), told,
+                                              {}, "centre"))
+                        .has_value());
+        };
+        const auto head = finish(store.upstream()).value().heads.back().sequence;
+        auto said = custody_of_all(store);
+        tell(said, gap(head + 1, head + 2)); // numbers that are given next
+        tell(said, gap(9'100, 9'120));
+        for (int i = 0; i < 2; ++i)
+            REQUIRE(finish(store.accept(submission_of(noise(300, at_.random)))).has_value());
+        said = custody_of_all(store);
+        tell(said, gap(9'200, 9'200));
+        for (const auto& each : finish(store.findings_about("office-1")).value())
+            if (each.first == 9'100 || each.what == vault::finding::kind::not_held)
+                REQUIRE(finish(store.acknowledge(each.number, "uid 1000", "the office was called"))
+                            .has_value());
+    }
+
+private:
+    journal_fixture& at_;
+    variety whole_;
+};
+
+} // namespace
+
+TEST_CASE("make a store of format 2 to be kept", "[.][make-golden-2]")
+{
+    make_golden<variety_2>();
 }
 
 TEST_CASE("make a store with every trouble to be kept", "[.][make-troubles]")

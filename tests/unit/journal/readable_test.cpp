@@ -115,6 +115,19 @@ v1::Entry entry_of(hostile& from)
     return out;
 }
 
+v1::FindingRow finding_of(hostile& from)
+{
+    v1::FindingRow out;
+    out.set_number(from.number());
+    out.set_station(from.bytes());
+    out.set_epoch(from.bytes());
+    out.set_proof(from.bytes());
+    out.set_told_by(from.bytes());
+    out.set_acknowledged_by(from.bytes());
+    out.set_acknowledged_why(from.bytes(300));
+    return out;
+}
+
 bool is_line(const std::string& text)
 {
     return to_line(text, text.size()) == text;
@@ -129,6 +142,7 @@ TEST_CASE("no row is written that cannot be read again, whatever is in it", "[jo
     comes_back(seed::numbering, numbering_of(from));
     comes_back(seed::meta, meta_of(from));
     comes_back(seed::entry, entry_of(from));
+    comes_back(seed::finding, finding_of(from));
 }
 
 TEST_CASE("rows have no field that protobuf would refuse for its text", "[journal]")

@@ -568,10 +568,13 @@ TEST_CASE("that findings are full is told in the ledger, once", "[journal]")
     };
     for (std::uint64_t number = 1; number <= 64; ++number)
         told(number);
-    CHECK(told(64).back().detail == "no room for another");
+    CHECK(told(64).back().detail == "no room for another of office-1");
     CHECK(told(65).size() == 65);
     CHECK(told(65).size() == 65);
-    CHECK(f.store->now().findings.size() == 64);
+    CHECK(f.store->now().standing_findings == 64);
+    CHECK(f.store->now().findings.size() == 8); // of one station
+    // Nothing is lost: the nearest became wider.
+    CHECK(finish(f.store->findings_about("office-1")).value().back().last == 65);
 }
 
 TEST_CASE("the ledger tells a record's story in order", "[journal]")

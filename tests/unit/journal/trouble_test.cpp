@@ -76,7 +76,7 @@ TEST_CASE("a store of a later format is refused as newer and left as it is", "[j
     journal_fixture at;
     at.open();
     at.close();
-    meddle(at, [](auto&, const auto&, v1::Meta& meta) { meta.set_format(2); });
+    meddle(at, [](auto&, const auto&, v1::Meta& meta) { meta.set_format(3); });
     if (GENERATE(false, true)) // a lock of its own kind, too
         journal::directory_lock{at.options.directory}.note_commit(1'000);
     const auto before = read_file(at.data_file()).value();
@@ -84,7 +84,7 @@ TEST_CASE("a store of a later format is refused as newer and left as it is", "[j
     REQUIRE(refused.has_error());
     CHECK(refused.error().what == kind::newer);
     CHECK(refused.error().sentence.find(
-              "format 2, this program knows 1: install the newer version") != std::string::npos);
+              "format 3, this program knows 2: install the newer version") != std::string::npos);
     CHECK((read_file(at.data_file()).value() == before));
 }
 

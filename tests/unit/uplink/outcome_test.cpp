@@ -232,6 +232,7 @@ TEST_CASE("what the upstream says is a line, not long, for the log and for peopl
     CHECK(classify(lines, true).note == "no quarantine place=1 [2J");
     // CSI in one character, and what turns the direction of writing.
     lines.body = to_bytes(as_bytes("{\"title\":\"a\xc2\x9b"
-                                   "31mb\xe2\x80\xaec\"}"));
+                                   "31mb\xe2\x80\xae"
+                                   "c\"}"));
     CHECK(classify(lines, true).note == "a 31mb c");
 }
