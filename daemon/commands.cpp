@@ -3,8 +3,10 @@
 #include "base/digest.hpp"
 #include "base/explain.hpp"
 #include "base/file.hpp"
+#include "base/secret.hpp"
 #include "base/units.hpp"
 #include "control/words.hpp"
+#include "envelope/library.hpp"
 #include "envelope/seal.hpp"
 
 #include <boost/asio/error.hpp>
@@ -167,6 +169,7 @@ int submit(session& with, const std::vector<std::string>& files, const std::stri
 {
     // A disk that is dying, or flooded, takes minutes for a sync, and who goes away learns nothing.
     static constexpr auto limit = std::chrono::hours{1};
+    keep_memory_to_ourselves();
     int worst = done;
     for (const auto& file : files) {
         const auto body = read_file(file);
@@ -558,7 +561,11 @@ int wait(session& with, const std::string& until, const std::string& timeout)
 int open(session& with, const std::string& id, const std::string& key,
          const std::string& certificate, const std::string& out)
 {
-    const auto key_pem = read_file(key);
+    constexpr std::size_t most_key_bytes = 64u << 10; // RSA of 16,384 bits has 13 kB
+    keep_memory_to_ourselves();
+    if (const auto flaw = envelope::flaw_of_library(); !flaw.empty())
+        fmt::print(stderr, "titip: warning: {}\n", flaw);
+    auto key_pem = read_secret(key, most_key_bytes);
     const auto certificate_pem = read_file(certificate);
     if (!key_pem || !certificate_pem) {
         fmt::print(stderr, "titip: {}: {}\n", key_pem ? certificate : key,
@@ -576,7 +583,8 @@ int open(session& with, const std::string& id, const std::string& key,
         fmt::print(stderr, "titip: {}: these bytes do not have the record's digest\n", id);
         return refused;
     }
-    const auto opened = envelope::open(sealed->body, *certificate_pem, *key_pem);
+    auto opened = envelope::open(sealed->body, *certificate_pem, key_pem->view());
+    *key_pem = secret{}; // no longer here than it is needed
     const bool fits =
         opened && opened->ids.record == record_id::parse(id) && opened->ids.station == station;
     if (!opened) // a wrong key is ours to mend, not the record's fault: no verdict
@@ -585,10 +593,11 @@ int open(session& with, const std::string& id, const std::string& key,
     else if (!fits)
         fmt::print(stderr, "titip: {} carries other ids inside: {} of {}\n", id,
                    opened->ids.record.to_string(), opened->ids.station);
-    if (opened && !out.empty() && !put_out(opened->enrollment, out))
+    if (opened && !out.empty() && !put_out(opened->enrollment.view(), out))
         return output_lost;
     if (!opened)
         return no;
+    opened->enrollment = secret{};
     object said;
     said["id"] = id;
     said["station"] = station;

@@ -5,6 +5,7 @@
 
 #include "base/descriptor.hpp"
 #include "base/file.hpp"
+#include "base/foreign_folder.hpp"
 #include "trust/authorities.hpp"
 
 #include <boost/json/serialize.hpp>
@@ -12,6 +13,8 @@
 #include <titip/v1/enrollment.pb.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace titip::cli {
 
@@ -25,11 +28,19 @@ std::optional<record_id> id_of_enrollment(bytes_view enrollment)
 
 namespace {
 
+bool is_written_to(::mode_t mode)
+{
+    return S_ISCHR(mode) || S_ISFIFO(mode) || S_ISBLK(mode);
+}
+
 result<void> write_into(const std::string& file, bytes_view data)
 {
     descriptor opened{::open(file.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC)};
-    if (!opened)
+    struct ::stat found {};
+    if (!opened || ::fstat(opened.get(), &found) != 0)
         return last_error();
+    if (!is_written_to(found.st_mode)) // another one than was looked at
+        return file_errc::no_file;
     if (auto written = write_all(opened.get(), data); !written)
         return written;
     if (!opened.close())
@@ -37,21 +48,34 @@ result<void> write_into(const std::string& file, bytes_view data)
     return {};
 }
 
+/// "/dev/stdout", or another name for what standard output is.
+bool is_standard_output(const struct ::stat& what)
+{
+    struct ::stat out {};
+    return ::fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == what.st_dev &&
+           out.st_ino == what.st_ino;
+}
+
 } // namespace
 
 bool put_out(bytes_view data, const std::string& file)
 {
-    if (file.empty() || file == "-") {
-        put_text(as_text(data));
+    struct ::stat there {};
+    struct ::stat itself {};
+    const bool is_there = ::stat(file.c_str(), &there) == 0;
+    const bool is_link = ::lstat(file.c_str(), &itself) == 0 && S_ISLNK(itself.st_mode);
+    if (file.empty() || file == "-" || (is_there && is_link && is_standard_output(there))) {
+        put_bytes(data);
         return flush();
     }
     // A device or a pipe is written to: renaming a file to its name would put that in its place.
-    std::error_code failed;
-    const auto there = std::filesystem::status(file, failed).type();
-    using kind = std::filesystem::file_type;
-    const bool is_other = there == kind::character || there == kind::fifo || there == kind::block;
-    const auto written = is_other ? write_into(file, data) : write_file(file, data);
-    if (!written)
+    const auto written =
+        is_there && is_written_to(there.st_mode) ? write_into(file, data) : write_file(file, data);
+    if (!written && written.error() == file_errc::no_file)
+        fmt::print(stderr, "titip: {}: {}\n", file,
+                   is_link ? "a link is not written over: name the file that it leads to"
+                           : "this is neither a file nor a device: name another file");
+    else if (!written)
         fmt::print(stderr, "titip: {}: {}\n", file, written.error().message());
     return written.has_value();
 }

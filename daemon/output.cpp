@@ -1,5 +1,7 @@
 #include "output.hpp"
 
+#include "base/descriptor.hpp"
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -59,6 +61,14 @@ void put_text(std::string_view text)
 {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
         note_loss(errno);
+}
+
+void put_bytes(bytes_view data)
+{
+    if (!flush())
+        return;
+    if (const auto written = write_all(STDOUT_FILENO, data); !written)
+        note_loss(written.error().value());
 }
 
 bool flush()

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/bytes.hpp"
+
 #include <fmt/format.h>
 
 #include <functional>
@@ -18,6 +20,9 @@ constexpr int output_lost = 8;
 
 /// Text as it is, to standard output.
 void put_text(std::string_view text);
+
+/// The same of bytes of which no copy is to stay in a buffer.
+void put_bytes(bytes_view data);
 
 template <class... Args>
 void put(fmt::format_string<Args...> format, Args&&... args)

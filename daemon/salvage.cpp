@@ -2,7 +2,6 @@
 #include "output.hpp"
 
 #include "base/digest.hpp"
-#include "base/file.hpp"
 #include "bundle/folder.hpp"
 #include "control/words.hpp"
 #include "journal/salvage.hpp"
@@ -79,14 +78,24 @@ private:
 
     result<void> save(const journal::bare_envelope& what) const
     {
-        const auto bare = path_ / "without-manifest";
-        std::error_code failed;
-        fs::create_directory(bare, failed);
-        // Two stores have the same places.
+        const auto bare = folder_.place().make_folder("without-manifest");
+        if (!bare)
+            return bare.error();
+        // Two stores have the same places. And a file that is not whole does not have the sum that it is named by.
         const auto sum = to_hex(sha256(what.envelope)).substr(0, 16);
-        return write_file(
-            bare / fmt::format("place-{}-{}.cms", static_cast<std::uint64_t>(what.place), sum),
-            what.envelope);
+        auto file = bare->write(
+            fmt::format("place-{}-{}.cms", static_cast<std::uint64_t>(what.place), sum));
+        if (!file)
+            return file.error();
+        if (::ftruncate(file->get(), 0) != 0)
+            return last_error();
+        if (auto written = write_all(file->get(), what.envelope); !written)
+            return written;
+        if (::fsync(file->get()) != 0 || !file->close())
+            return last_error();
+        if (auto synced = bare->sync(); !synced)
+            return synced;
+        return folder_.place().sync();
     }
 
     void lose(const journal::loss& what) const

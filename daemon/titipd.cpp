@@ -1,5 +1,6 @@
 #include "base/last_words.hpp"
 #include "base/log.hpp"
+#include "envelope/library.hpp"
 #include "node/birth.hpp"
 #include "node/check.hpp"
 #include "node/child.hpp"
@@ -93,10 +94,12 @@ int prepare(int argc, char** argv, std::optional<titip::node::config>& service)
     if (adopt_only)
         return adopt_store(*config);
     using titip::node::occasion;
-    const auto warnings = titip::node::check_machine(
+    auto warnings = titip::node::check_machine(
         *config, file, check_only || create_only ? occasion::check : occasion::start);
     if (!warnings)
         return refuse(warnings.error().sentence);
+    if (auto flaw = titip::envelope::flaw_of_library(); !flaw.empty())
+        warnings->push_back(std::move(flaw));
     if (check_only || create_only) {
         const auto materials = titip::node::load_materials(*config);
         if (!materials)

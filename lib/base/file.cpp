@@ -1,6 +1,7 @@
 #include "base/file.hpp"
 
 #include "base/descriptor.hpp"
+#include "base/foreign_folder.hpp"
 
 #include <cstdlib>
 
@@ -20,6 +21,10 @@ result<bytes> read_file(const std::filesystem::path& path, std::size_t limit_byt
 
 result<void> write_file(const std::filesystem::path& path, bytes_view data)
 {
+    // A rename would put the file in the place of a device, and of the link that somebody meant to follow.
+    struct ::stat there {};
+    if (::lstat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
+        return file_errc::no_file;
     // A name that nobody can have put there before us: exclusive, mode 0600.
     auto temporary = path.string() + ".XXXXXX";
     const descriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};

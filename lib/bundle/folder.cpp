@@ -50,37 +50,9 @@ bool is_folder_name(std::string_view name) noexcept
            has_only(name.substr(epoch_digits + 1), digits);
 }
 
-/// Never waits, as it would on a pipe that somebody made, and never follows a link.
-constexpr int carefully = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-
 bool is_absent(const error_code& why)
 {
     return why == boost::system::errc::no_such_file_or_directory;
-}
-
-struct closes {
-    void operator()(DIR* opened) const { ::closedir(opened); }
-};
-
-/// Tells the names in a folder until `told` has an error.
-result<void> each_name(int folder, const std::function<result<void>(const char*)>& told)
-{
-    const int again = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (again < 0)
-        return last_error();
-    const std::unique_ptr<DIR, closes> opened{::fdopendir(again)};
-    if (!opened)
-        return last_error();
-    for (;;) {
-        errno = 0;
-        const auto* entry = ::readdir(opened.get());
-        if (entry == nullptr && errno != 0)
-            return last_error();
-        if (entry == nullptr)
-            return {};
-        if (auto done = told(entry->d_name); !done)
-            return done;
-    }
 }
 
 /// What is there may be written over: it is this record's file and no record. One that the disk
@@ -104,12 +76,6 @@ result<void> has_room(int folder, std::uint64_t bytes)
     if (found.f_files != 0 && found.f_favail < file_and_folder)
         return errc::no_more_files;
     return {};
-}
-
-/// Of making a file or a folder where there is room for its bytes.
-error_code why_not_made()
-{
-    return errno == ENOSPC ? make_error_code(errc::no_more_files) : last_error();
 }
 
 } // namespace
@@ -156,20 +122,47 @@ bool is_file_name(std::string_view name) noexcept
            record_id::parse(id).has_value();
 }
 
+namespace {
+
+/// Of making a file or a folder where there is room for its bytes; and of one in whose place something
+/// else is.
+error_code why_not_made(const error_code& why)
+{
+    if (why == file_errc::no_file)
+        return errc::name_taken;
+    return why == boost::system::errc::no_space_on_device ? make_error_code(errc::no_more_files)
+                                                          : why;
+}
+
+/// In the place of a record's file, or of the folder that it lies in.
+error_code as_taken(const error_code& why)
+{
+    return why == file_errc::no_file ? make_error_code(errc::name_taken) : why;
+}
+
+/// Nothing: there is none yet.
+bool is_no_folder(const error_code& why)
+{
+    return is_absent(why) || why == file_errc::no_file;
+}
+
+} // namespace
+
 result<folder> folder::open(const fs::path& at)
 {
-    titip::descriptor opened{::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-    if (!opened && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
-        return errc::folder_missing;
+    auto opened = foreign_folder::open(at);
     if (!opened)
-        return last_error();
-    return folder{std::move(opened)};
+        return opened.error() == boost::system::errc::no_such_file_or_directory ||
+                       opened.error() == boost::system::errc::not_a_directory ||
+                       opened.error() == boost::system::errc::too_many_symbolic_link_levels
+                   ? make_error_code(errc::folder_missing)
+                   : opened.error();
+    return folder{std::move(*opened)};
 }
 
 result<void> folder::write(const label& of, const sealed_record& what) const
 {
     const auto name = file_name(of);
-    const auto folder_of = folder_name(of);
     bool is_there = true;
     if (auto there = read(of)) {
         if (there->envelope == what.envelope)
@@ -183,40 +176,32 @@ result<void> folder::write(const label& of, const sealed_record& what) const
     }
     if (auto room = has_room(at_.get(), what.envelope.size()); !room)
         return room;
-    if (::mkdirat(at_.get(), folder_of.c_str(), 0700) == 0) {
-        // Else the first records of each thousand would go with its name when the disk is pulled out.
-        if (auto synced = sync_folder(at_.get()); !synced)
-            return synced;
-    } else if (errno != EEXIST)
-        return why_not_made();
-    const titip::descriptor in{
-        ::openat(at_.get(), folder_of.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    bool is_new = false;
+    const auto in = at_.make_folder(folder_name(of), &is_new);
     if (!in)
-        return last_error();
-    struct ::stat before {};
-    if (is_there && ::fstatat(in.get(), name.c_str(), &before, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISREG(before.st_mode))
+        return why_not_made(in.error());
+    if (is_new)
+        // Else the first records of each thousand would go with its name when the disk is pulled out.
+        if (auto synced = at_.sync(); !synced)
+            return synced;
+    if (is_there)
         // Not over its blocks, which did not keep it.
-        ::unlinkat(in.get(), name.c_str(), 0);
-    titip::descriptor out{::openat(in.get(), name.c_str(), O_WRONLY | O_CREAT | carefully, 0600)};
-    struct ::stat found {};
+        if (auto removed = in->remove(name); !removed)
+            return removed;
+    auto out = in->write(name);
     if (!out)
-        return why_not_made();
-    if (::fstat(out.get(), &found) != 0)
-        return last_error();
-    if (!S_ISREG(found.st_mode))
-        return errc::name_taken;
+        return why_not_made(out.error());
     result<void> done;
-    if (::ftruncate(out.get(), 0) != 0)
+    if (::ftruncate(out->get(), 0) != 0)
         done = last_error();
     if (done)
-        done = write_sealed(out.get(), what);
-    if (!out.close() && done)
+        done = write_sealed(out->get(), what);
+    if (!out->close() && done)
         done = last_error();
     if (done)
-        done = sync_folder(in.get());
+        done = in->sync();
     if (!done) {
-        ::unlinkat(in.get(), name.c_str(), 0);
+        (void)in->remove(name);
         return done;
     }
     return gives_back(of, what);
@@ -236,51 +221,38 @@ result<void> folder::gives_back(const label& of, const sealed_record& what) cons
 
 result<void> folder::erase(const label& of) const
 {
-    const auto folder_of = folder_name(of);
-    const titip::descriptor in{
-        ::openat(at_.get(), folder_of.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-    if (!in && errno == ENOENT)
-        return {};
+    const auto in = at_.folder(folder_name(of));
     if (!in)
-        return last_error();
-    if (::unlinkat(in.get(), file_name(of).c_str(), 0) != 0 && errno != ENOENT)
-        return last_error();
-    ::unlinkat(at_.get(), folder_of.c_str(), AT_REMOVEDIR); // refused while others are in it
+        return is_absent(in.error()) ? result<void>{} : result<void>{as_taken(in.error())};
+    if (auto removed = in->remove(file_name(of)); !removed)
+        return removed;
+    ::unlinkat(at_.get(), folder_name(of).c_str(), AT_REMOVEDIR); // refused while others are in it
     return {};
 }
 
 result<sealed_record> folder::read(const std::string& path) const
 {
-    const auto slash = path.find('/');
-    const titip::descriptor in{::openat(at_.get(), path.substr(0, slash).c_str(),
-                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-    if (!in)
-        return last_error();
-    const titip::descriptor opened{
-        ::openat(in.get(), path.substr(slash + 1).c_str(), O_RDONLY | carefully)};
+    const auto opened = at_.read(path);
     if (!opened)
-        return last_error();
+        return as_taken(opened.error());
     // From the disk: what this machine still has in memory says nothing about it.
-    ::posix_fadvise(opened.get(), 0, 0, POSIX_FADV_DONTNEED);
-    return read_sealed(opened.get());
+    ::posix_fadvise(opened->get(), 0, 0, POSIX_FADV_DONTNEED);
+    return read_sealed(opened->get());
 }
 
 result<void> folder::list(const std::function<void(file)>& told) const
 {
-    return each_name(at_.get(), [&](const char* name) -> result<void> {
+    return at_.each_name([&](const char* name) -> result<void> {
         if (!is_folder_name(name))
             return {};
-        const titip::descriptor in{
-            ::openat(at_.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-        if (!in && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
-            return {};
+        const auto in = at_.folder(name);
         if (!in)
-            return last_error();
-        return each_name(in.get(), [&](const char* one) -> result<void> {
+            return is_no_folder(in.error()) ? result<void>{} : result<void>{in.error()};
+        return in->each_name([&](const char* one) -> result<void> {
             struct ::stat found {};
             if (!is_file_name(one))
                 return {};
-            if (::fstatat(in.get(), one, &found, AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT)
+            if (::fstatat(in->get(), one, &found, AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT)
                 return last_error();
             if (S_ISREG(found.st_mode))
                 told({.path = fmt::format("{}/{}", name, one),
@@ -293,40 +265,39 @@ result<void> folder::list(const std::function<void(file)>& told) const
 
 namespace {
 
-result<void> find_below(const fs::path& in, int depth,
-                        const std::function<void(const fs::path&)>& told,
-                        const std::function<void(const fs::path&)>& skipped)
+result<void> find_below(const foreign_folder& in, const std::string& prefix, int depth,
+                        const std::function<void(const std::string&)>& told,
+                        const std::function<void(const std::string&)>& skipped)
 {
     constexpr int deepest = 2; // what else people keep on such a disk may be deep
-    std::error_code failed;
-    fs::directory_iterator each{in, failed};
-    if (failed == std::errc::permission_denied && depth > 0) {
-        skipped(in);
+    return in.each_name([&](const char* name) -> result<void> {
+        struct ::stat found {};
+        if (std::string_view{name} == "." || std::string_view{name} == ".." ||
+            ::fstatat(in.get(), name, &found, AT_SYMLINK_NOFOLLOW) != 0)
+            return {};
+        const auto path = prefix + name;
+        if (is_file_name(name) && !S_ISDIR(found.st_mode))
+            told(path); // also what is no file: that is said when it is read
+        if (depth == deepest || !S_ISDIR(found.st_mode))
+            return {};
+        const auto below = in.folder(name);
+        if (below)
+            return find_below(*below, path + "/", depth + 1, told, skipped);
+        if (below.error() == boost::system::errc::permission_denied)
+            skipped(path);
+        else if (!is_no_folder(below.error())) // another mount is not this disk
+            return below.error();
         return {};
-    }
-    for (; !failed && each != fs::directory_iterator{}; each.increment(failed)) {
-        const auto& path = each->path();
-        if (is_file_name(path.filename().string()))
-            told(path);
-        std::error_code gone;
-        if (depth < deepest && each->symlink_status(gone).type() == fs::file_type::directory)
-            if (auto found = find_below(path, depth + 1, told, skipped); !found)
-                return found;
-    }
-    if (failed)
-        return error_code{failed.value(), boost::system::system_category()};
-    return {};
+    });
 }
 
 } // namespace
 
-result<void> find_files(const fs::path& in, const std::function<void(const fs::path&)>& told,
-                        const std::function<void(const fs::path&)>& skipped)
+result<void> find_files(const foreign_folder& in,
+                        const std::function<void(const std::string&)>& told,
+                        const std::function<void(const std::string&)>& skipped)
 {
-    auto found = find_below(in, 0, told, skipped);
-    if (!found && is_absent(found.error()))
-        return errc::folder_missing;
-    return found;
+    return find_below(in, "", 0, told, skipped);
 }
 
 } // namespace titip::bundle

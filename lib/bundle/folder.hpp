@@ -1,6 +1,6 @@
 #pragma once
 
-#include "base/descriptor.hpp"
+#include "base/foreign_folder.hpp"
 #include "base/record_id.hpp"
 #include "bundle/record_file.hpp"
 
@@ -44,7 +44,8 @@ bool is_file_name(std::string_view name) noexcept;
 
 /// The folder, opened once: what is done there is done in this one, whatever its path has become
 /// meanwhile. A disk that is taken away leaves a mount point on the first disk, which would be
-/// written to in its place; and no link leads elsewhere, because none is followed.
+/// written to in its place; and whoever had the disk in hand may have put there what they like
+/// (foreign_folder): what has a record's name and is no file is errc::name_taken.
 class folder {
 public:
     /// errc::folder_missing: no such folder, or a link.
@@ -81,20 +82,21 @@ public:
     /// lost+found that only root may look into) is not touched. Memory: one name.
     result<void> list(const std::function<void(file)>& told) const;
 
-    int descriptor() const noexcept { return at_.get(); }
+    /// For what lies beside the records.
+    const foreign_folder& place() const noexcept { return at_; }
 
 private:
-    explicit folder(titip::descriptor at) noexcept : at_(std::move(at)) {}
+    explicit folder(foreign_folder at) noexcept : at_(std::move(at)) {}
     result<void> gives_back(const label& of, const sealed_record& what) const;
 
-    titip::descriptor at_;
+    foreign_folder at_;
 };
 
-/// Every file with a name of ours, also where people copied them to, three folders deep; in no
-/// order. `skipped` hears of the folders that this user may not look into. Errors:
-/// errc::folder_missing, or what the system says; then not all were told.
-result<void> find_files(const std::filesystem::path& in,
-                        const std::function<void(const std::filesystem::path&)>& told,
-                        const std::function<void(const std::filesystem::path&)>& skipped);
+/// Every file with a name of ours, also where people copied them to, three folders deep; in no order, by
+/// their names below `in`. Links and other mounts are passed over. `skipped` hears of the folders that
+/// this user may not look into. Errors: what the system says; then not all were told.
+result<void> find_files(const foreign_folder& in,
+                        const std::function<void(const std::string&)>& told,
+                        const std::function<void(const std::string&)>& skipped);
 
 } // namespace titip::bundle

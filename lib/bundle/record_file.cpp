@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <ranges>
 #include <string>
 #include <utility>
 #include <variant>
@@ -32,10 +31,8 @@ constexpr std::size_t file_limit_bytes =
 std::array<std::byte, length_bytes> to_length(std::size_t value)
 {
     std::array<std::byte, length_bytes> out{};
-    for (auto& each : out | std::views::reverse) {
-        each = static_cast<std::byte>(value & 0xff);
-        value >>= 8;
-    }
+    for (auto i = out.size(); i-- > 0; value >>= 8)
+        out[i] = static_cast<std::byte>(value & 0xff);
     return out;
 }
 
@@ -133,14 +130,14 @@ result<sealed_record> read_sealed(int file)
     return out;
 }
 
-result<verified_record> read_record(const std::filesystem::path& file,
+result<verified_record> read_record(const foreign_folder& in, const std::string& file,
                                     const trust::authorities& believed)
 {
-    // Neither a pipe nor a link that somebody put there keeps us waiting, or leads elsewhere.
-    const descriptor opened{::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+    const auto opened = in.read(file);
     if (!opened)
-        return errno == ELOOP ? make_error_code(errc::not_a_record) : last_error();
-    auto sealed = read_sealed(opened.get());
+        return opened.error() == file_errc::no_file ? make_error_code(errc::not_a_record)
+                                                    : opened.error();
+    auto sealed = read_sealed(opened->get());
     if (!sealed)
         return sealed.error();
     auto said = believed.verify(sealed->manifest_cms, wall_now());

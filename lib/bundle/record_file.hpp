@@ -1,11 +1,11 @@
 #pragma once
 
-#include "base/bytes.hpp"
+#include "base/foreign_folder.hpp"
 #include "bundle/error.hpp"
 #include "envelope/statement.hpp"
 #include "trust/authorities.hpp"
 
-#include <filesystem>
+#include <string>
 
 namespace titip::bundle {
 
@@ -37,8 +37,8 @@ result<sealed_record> read_sealed(int file);
 /// And checks that the manifest was signed by the station that it names, and that the envelope is
 /// the one that it names. Dates do not count (trust::authorities): the certificate has long been renewed
 /// when a second copy is needed. Errors beside those of read_sealed(): errc::no_manifest,
-/// errc::wrong_envelope, those of trust::authorities.
-result<verified_record> read_record(const std::filesystem::path& file,
+/// errc::wrong_envelope, those of trust::authorities. A link, a pipe, a device: errc::not_a_record.
+result<verified_record> read_record(const foreign_folder& in, const std::string& file,
                                     const trust::authorities& believed);
 
 } // namespace titip::bundle

@@ -684,7 +684,7 @@ void add_store(lines& out, const object& status)
 
 std::string_view second_copy_trouble(std::string_view why)
 {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> known{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> known{
         {{"not-mounted",
           "the disk is not there: plug it in. If it is plugged in, call the administrator"},
          {"not-marked",
@@ -694,6 +694,8 @@ std::string_view second_copy_trouble(std::string_view why)
          {"mark-ruined", "the disk that is there no longer has the mark that was written to it: "
                          "use another one, or "
                          "call the administrator (titip mark-disk)"},
+         {"tampered", "a file of ours on the disk is now a link, a device or the like: "
+                      "use another disk, and give this one to the administrator"},
          {"full", "the disk is full: use a larger one, or remove what else is on it"},
          {"read-only", "the disk can only be read: look for a lock switch on it; if there is none, "
                        "call the administrator"},

@@ -162,7 +162,7 @@ std::optional<opened> read_sealed(bytes_view plaintext)
     if (!record || !station || !is_node_name(as_text(*station)) || !enrollment ||
         static_cast<std::size_t>(in.CurrentPosition()) != plaintext.size())
         return std::nullopt;
-    return opened{{*record, std::string{as_text(*station)}}, to_bytes(*enrollment)};
+    return opened{{*record, std::string{as_text(*station)}}, secret{to_bytes(*enrollment)}};
 }
 
 bytes_view view_of(BIO* memory)

@@ -3,6 +3,7 @@
 #include "base/bytes.hpp"
 #include "base/digest.hpp"
 #include "base/record_id.hpp"
+#include "base/secret.hpp"
 #include "envelope/error.hpp"
 
 #include <cstddef>
@@ -60,13 +61,14 @@ private:
 
 struct opened {
     inner_ids ids;
-    bytes enrollment; ///< as it was submitted
+    secret enrollment; ///< as it was submitted
 };
 
 /// Opens with a recipient's certificate and private key (PEM). Releases exactly what was sealed, or
 /// nothing: errc::not_for_us for changed content, tag or key, errc::not_an_envelope for what
 /// check_form() refuses, errc::wrong_ids for a plaintext that does not begin with well-formed ids,
-/// errc::bad_recipient for a certificate or key that cannot be read (an encrypted key is one).
+/// errc::bad_recipient for a certificate or key that cannot be read (an encrypted key is one). What it made
+/// of the key and of the plaintext is written over before it returns, but for what it gives.
 ///
 /// One part no recipient can check alone: how the content key is wrapped for the *others*, and the
 /// version numbers and names beside it. Changing them does not change what is released. Only the

@@ -481,9 +481,11 @@ asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
     }
     if (!came.is_whole)
         co_return answer(into, with_offset(is_new ? 201 : 204, which, came.offset));
-    // A resumed one is not looked at again: what is no envelope shows when it is opened.
-    if (came.offset == 0 && !envelope::check_form(came.rest))
+    if (!came.has_form) {
+        if (came.offset > 0) // no byte that is sent would make one of it
+            co_await owner_.vault_.discard(which);
         co_return answer(into, closing(http::problem(422, "the bytes are not a sealed envelope")));
+    }
     // From here on the next request may be read: the answer takes its place when the commit has
     // been synced.
     run_beside(complete(into, std::move(claim), std::move(what), std::move(came), is_new));

@@ -13,6 +13,7 @@ namespace titip::intake {
 struct arrival {
     bool is_whole = false;    ///< all bytes are here, and have the manifest's digest
     bool is_mismatch = false; ///< all bytes are here, and have another digest
+    bool has_form = false;    ///< if whole: it is what a sealer makes (envelope::check_form)
     error_code failed;        ///< of the connection or the vault; what came has been committed
     std::uint64_t offset = 0; ///< durable
     bytes rest;               ///< if whole: from `offset` to the end

@@ -3,6 +3,7 @@
 #include "base/descriptor.hpp"
 #include "base/file.hpp"
 #include "base/file_system.hpp"
+#include "base/foreign_folder.hpp"
 #include "base/log.hpp"
 #include "journal/parts.hpp"
 
@@ -168,7 +169,9 @@ void check_target(const target& into, const source& from)
                                            "on another disk",
                                            into.folder.string()));
     for (const auto& each : {into.file, into.told, into.part})
-        if (std::error_code failed; std::filesystem::exists(each, failed))
+        // A link as well, whatever it leads to.
+        if (std::error_code failed;
+            std::filesystem::exists(std::filesystem::symlink_status(each, failed)))
             give_up(kind::refused, fmt::format("{} is there already: nothing is written over; move "
                                                "it away, or take another folder",
                                                each.string()));
@@ -330,13 +333,15 @@ private:
         if (file.get() < 0)
             give_up(kind::refused, why_not(into_.folder, errno));
         bool is_named = false;
+        bool is_told = false;
         bool is_done = false;
-        BOOST_SCOPE_EXIT(&is_named, &is_done, this_)
+        BOOST_SCOPE_EXIT(&is_named, &is_told, &is_done, this_) // and nothing that is another's
         {
             ::unlink(this_->into_.part.c_str());
             if (is_named && !is_done)
-                for (const auto& each : {this_->into_.file, this_->into_.told})
-                    ::unlink(each.c_str());
+                ::unlink(this_->into_.file.c_str());
+            if (is_told && !is_done)
+                ::unlink(this_->into_.told.c_str());
         }
         BOOST_SCOPE_EXIT_END
         constexpr std::uint64_t beside = 1u << 20; // the file that says what it is
@@ -353,8 +358,12 @@ private:
         // Last, and with a sync of the folder: where this file is, the copy is whole.
         const auto text = in_json(about_);
         const auto told = write_file(into_.told, as_bytes(text));
+        if (!told && told.error() == file_errc::no_file)
+            give_up(kind::failed,
+                    fmt::format("{}: {}", into_.told.string(), told.error().message()));
         if (!told)
             throw not_written(into_.told, told.error().value());
+        is_told = true;
         read_back(into_.told, text.size(), sha256(as_bytes(text)));
         is_done = true;
         return about_;
@@ -415,7 +424,7 @@ private:
     void read_back(const std::filesystem::path& path, std::uint64_t size_bytes,
                    const digest& wanted)
     {
-        const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+        const descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
         if (!file)
             throw not_written(path, errno);
         ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);

@@ -12,7 +12,6 @@
 #include <optional>
 #include <sstream>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
@@ -26,7 +25,6 @@ namespace {
 
 constexpr auto marker_name = "titip-copy";
 constexpr auto probe_name = "titip-probe";
-constexpr int carefully = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 
 class mirror_category final : public boost::system::error_category {
 public:
@@ -58,15 +56,20 @@ struct marker {
 };
 
 /// Nothing: there is none. errc::mark_ruined: what a power failure left of one, or the disk.
-result<std::optional<marker>> read_marker(int folder)
+result<std::optional<marker>> read_marker(const foreign_folder& folder)
 {
-    const descriptor file{::openat(folder, marker_name, O_RDONLY | carefully)};
-    if (!file && errno == ENOENT)
+    const auto file = folder.read(marker_name);
+    if (!file && file.error() == boost::system::errc::no_such_file_or_directory)
         return std::optional<marker>{};
     if (!file)
-        return last_error();
+        return file.error() == file_errc::no_file ? make_error_code(errc::mark_ruined)
+                                                  : file.error();
+    // Past what this machine has in memory: a disk that was pulled out is known here also when it is gone.
+    ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_DONTNEED);
     constexpr std::size_t limit_bytes = 4'096;
-    const auto stored = read_all(file.get(), limit_bytes);
+    const auto stored = read_all(file->get(), limit_bytes);
+    if (!stored && stored.error() == boost::system::errc::file_too_large)
+        return errc::mark_ruined;
     if (!stored)
         return stored.error();
     std::istringstream in{std::string{as_text(*stored)}};
@@ -81,41 +84,40 @@ result<std::optional<marker>> read_marker(int folder)
     return std::optional{std::move(out)};
 }
 
-result<std::string> write_marker(int folder, const std::string& station)
+result<std::string> write_marker(const foreign_folder& folder, const std::string& station)
 {
     const auto id = epoch_id::random().to_string();
     const auto text = fmt::format("{} 1\nstation {}\ndisk {}\n", marker_name, station, id);
-    descriptor file{::openat(folder, marker_name, O_WRONLY | O_CREAT | O_TRUNC | carefully, 0644)};
+    auto file = folder.write(marker_name, 0644);
     if (!file)
-        return last_error();
-    ::fchmod(file.get(), 0644); // made by root, it is read by the daemon; FAT has no modes
-    auto done = write_all(file.get(), as_bytes(text));
-    if (done && (::fsync(file.get()) != 0 || !file.close()))
+        return file.error();
+    ::fchmod(file->get(), 0644); // made by root, it is read by the daemon; FAT has no modes
+    result<void> done;
+    if (::ftruncate(file->get(), 0) != 0)
         done = last_error();
     if (done)
-        done = sync_folder(folder);
+        done = write_all(file->get(), as_bytes(text));
+    if (done && (::fsync(file->get()) != 0 || !file->close()))
+        done = last_error();
+    if (done)
+        done = folder.sync();
     if (!done)
         return done.error();
     return id;
 }
 
 /// How many other things lie there; what systems put on an empty disk does not count.
-result<std::size_t> count_others(int folder)
+result<std::size_t> count_others(const foreign_folder& folder)
 {
     constexpr std::array<std::string_view, 6> nothing{
         ".", "..", "lost+found", "System Volume Information", marker_name, probe_name};
-    const int again = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* const opened = again < 0 ? nullptr : ::fdopendir(again);
-    if (opened == nullptr)
-        return last_error();
     std::size_t out = 0;
-    errno = 0;
-    while (const auto* entry = ::readdir(opened))
-        out += std::ranges::find(nothing, entry->d_name) == nothing.end() ? 1 : 0;
-    const auto failed = last_error();
-    ::closedir(opened);
-    if (failed)
-        return failed;
+    const auto counted = folder.each_name([&](const char* name) -> result<void> {
+        out += std::ranges::find(nothing, name) == nothing.end() ? 1 : 0;
+        return {};
+    });
+    if (!counted)
+        return counted.error();
     return out;
 }
 
@@ -144,11 +146,11 @@ result<found_folder> find(const disk::whereabouts& where)
                                                              : files.error();
     struct ::stat second {};
     struct ::stat first {};
-    if (::fstat(files->descriptor(), &second) != 0 || ::stat(where.store.c_str(), &first) != 0)
+    if (::fstat(files->place().get(), &second) != 0 || ::stat(where.store.c_str(), &first) != 0)
         return last_error();
     if (second.st_dev == first.st_dev)
         return errc::store_disk;
-    auto said = read_marker(files->descriptor());
+    auto said = read_marker(files->place());
     if (!said && said.error() == errc::mark_ruined)
         return found_folder{std::move(*files), second.st_dev, {}, true};
     if (!said)
@@ -171,12 +173,12 @@ namespace {
 /// Of a folder without a marker: whether it can have none but because it is new.
 result<void> is_to_be_marked(const found_folder& found)
 {
-    const auto others = count_others(found.files.descriptor());
+    const auto others = count_others(found.files.place());
     if (!others)
         return others.error();
     if (found.is_mark_ruined && *others > 0) // no mount point has one
         return errc::mark_ruined;
-    if (!is_disk_of_its_own(found.files.descriptor(), found.device))
+    if (!is_disk_of_its_own(found.files.place().get(), found.device))
         return errc::not_mounted;
     if (*others > 0)
         return errc::not_marked;
@@ -204,7 +206,7 @@ result<disk> disk::open(const whereabouts& where)
         return disk{std::move(found->files), std::move(found->said->id)};
     if (const auto wanted = is_to_be_marked(*found); !wanted)
         return wanted.error();
-    auto id = write_marker(found->files.descriptor(), where.station);
+    auto id = write_marker(found->files.place(), where.station);
     if (!id)
         return id.error();
     return disk{std::move(found->files), std::move(*id)};
@@ -212,13 +214,7 @@ result<disk> disk::open(const whereabouts& where)
 
 result<void> disk::probe(bool writing) const
 {
-    {
-        const descriptor marked{::openat(files_.descriptor(), marker_name, O_RDONLY | carefully)};
-        if (!marked)
-            return last_error();
-        ::posix_fadvise(marked.get(), 0, 0, POSIX_FADV_DONTNEED);
-    }
-    const auto said = read_marker(files_.descriptor());
+    const auto said = read_marker(files_.place());
     if (!said)
         return said.error();
     if (!*said)
@@ -228,11 +224,10 @@ result<void> disk::probe(bool writing) const
     if (!writing)
         return {};
     // In place and of one size: the disk gives no room for it, and a cheap one wears the less.
-    descriptor file{
-        ::openat(files_.descriptor(), probe_name, O_WRONLY | O_CREAT | carefully, 0600)};
+    auto file = files_.place().write(probe_name);
     if (!file) {
-        const auto why = last_error();
-        const auto room = journal::disk_room_of(files_.descriptor());
+        const auto why = file.error();
+        const auto room = journal::disk_room_of(files_.place().get());
         constexpr std::uint64_t some_bytes = 1u << 20;
         if (why == boost::system::errc::no_space_on_device && room &&
             room->available_bytes > some_bytes)
@@ -240,9 +235,9 @@ result<void> disk::probe(bool writing) const
         return why;
     }
     const auto text = fmt::format("{:>20}\n", to_ms(wall_now()));
-    if (auto written = write_all(file.get(), as_bytes(text)); !written)
+    if (auto written = write_all(file->get(), as_bytes(text)); !written)
         return written;
-    if (::fsync(file.get()) != 0 || !file.close())
+    if (::fsync(file->get()) != 0 || !file->close())
         return last_error();
     return {};
 }
@@ -250,7 +245,7 @@ result<void> disk::probe(bool writing) const
 bool disk::is_gone() const
 {
     struct ::stat found {};
-    if (::fstat(files_.descriptor(), &found) != 0)
+    if (::fstat(files_.place().get(), &found) != 0)
         return false;
     const auto number = found.st_dev;
     if (major(number) == 0) // FUSE, and others without a device of their own
@@ -266,7 +261,7 @@ result<std::string> mark(const disk::whereabouts& where)
         return found.error();
     if (found->said)
         return std::move(found->said->id);
-    return write_marker(found->files.descriptor(), where.station);
+    return write_marker(found->files.place(), where.station);
 }
 
 } // namespace titip::mirror

@@ -80,7 +80,7 @@ result<copy_state> state_of(const disk& on, const bundle::label& of, const diges
     const auto& why = copy.error();
     if (why == boost::system::errc::no_such_file_or_directory)
         return copy_state::gone;
-    if (why == bundle::errc::newer_format)
+    if (why == bundle::errc::newer_format || why == bundle::errc::name_taken)
         return copy_state::other;
     if (why.category() == make_error_code(bundle::errc::damaged).category())
         return copy_state::ruined;
@@ -197,7 +197,7 @@ asio::awaitable<std::invoke_result_t<Act, const disk&>> second_copy::on_disk(Act
         if (!id.empty() && opened->id() != id)
             return errc::other_disk;
         auto out = act(*opened);
-        *room = journal::disk_room_of(opened->files().descriptor());
+        *room = journal::disk_room_of(opened->files().place().get());
         if (!out && out.error() == boost::system::errc::io_error && opened->is_gone())
             return errc::not_mounted; // its mount outlives it
         return out;

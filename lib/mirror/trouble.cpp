@@ -23,6 +23,8 @@ std::string_view to_string(trouble value) noexcept
         return "read-only";
     case trouble::forbidden:
         return "forbidden";
+    case trouble::tampered:
+        return "tampered";
     case trouble::hangs:
         return "hangs";
     case trouble::failed:
@@ -44,6 +46,8 @@ trouble trouble_of(const error_code& why) noexcept
         return trouble::other_station;
     if (why == errc::mark_ruined)
         return trouble::mark_ruined;
+    if (why == file_errc::no_file)
+        return trouble::tampered;
     if (why == sys::no_space_on_device || why == bundle::errc::no_more_files ||
         (why.value() == EDQUOT && why.category() == boost::system::system_category()))
         return trouble::full;

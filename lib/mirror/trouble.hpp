@@ -17,11 +17,12 @@ enum class trouble : std::uint8_t {
     read_only,
     forbidden,   ///< the daemon may not write there: owner, mode, or the service's own confinement
     mark_ruined, ///< it has a mark, which is not what was written
+    tampered,    ///< what has a name of ours there is a link, a device or the like
     hangs,       ///< an operation does not come back
     failed,      ///< what the system says is beside it
 };
-/// "none", "not-mounted", "not-marked", "other-station", "mark-ruined", "full", "read-only", "forbidden", "hangs",
-/// "failed".
+/// "none", "not-mounted", "not-marked", "other-station", "mark-ruined", "full", "read-only", "forbidden",
+/// "tampered", "hangs", "failed".
 std::string_view to_string(trouble) noexcept;
 
 /// What an error of writing or reading there means for all records, not for one.

@@ -1,6 +1,7 @@
 #include "node/mark.hpp"
 
 #include "base/descriptor.hpp"
+#include "base/foreign_folder.hpp"
 #include "base/name.hpp"
 
 #include <fmt/format.h>
@@ -34,6 +35,9 @@ result<void> put_in_place(const std::string& temporary, const std::filesystem::p
                           existing other)
 {
     const bool is_replaced = other == existing::is_replaced;
+    struct ::stat known {};
+    if (is_replaced && ::lstat(file.c_str(), &known) == 0 && !S_ISREG(known.st_mode))
+        return file_errc::no_file;
     const unsigned flags = is_replaced ? 0u : RENAME_NOREPLACE;
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, file.c_str(), flags) == 0)
         return {};

@@ -121,7 +121,13 @@ result<void, start_failure> put_in_place(const fs::path& state,
     return {};
 }
 
-result<std::vector<fs::path>, start_failure> files_in(const fs::path& folder, restored& out_of)
+/// By their names below the folder, which is opened once.
+struct record_files {
+    foreign_folder in;
+    std::vector<std::string> names;
+};
+
+result<record_files, start_failure> files_in(const fs::path& folder, restored& out_of)
 {
     constexpr auto marker = "titip-copy";
     std::error_code ignored;
@@ -131,20 +137,24 @@ result<std::vector<fs::path>, start_failure> files_in(const fs::path& folder, re
     if (!fs::exists(folder / marker, ignored) && fs::exists(parent / marker, ignored))
         return failure(
             folder, fmt::format("is a part of a second copy: name the whole, {}", parent.string()));
-    std::vector<fs::path> out;
+    auto opened = foreign_folder::follow(folder);
+    if (!opened)
+        return failure(folder, opened.error().message());
+    record_files out{.in = std::move(*opened), .names = {}};
     const auto listed = bundle::find_files(
-        folder, [&out](const fs::path& file) { out.push_back(file); },
-        [&out_of](const fs::path& skipped) {
+        out.in, [&out](const std::string& file) { out.names.push_back(file); },
+        [&](const std::string& skipped) {
             // What the system made for itself holds no record.
-            if (skipped.filename() != "lost+found")
-                out_of.left.push_back({skipped, "this user may not look into it"});
+            if (fs::path{skipped}.filename() != "lost+found")
+                out_of.left.push_back({folder / skipped, "this user may not look into it"});
         });
     if (!listed)
         return failure(folder, listed.error().message());
-    if (out.empty())
+    if (out.names.empty())
         return failure(folder, "there is no record in this folder");
     // By epoch and number: the store's order of places is then that of the numbers.
-    std::ranges::sort(out, {}, [](const fs::path& each) { return each.filename().string(); });
+    std::ranges::sort(out.names, {},
+                      [](const std::string& each) { return fs::path{each}.filename().string(); });
     return out;
 }
 
@@ -163,9 +173,10 @@ public:
     }
 
     /// False: no more can be taken.
-    asio::awaitable<result<void, start_failure>> take(fs::path file)
+    asio::awaitable<result<void, start_failure>> take(const foreign_folder& in, std::string name,
+                                                      fs::path file)
     {
-        auto found = bundle::read_record(file, *with_.authorities);
+        auto found = bundle::read_record(in, name, *with_.authorities);
         // A file that the disk does not give is that file's trouble; many in a row are the disk's.
         constexpr int most_unreadable = 16;
         const bool is_unreadable = !found && bundle::is_unreadable(found.error());
@@ -281,13 +292,15 @@ private:
     int unreadable_ = 0; ///< in a row
 };
 
-asio::awaitable<void> take_all(restoring& by, const std::vector<fs::path>& files,
+asio::awaitable<void> take_all(restoring& by, const record_files& files, const fs::path& folder,
                                const std::function<void(std::size_t, std::size_t)>& told,
                                result<void, start_failure>& out)
 {
-    for (std::size_t i = 0; i < files.size() && out; ++i) {
-        out = co_await by.take(files[i]);
-        told(i + 1, files.size());
+    const auto& names = files.names;
+    for (std::size_t i = 0; i < names.size() && out; ++i) {
+        auto path = folder / names[i];
+        out = co_await by.take(files.in, names[i], std::move(path));
+        told(i + 1, names.size());
     }
     if (out)
         out = co_await by.end();
@@ -343,10 +356,11 @@ restore(const config& into, const restore_options& opts,
         if (!store)
             return start_failure{store.error().sentence};
         restoring by{into, *with, **store, out};
-        asio::co_spawn(io, take_all(by, *files, told, done), [](std::exception_ptr failed) {
-            if (failed)
-                std::rethrow_exception(failed);
-        });
+        asio::co_spawn(io, take_all(by, *files, opts.from, told, done),
+                       [](std::exception_ptr failed) {
+                           if (failed)
+                               std::rethrow_exception(failed);
+                       });
         io.run();
         pool.join();
     }

@@ -86,7 +86,7 @@ private:
         const auto at = below(list.size());
         auto& one = list[at];
         const auto place = list.begin() + static_cast<std::ptrdiff_t>(at);
-        switch (below(9)) {
+        switch (below(10)) {
         case 0:
             list.erase(place);
             break;
@@ -136,7 +136,11 @@ private:
             break;
         }
         default:
-            if (one.children.empty()) {
+            if (one.children.empty() && !one.content.empty() &&
+                below(2) == 0) { // of the same length
+                for (auto left = below(3) + 1; left > 0; --left)
+                    one.content[below(one.content.size())] ^= std::byte(1u << below(8));
+            } else if (one.children.empty()) {
                 auto& content = one.content;
                 const auto before = content.size();
                 const auto room = before + 16;

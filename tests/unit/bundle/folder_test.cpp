@@ -16,6 +16,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 using namespace titip;
@@ -133,12 +134,20 @@ std::vector<std::filesystem::path> files_in(const std::filesystem::path& in)
     return out;
 }
 
+result<verified_record> read_record(const std::filesystem::path& file,
+                                    const trust::authorities& believed)
+{
+    return bundle::read_record(foreign_folder::open(file.parent_path()).value(),
+                               file.filename().string(), believed);
+}
+
 /// As a restore does.
 std::vector<std::filesystem::path> found_in(const std::filesystem::path& in)
 {
     std::vector<std::filesystem::path> out;
     REQUIRE(find_files(
-        in, [&out](const auto& each) { out.push_back(each); }, [](const auto&) {}));
+        foreign_folder::open(in).value(), [&](const auto& each) { out.push_back(in / each); },
+        [](const auto&) {}));
     std::ranges::sort(out);
     return out;
 }
@@ -412,9 +421,6 @@ TEST_CASE("the folder of a disk that is not there is not made", "[bundle]")
     const auto missing = at.path() / "media";
     CHECK(write_record(missing, label_of(manifest), from.record_of(manifest, sealed)).error() ==
           errc::folder_missing);
-    CHECK(find_files(
-              missing, [](const auto&) {}, [](const auto&) {})
-              .error() == errc::folder_missing);
     CHECK(erase_record(missing, label_of(manifest)).error() == errc::folder_missing);
     CHECK_FALSE(std::filesystem::exists(missing));
 }
@@ -481,9 +487,9 @@ TEST_CASE("a folder of somebody else's on the disk, as ext4's lost+found, is not
     std::size_t listed = 0;
     const auto done = opened ? opened->list([&listed](const auto&) { ++listed; }) : opened.error();
     std::size_t found = 0;
-    std::vector<std::filesystem::path> skipped;
+    std::vector<std::string> skipped;
     const auto looked = find_files(
-        at.path(), [&found](const auto&) { ++found; },
+        foreign_folder::open(at.path()).value(), [&found](const auto&) { ++found; },
         [&skipped](const auto& each) { skipped.push_back(each); });
     REQUIRE(::seteuid(0) == 0);
     CHECK(written.has_value());
@@ -491,7 +497,7 @@ TEST_CASE("a folder of somebody else's on the disk, as ext4's lost+found, is not
     CHECK(listed == 1);
     CHECK(looked.has_value());
     CHECK(found == 1);
-    CHECK(skipped == std::vector{at.path() / "lost+found"}); // and that is said
+    CHECK(skipped == std::vector<std::string>{"lost+found"}); // and that is said
 }
 
 TEST_CASE("neither a link nor a pipe in the folder leads elsewhere, or keeps anybody waiting",
@@ -521,6 +527,55 @@ TEST_CASE("neither a link nor a pipe in the folder leads elsewhere, or keeps any
     CHECK_FALSE(write_record(at.path(), label, record).has_value());
     CHECK(files_in(at.path()).empty());
     CHECK(read_record(file, from.believed).error() == errc::not_a_record);
+}
+
+TEST_CASE("a link or a device with a record's name is neither followed nor touched", "[bundle]")
+{
+    const temporary_folder at;
+    const temporary_folder other;
+    const auto& from = shared_office();
+    const auto sealed = some_bytes(100);
+    const auto manifest = from.manifest_of(sealed);
+    const auto label = label_of(manifest);
+    const auto record = from.record_of(manifest, sealed);
+    const auto file = path_of(at.path(), label);
+    REQUIRE(write_record(other.path(), label, record));
+    const auto elsewhere = path_of(other.path(), label);
+    std::filesystem::create_directory(file.parent_path());
+    const auto make_link = [&] { std::filesystem::create_symlink(elsewhere, file); };
+    const auto make_empty_link = [&] {
+        std::filesystem::create_symlink(other.path() / "nothing yet", file);
+    };
+    // /dev/null's numbers: what is written there is gone, and is not missed by this test.
+    const auto make_device = [&] {
+        REQUIRE(::mknod(file.c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0);
+    };
+    std::vector<std::function<void()>> makers{make_link, make_empty_link};
+    if (::geteuid() == 0)
+        makers.emplace_back(make_device);
+    for (const auto& make : makers) {
+        make();
+        const auto before = std::filesystem::symlink_status(file).type();
+        CHECK(write_record(at.path(), label, record).error() == errc::name_taken);
+        CHECK(folder::open(at.path())->read(label).error() == errc::name_taken);
+        CHECK(read_record(file, from.believed).error() == errc::not_a_record);
+        CHECK(files_in(at.path()).empty());
+        CHECK(std::filesystem::symlink_status(file).type() == before);
+        CHECK(erase_record(at.path(), label)); // the name, and not what it leads to
+        std::filesystem::create_directory(file.parent_path());
+    }
+    CHECK(read_record(elsewhere, from.believed).has_value());
+    CHECK_FALSE(std::filesystem::exists(other.path() / "nothing yet"));
+
+    // The folder that it lies in is one: for a restore, which looks three deep, too.
+    std::filesystem::remove(file.parent_path());
+    std::filesystem::create_directory_symlink(elsewhere.parent_path(), file.parent_path());
+    CHECK(write_record(at.path(), label, record).error() == errc::name_taken);
+    CHECK(found_in(at.path()).empty());
+    const auto around =
+        bundle::read_record(foreign_folder::open(at.path()).value(),
+                            std::filesystem::relative(file, at.path()).string(), from.believed);
+    CHECK(around.error() == errc::not_a_record);
 }
 
 TEST_CASE("what was opened is written to, whatever its path has become", "[bundle]")

@@ -888,6 +888,7 @@ TEST_CASE("the status says what the second copy has not, and what to do with the
           std::pair{"hangs", "unplug it and plug it in again"},
           std::pair{"not-marked", "titip mark-disk"},
           std::pair{"other-station", "another station's"},
+          std::pair{"tampered", "give this one to the administrator"},
           std::pair{"mark-ruined",
                     "no longer has the mark that was written to it: use another one"},
           std::pair{"forbidden", "may not write there: call the administrator"}})

@@ -167,6 +167,34 @@ public:
         auto offer = numbered_.next(sealed, id);
         return {.offer = std::move(offer), .sealed = std::move(sealed)};
     }
+    /// Any bytes, offered as a record's.
+    record disguise(bytes as_sealed)
+    {
+        auto offer = numbered_.next(as_sealed, record_id::random());
+        return {.offer = std::move(offer), .sealed = std::move(as_sealed)};
+    }
+    /// A record in two requests.
+    void begin(const record& what, std::size_t body_bytes)
+    {
+        send("POST /v1/uploads/" + who_->self().name +
+             " HTTP/1.1\r\nHost: centre\r\nTus-Resumable: 1.0.0\r\n"
+             "Content-Type: application/offset+octet-stream\r\nUpload-Metadata: manifest " +
+             to_base64(what.offer.cms) +
+             "\r\nUpload-Length: " + std::to_string(what.sealed.size()) +
+             "\r\nContent-Length: " + std::to_string(body_bytes) + "\r\n\r\n");
+        send(as_text(bytes_view{what.sealed}.first(body_bytes)));
+    }
+    void go_on(const record& what, std::size_t offset)
+    {
+        const auto rest = bytes_view{what.sealed}.subspan(offset);
+        send("PATCH /v1/uploads/" + who_->self().name + "/" +
+             what.offer.manifest.record.to_string() +
+             " HTTP/1.1\r\nHost: centre\r\nTus-Resumable: 1.0.0\r\n"
+             "Content-Type: application/offset+octet-stream\r\nUpload-Offset: " +
+             std::to_string(offset) + "\r\nContent-Length: " + std::to_string(rest.size()) +
+             "\r\n\r\n");
+        send(as_text(rest));
+    }
     /// The first bytes of a record's request, or all.
     void post(const record& what, std::size_t body_bytes)
     {
@@ -348,4 +376,49 @@ TEST_CASE("a question that waits for news gives way to a newcomer, and is told w
     const auto told = first.answer();
     CHECK(told.status == 503);
     CHECK(retry_after_of(told) >= 1s);
+}
+
+TEST_CASE("what no sealer makes is refused in one piece and in two, and nothing of it stays",
+          "[intake]")
+{
+    centre above{rules({})};
+    const auto size = visitor{above, everyone().neighbour}.make(50'000).sealed.size();
+    // Within the recipients, behind them, within the last 18 bytes, at the last byte.
+    for (const std::size_t cut : {std::size_t{0}, std::size_t{1}, std::size_t{300},
+                                  std::size_t{20'000}, size - 18, size - 7, size - 1}) {
+        CAPTURE(cut);
+        visitor honest{above, everyone().neighbour};
+        const auto good = honest.make(50'000);
+        REQUIRE(good.sealed.size() == size);
+        auto changed = good.sealed;
+        // The wrap of a key: from id-aes256-wrap to the padded one, behind the last byte of its name.
+        const auto name = as_text(changed).rfind("\x60\x86\x48\x01\x65\x03\x04\x01\x2d");
+        REQUIRE(name != std::string_view::npos);
+        changed[name + 8] = std::byte{0x30};
+        auto cut_short = good.sealed;
+        cut_short[size - 18] = std::byte{0x05}; // no tag where it should be
+        for (auto& forged : {changed, cut_short}) {
+            visitor hostile{above, everyone().station};
+            const auto bad = hostile.disguise(forged);
+            if (cut == 0)
+                hostile.post(bad);
+            else {
+                hostile.begin(bad, cut);
+                CHECK(hostile.answer().status == 201);
+                hostile.go_on(bad, cut);
+            }
+            const auto refused = hostile.answer();
+            CHECK(refused.status == 422);
+            CHECK_FALSE(refused.fields.has("Titip-Receipt"));
+            CHECK_FALSE(finish(above.behind.find(bad.offer.key())).value().has_value());
+        }
+        if (cut == 0)
+            honest.post(good);
+        else {
+            honest.begin(good, cut);
+            CHECK(honest.answer().status == 201);
+            honest.go_on(good, cut);
+        }
+        CHECK(honest.answer().fields.has("Titip-Receipt"));
+    }
 }

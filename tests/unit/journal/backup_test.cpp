@@ -378,3 +378,31 @@ TEST_CASE("what has come to a backup's name meanwhile is not written over", "[jo
         ++files;
     CHECK(files == 1);
 }
+
+TEST_CASE("a link that has come to the name of what tells of a backup is not written over",
+          "[journal]")
+{
+    office it;
+    it.options.copy_patience = 1min;
+    it.reopen();
+    it.accept();
+    auto hangs = std::make_unique<hanging_disk>();
+    std::filesystem::path others;
+    std::jthread somebody{[&it, &hangs, &others] {
+        hanging_disk::await_writer();
+        others = std::filesystem::directory_iterator
+        {
+            it.to
+            } -> path();
+        others.replace_extension(".json");
+        std::filesystem::create_symlink(it.folder.path() / "elsewhere", others);
+        hangs.reset();
+    }};
+    const auto done = it.back_up();
+    somebody.join();
+    REQUIRE(done.has_error());
+    CHECK(done.error().sentence.find("a link") != std::string::npos);
+    CHECK(std::filesystem::is_symlink(others));
+    CHECK_FALSE(std::filesystem::exists(it.folder.path() / "elsewhere"));
+    CHECK(std::distance(std::filesystem::directory_iterator{it.to}, {}) == 1);
+}

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 using namespace titip;
@@ -137,6 +138,54 @@ TEST_CASE("a probe reads from the disk, and writes to it when asked", "[mirror]"
     CHECK_FALSE(opened.is_gone());
     std::filesystem::remove(here.where.folder / "titip-copy");
     CHECK_FALSE(opened.probe(false).has_value());
+}
+
+TEST_CASE("a device or a link with a name of ours on a disk is neither written to nor followed",
+          "[mirror]")
+{
+    two_devices here;
+    if (!here.are_two || ::geteuid() != 0)
+        return;
+    const auto mark_file = here.where.folder / "titip-copy";
+    const auto probe_file = here.where.folder / "titip-probe";
+    const auto precious = here.where.store / "precious";
+    std::ofstream{precious} << "precious";
+    std::ofstream{here.where.folder / "photo.jpg"} << "of last summer"; // so it is no mount point
+    const auto text_of = [](const std::filesystem::path& file) {
+        return std::string{as_text(read_file(file).value())};
+    };
+    // /dev/null's numbers: what would be written there is gone, and missed by nobody.
+    const auto make_device = [](const std::filesystem::path& file) {
+        REQUIRE(::mknod(file.c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0);
+    };
+    REQUIRE(mark(here.where).has_value());
+    const auto opened = disk::open(here.where).value();
+    make_device(probe_file);
+    CHECK(opened.probe(false).has_value());
+    CHECK(opened.probe(true).error() == file_errc::no_file);
+    CHECK(trouble_of(file_errc::no_file) == trouble::tampered);
+    CHECK(std::filesystem::is_character_file(probe_file));
+    std::filesystem::remove(probe_file);
+    std::filesystem::create_symlink(precious, probe_file);
+    CHECK(opened.probe(true).error() == file_errc::no_file);
+    std::filesystem::remove(probe_file);
+    REQUIRE(::mkfifo(probe_file.c_str(), 0600) == 0);
+    CHECK(opened.probe(true).error() == file_errc::no_file);
+
+    // The mark itself: a person who says that the disk is to be used does not say that of a device.
+    std::filesystem::remove(mark_file);
+    make_device(mark_file);
+    CHECK(opened.probe(false).error() == mirror::errc::mark_ruined);
+    CHECK(here.why_not() == mirror::errc::mark_ruined);
+    CHECK(mark(here.where).error() == file_errc::no_file);
+    CHECK(std::filesystem::is_character_file(mark_file));
+    std::filesystem::remove(mark_file);
+    std::filesystem::create_symlink(precious, mark_file);
+    CHECK(mark(here.where).error() == file_errc::no_file);
+    CHECK(text_of(precious) == "precious");
+    std::filesystem::remove(mark_file);
+    std::ofstream{mark_file} << std::string(5'000, 'x');
+    CHECK(here.why_not() == mirror::errc::mark_ruined);
 }
 
 TEST_CASE("what the system says of a disk is told apart by what a person has to do", "[mirror]")

@@ -70,6 +70,12 @@ TEST_CASE("a mark that is there is only replaced where that is meant")
     REQUIRE(write_mark(file, other, existing::is_replaced));
     CHECK(read_mark(file).said == other);
     CHECK(at.entries() == 1);
+    // The place of a link, or of a device, is not meant by that.
+    const auto link = file.parent_path() / "link.store";
+    std::filesystem::create_symlink(file, link);
+    CHECK_FALSE(write_mark(link, ours, existing::is_replaced));
+    CHECK_FALSE(write_mark(link, ours, existing::stays));
+    CHECK(std::filesystem::is_symlink(link));
 }
 
 TEST_CASE("what is no mark is said to be none, and never taken for an absent one")
