@@ -308,6 +308,8 @@ std::string to_text(uplink::outcome::kind what)
         return "not-believed";
     case kind::role:
         return "role";
+    case kind::revoked:
+        return "revoked";
     case kind::auth:
         return "auth";
     case kind::admission:
