@@ -98,6 +98,8 @@ TEST_CASE("what the centre lost after it had opened it is to be opened again", "
     REQUIRE(it.at(p).state == state::opened);
     it.told(after, {}, {}); // an empty store
     CHECK(it.at(p).state == state::waiting);
+    CHECK(it.at(p).delivered_at == wall_time{});
+    CHECK(it.at(p).opened_at == wall_time{});
     CHECK_FALSE(it.is_said_opened(p));
     REQUIRE(it.settle(p).has_value());
     CHECK(it.at(p).state == state::delivered); // not opened on the new receipt alone
@@ -306,6 +308,7 @@ TEST_CASE("what was handed on to a relay that hands its own on to us waits again
     REQUIRE(it.settle(delivered).has_value());
     CHECK(finish(it.store->take_back("hub-1")).value() == 1);
     CHECK(it.at(theirs).state == state::waiting);
+    CHECK(it.at(theirs).delivered_at == wall_time{});
     CHECK(it.at(others).state == state::relayed);
     CHECK(it.at(delivered).state == state::delivered);
     CHECK(finish(it.store->take_back("hub-1")).value() == 0);
@@ -447,19 +450,26 @@ TEST_CASE("since when the oldest is relayed is found, and found again when that 
 
 namespace {
 
-/// As the version before left it: of what was opened, `open-failed` was told as well, and ignored.
-void add_open_failed(office& it, place p)
+void change_row(office& it, place p, const std::function<void(v1::Row&)>& change)
 {
     it.close();
-    meddle(it, [p](journal::transaction& txn, const journal::tables& t, v1::Meta&) {
+    meddle(it, [&](journal::transaction& txn, const journal::tables& t, v1::Meta&) {
         const auto key = journal::place_key(p);
         v1::Row row;
         journal::open_row(journal::seed::row, key, txn.get(t.rows, key).value(), row);
-        row.clear_judgements();
-        row.add_verdicts(v1::OPEN_FAILED);
+        change(row);
         txn.put(t.rows, key, journal::seal_row(journal::seed::row, key, row));
     });
     it.open();
+}
+
+/// As the version before left it: of what was opened, `open-failed` was told as well, and ignored.
+void add_open_failed(office& it, place p)
+{
+    change_row(it, p, [](v1::Row& row) {
+        row.clear_judgements();
+        row.add_verdicts(v1::OPEN_FAILED);
+    });
 }
 
 } // namespace
@@ -477,6 +487,51 @@ TEST_CASE("what could not be opened after all is kept, also where an earlier ver
     it.custody({p});
     CHECK(finish(it.store->erase_due(0ms)).value() == 0);
     CHECK(it.at(p).state == state::opened);
+}
+
+TEST_CASE("whatever a row says, nothing is erased that no receipt covers", "[journal]")
+{
+    office it;
+    const auto p = it.accept();
+    const auto covered = it.accept();
+    for (const auto each : {p, covered})
+        REQUIRE(it.settle(each).has_value());
+    it.told(epoch_id::random(), {p, covered}, {p, covered});
+    change_row(it, p, [](v1::Row& row) { row.clear_receipt(); });
+    REQUIRE(it.at(p).state == state::opened);
+    it.custody({p, covered});
+    CHECK(finish(it.store->erase_due(0ms)).value() == 1);
+    CHECK(it.at(p).state == state::opened);
+    CHECK(it.at(covered).state == state::erased);
+}
+
+TEST_CASE("an opening that the centre's present store said is not doubted for an earlier version",
+          "[journal]")
+{
+    office it;
+    const auto p = it.accept();
+    const auto unsure = it.accept();
+    for (const auto each : {p, unsure})
+        REQUIRE(it.settle(each).has_value());
+    it.told(epoch_id::random(), {p, unsure}, {p, unsure});
+    change_row(it, unsure, [](v1::Row& row) { row.clear_opened_by(); });
+    it.close();
+    meddle(it, [&](journal::transaction& txn, const journal::tables& t, v1::Meta& meta) {
+        journal::space room{it.data_file(), {}};
+        const journal::surroundings around{"office-1", true, everyone().station};
+        journal::writing now{txn, t, meta, around, room, wall_now()};
+        using doubt = journal::writing::doubt;
+        CHECK_FALSE(now.take_opening_back(p, doubt::earlier_version));
+        CHECK(now.take_opening_back(unsure, doubt::earlier_version));
+        CHECK_FALSE(
+            now.take_opening_back(unsure, doubt::earlier_version)); // it is not said any more
+        now.finish();
+    });
+    it.open();
+    CHECK(it.at(p).state == state::opened);
+    CHECK(it.at(unsure).state == state::delivered);
+    CHECK(it.at(unsure).opened_at == wall_time{});
+    CHECK(finish(it.store->audit()).value().empty());
 }
 
 TEST_CASE("that a verdict replaces another is in the index of what may be erased", "[journal]")

@@ -931,6 +931,29 @@ TEST_CASE("one file that is cut short at a listing was being written, and two ar
     }
 }
 
+TEST_CASE(
+    "a file that is known to be lost is not lost once more where a listing finds it cut short",
+    "[mirror]")
+{
+    plan it;
+    const std::vector<row> rows{row_of(1), row_of(2), row_of(3), row_of(4)};
+    list(it, {1, 2, 3, 4}, rows, start);
+    for (const std::uint64_t n : {1, 2})
+        it.on_ruined(rows[n - 1], start, clock_);
+    REQUIRE(it.now().lost == 2);
+    it.look_again(); // it was pulled out before they were written again
+    std::vector<listed_file> files;
+    for (std::uint64_t n = 1; n <= 4; ++n)
+        files.push_back({name_of(n), n <= 2 ? 0 : whole});
+    it.on_listed(files, start, "disk-1", clock_);
+    for (const auto& each : rows)
+        it.on_row(each);
+    it.on_scanned(start, clock_);
+    CHECK(it.now().lost == 2);
+    CHECK(it.now().missing == 2);
+    CHECK(it.now().beyond_help == 0);
+}
+
 TEST_CASE("a pass goes on where an earlier process stopped, and what that one read is read again",
           "[mirror]")
 {
