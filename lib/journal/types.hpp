@@ -175,9 +175,9 @@ struct change {
 
 /// A finding as it is kept here.
 struct kept_finding : vault::finding {
-    std::uint64_t number = 0;    ///< of this store; 0: of a store of format 1
-    std::string told_by;         ///< the custodian that says or signed so; empty: seen in what is here
-    std::string proof;           ///< hexadecimal; empty: its bare word
+    std::uint64_t number = 0; ///< of this store; 0: of a store of format 1
+    std::string told_by;      ///< the custodian that says or signed so; empty: seen in what is here
+    std::string proof;        ///< hexadecimal; empty: its bare word
     wall_time acknowledged_at{}; ///< these two: zero if not
     wall_time settled_at{};
     std::string acknowledged_by;

@@ -713,9 +713,9 @@ asio::awaitable<std::optional<bool>> replayer::take_reconciled(http::client_conn
         if (!taken)
             co_return std::nullopt;
     }
-    auto covered = co_await around_.store.take_custody(
-        told->custody, told->by.role, told->answer.custody_cms, told->answer.findings, asked,
-        told->by.name);
+    auto covered =
+        co_await around_.store.take_custody(told->custody, told->by.role, told->answer.custody_cms,
+                                            told->answer.findings, asked, told->by.name);
     if (!covered)
         co_return std::nullopt;
     // Records that it holds though we never saw a receipt: asked for next, once.

@@ -43,7 +43,8 @@ problem_said problem_in(const http::response& answer)
         return each && each->is_string() ? std::string_view{each->get_string()}
                                          : std::string_view{};
     };
-    return {.title = to_line(text("title"), most_note_bytes), .type = vault::to_problem(text("type"))};
+    return {.title = to_line(text("title"), most_note_bytes),
+            .type = vault::to_problem(text("type"))};
 }
 
 kind kind_of(vault::problem type)
