@@ -1,5 +1,7 @@
 #include "intake/answers.hpp"
 
+#include "vault/limit.hpp"
+
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -70,6 +72,21 @@ http::response refused(const error_code& why)
     if (why == vault::errc::full) {
         auto out = problem(vault::problem::full, 507, "no space for another record here",
                            "try again later");
+        out.fields.add("Retry-After", std::string{retry_when_full_s});
+        return out;
+    }
+    if (why == vault::limit::share) {
+        auto out =
+            problem(vault::problem::full, 507, why.message(),
+                    "this node is nearly full, and holds more of this station than of others");
+        out.fields.add("Retry-After", std::string{retry_when_full_s});
+        return out;
+    }
+    if (vault::is_limit(why)) {
+        auto out = http::problem(503, why.message(),
+                                 why == vault::limit::numbers
+                                     ? "records that come in the order of their numbers are taken"
+                                     : "those that were begun are taken to their end");
         out.fields.add("Retry-After", std::string{retry_when_full_s});
         return out;
     }

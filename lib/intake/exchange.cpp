@@ -4,6 +4,7 @@
 #include "envelope/seal.hpp"
 #include "intake/answers.hpp"
 #include "intake/metadata.hpp"
+#include "vault/limit.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -472,7 +473,8 @@ asio::awaitable<bool> server::exchange::take_body(slot_ptr into,
         co_return answer(into, closing(http::problem(460, "the bytes kept so far are damaged")));
     }
     if (!came.is_whole && came.failed) {
-        if (came.failed.category() == error_code{vault::errc::full}.category())
+        if (came.failed.category() == error_code{vault::errc::full}.category() ||
+            vault::is_limit(came.failed))
             co_return answer(into, closing(refused(came.failed)));
         // It gets no answer: what became of it is unknown there. The answers before it may arrive.
         slots_.pop_back();
@@ -642,6 +644,9 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
         const vault::key which{peer_.name, id};
         co_await owner_.uploads_.settle(which, connection_.transport());
     }
+    // Not before its body is here: who stands still must not hold up its own next connection. A
+    // station that asks on many connections keeps one of the pool's threads, and not all.
+    const auto turn = co_await owner_.reconciling_.enter(peer_.name);
     const auto told = co_await owner_.vault_.reconcile(peer_.name, std::move(question));
     if (!told)
         co_return answer(into, closing(refused(told.error())));

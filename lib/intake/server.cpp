@@ -29,7 +29,7 @@ private:
 server::server(asio::any_io_executor on, vault::vault& into, accept::gate& gate,
                self_description self, options opts)
     : on_(on), vault_(into), gate_(gate), self_(std::move(self)), opts_(opts),
-      turnstile_(on, opts.rules), uploads_(on)
+      turnstile_(on, opts.rules), uploads_(on), reconciling_(on)
 {
 }
 

@@ -3,6 +3,7 @@
 #include "accept/gate.hpp"
 #include "http/server.hpp"
 #include "http/transport.hpp"
+#include "intake/one_by_one.hpp"
 #include "intake/turnstile.hpp"
 #include "intake/upload.hpp"
 #include "intake/uploads.hpp"
@@ -81,6 +82,7 @@ private:
     options opts_;
     turnstile turnstile_;
     uploads uploads_;
+    one_by_one reconciling_;    ///< by station
     std::list<exchange*> live_; ///< oldest first
     std::size_t turning_away_ = 0;
     bool is_stopping_ = false;

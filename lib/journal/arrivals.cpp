@@ -119,6 +119,10 @@ result<void> writing::keep(const vault::offer& what, std::uint64_t offset, bytes
             return vault::errc::wrong_offset;
         if (!has_room(what.manifest.size_bytes))
             return vault::errc::full;
+        if (is_over_share(what.manifest.station))
+            return vault::limit::share;
+        if (!make_way_for_arriving(what.manifest.station))
+            return vault::limit::arriving;
         const place at{meta_.next_place()};
         meta_.set_next_place(meta_.next_place() + 1);
         auto row = row_from(what);
@@ -128,6 +132,7 @@ result<void> writing::keep(const vault::offer& what, std::uint64_t offset, bytes
         txn_.put(t_.by_id, id_key(what.key()), key_builder{}.u64(static_cast<std::uint64_t>(at)));
         store_row(at, row);
         count(row, 1);
+        note_arriving(row.station(), at, row.stored_bytes());
         return {};
     }
     const auto before = row_at(*known, what.key());
@@ -143,6 +148,7 @@ result<void> writing::keep(const vault::offer& what, std::uint64_t offset, bytes
     if (!data.empty())
         after.set_last_byte_at_ms(to_ms(now_));
     replace(*known, before, after);
+    note_arriving(after.station(), *known, after.stored_bytes());
     return {};
 }
 
@@ -161,12 +167,21 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
         return vault::errc::wrong_offset;
     if (!has_room(rest.size()))
         return vault::errc::full;
+    if (!known && is_over_share(what.manifest.station))
+        return vault::limit::share;
     // A receipt is stored and given for ever: one that nobody believes would never let the record
     // go from where it comes from.
     if (!around_.identity->is_valid_at(now_))
         return vault::errc::cannot_sign;
 
     const auto& m = what.manifest;
+    const placing number{.station = m.station,
+                         .epoch = m.epoch,
+                         .sequence = envelope::number(m.at),
+                         .previous = m.previous,
+                         .hash = what.hash};
+    if (!may_add_number(txn_, t_, number))
+        return vault::limit::numbers;
     const place at = known ? *known : place{meta_.next_place()};
     if (!known) {
         meta_.set_next_place(meta_.next_place() + 1);
@@ -193,9 +208,10 @@ result<bytes> writing::complete(const vault::offer& what, std::uint64_t offset, 
         row.set_delivered_at_ms(to_ms(now_));
     row.set_receipt_given(text(cms));
     add_number(row, at, m.previous);
-    if (before)
+    if (before) {
         replace(at, *before, row);
-    else {
+        note_arrived(m.station, at);
+    } else {
         if (is_in_queue(row))
             txn_.put(t_.queue, queue_key(m.lane, at), queue_value(row));
         store_row(at, row);
@@ -214,12 +230,18 @@ result<void> writing::discard(const vault::key& which, std::string_view detail)
     const auto& [at, row] = *found;
     if (row.state() != v1::ARRIVING)
         return vault::errc::already_complete;
+    give_up(at, row, detail);
+    return {};
+}
+
+void writing::give_up(place at, const v1::Row& row, std::string_view detail)
+{
     erase_chunks(txn_, t_, at, row.stored_bytes());
-    txn_.erase(t_.by_id, id_key(which));
+    txn_.erase(t_.by_id, id_key(key_of(row)));
     txn_.erase(t_.rows, place_key(at));
     count(row, -1);
+    note_arrived(row.station(), at);
     enter(v1::Entry::DISCARDED, at, row, detail);
-    return {};
 }
 
 } // namespace titip::journal

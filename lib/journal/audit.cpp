@@ -1,8 +1,10 @@
 #include "journal/parts.hpp"
+#include "journal/spans.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 /// The journal's rows against all that is counted, indexed or chained from them.
@@ -202,33 +204,75 @@ private:
 
     void look_at_numbering()
     {
-        std::size_t seen = 0;
+        std::set<std::pair<std::string, epoch_id>> seen;
+        std::size_t with_records = 0;
+        std::map<std::string, v1::Account> counted;
+        // An epoch's row, and then the rows of its spans.
+        std::optional<std::pair<std::pair<std::string, epoch_id>, v1::Numbering>> at;
+        const auto finish = [&] {
+            const auto found = at ? numbers_.find(at->first) : numbers_.end();
+            if (found != numbers_.end() && unreadable_ == 0)
+                compare_numbering(at->first.first, at->second, found->second);
+            at.reset();
+        };
         wary_cursor walk{txn_, t_.numbering, on_step_};
         for (auto each = walk.first(); each; each = walk.next()) {
-            v1::Numbering said;
-            if (each->key.size() < 17) {
+            const auto place = read_numbering_key(each->key);
+            if (!place) {
                 differs("a numbering has a key of {} bytes", each->key.size());
                 continue;
             }
-            if (!open_index(seed::numbering, each->key, each->value, said)) {
-                ++seen;
+            const std::string station{place->station};
+            if (place->what == numbering_place::kind::account) {
+                finish();
+                v1::Account said;
+                if (open_index(seed::numbering, each->key, each->value, said))
+                    compare_account(station, said, counted[station]);
                 continue;
             }
-            const std::string station{as_text(each->key.first(each->key.size() - 17))};
-            const auto epoch = epoch_id::from_bytes(each->key.last(16)).value();
-            const auto found = numbers_.find({station, epoch});
-            if (found == numbers_.end()) {
+            std::pair key{station, place->epoch};
+            auto& count = counted[station];
+            if (place->what == numbering_place::kind::span) {
+                count.set_spans(count.spans() + 1);
+                if (!at || at->first != key) {
+                    if (!seen.contains(key))
+                        differs("{} has numbers from {} on, but no numbering of epoch {}", station,
+                                place->first, place->epoch.to_string());
+                } else if (!open_index(seed::numbering, each->key, each->value,
+                                       *at->second.add_spans()))
+                    at.reset(); // that was said
+                continue;
+            }
+            finish();
+            seen.insert(key);
+            v1::Numbering said;
+            if (!open_index(seed::numbering, each->key, each->value, said)) {
+                ++with_records;
+                continue;
+            }
+            count.set_epochs(count.epochs() + 1);
+            count.set_spans(count.spans() + static_cast<std::uint64_t>(said.spans_size()));
+            if (!numbers_.contains(key)) {
                 if (unreadable_ == 0)
                     differs("{} has a numbering but no record of epoch {}", station,
-                            epoch.to_string());
+                            place->epoch.to_string());
                 continue;
             }
-            ++seen;
-            if (unreadable_ == 0)
-                compare_numbering(station, said, found->second);
+            ++with_records;
+            at.emplace(std::move(key), std::move(said));
         }
-        if (seen != numbers_.size())
-            differs("{} epochs have records, {} have a numbering", numbers_.size(), seen);
+        finish();
+        if (with_records != numbers_.size())
+            differs("{} epochs have records, {} have a numbering", numbers_.size(), with_records);
+    }
+
+    void compare_account(const std::string& station, const v1::Account& said,
+                         const v1::Account& counted)
+    {
+        if (said.is_counted() &&
+            (said.epochs() != counted.epochs() || said.spans() != counted.spans()))
+            differs("{} is said to have {} epochs and {} ranges of numbers, {} and {} are here",
+                    station, said.epochs(), said.spans(), counted.epochs(), counted.spans());
     }
 
     void compare_numbering(const std::string& station, const v1::Numbering& said,

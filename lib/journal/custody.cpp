@@ -1,10 +1,13 @@
 #include "journal/custody.hpp"
 
 #include "base/log.hpp"
+#include "journal/gaps.hpp"
 #include "journal/parts.hpp"
+#include "journal/spans.hpp"
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 namespace titip::journal {
 
@@ -105,13 +108,6 @@ envelope::epoch_custody to_custody(const known_epoch& known)
     return out;
 }
 
-bool is_kept(const ::titip::vault::question& asked, const epoch_id& epoch, std::uint64_t sequence)
-{
-    return std::ranges::any_of(asked.kept, [&](const ::titip::vault::kept_range& each) {
-        return each.epoch == epoch && each.first <= sequence && sequence <= each.last;
-    });
-}
-
 /// What the station's own heads, held against what is known here, have to say.
 class examination {
 public:
@@ -119,6 +115,10 @@ public:
                 const ::titip::vault::question& asked)
         : txn_(txn), t_(t), station_(station), asked_(asked)
     {
+        for (const auto& each : asked.kept)
+            kept_[each.epoch].push_back({each.first, each.last});
+        for (auto& [_, each] : kept_)
+            each = merged(std::move(each));
     }
 
     std::vector<finding> run(const std::vector<known_epoch>& known)
@@ -136,7 +136,7 @@ public:
 private:
     void add(finding::kind what, const epoch_id& epoch, std::uint64_t first, std::uint64_t last)
     {
-        if (out_.size() < ::titip::vault::most_findings)
+        if (has_room())
             out_.push_back({.what = what,
                             .station = station_,
                             .epoch = epoch,
@@ -164,33 +164,26 @@ private:
     {
         std::uint64_t next = 1;
         for (const auto& span : known.numbering.spans()) {
+            if (!has_room())
+                return;
             if (span.first() == next && next > 1)
                 add(finding::kind::broken_chain, known.epoch, next, next);
-            for (auto missing = next; missing < span.first() && looked_at_ < most_looked_at;
-                 ++missing, ++looked_at_)
-                if (!is_kept(asked_, known.epoch, missing))
-                    gap(known.epoch, missing);
+            if (span.first() > next)
+                visit_rest({next, span.first() - 1}, kept_[known.epoch], [&](stretch missing) {
+                    add(finding::kind::gap, known.epoch, missing.first, missing.last);
+                    return has_room();
+                });
             next = span.last() + 1;
         }
     }
 
-    /// Joins neighbouring gaps into one finding.
-    void gap(const epoch_id& epoch, std::uint64_t missing)
-    {
-        if (!out_.empty() && out_.back().what == finding::kind::gap && out_.back().epoch == epoch &&
-            out_.back().last + 1 == missing)
-            out_.back().last = missing;
-        else
-            add(finding::kind::gap, epoch, missing, missing);
-    }
+    bool has_room() const { return out_.size() < ::titip::vault::most_findings; }
 
-    /// Missing numbers, in all: a peer may offer any number next, and each costs a walk of `kept`.
-    static constexpr std::uint64_t most_looked_at = 10'000;
-    std::uint64_t looked_at_ = 0;
     const transaction& txn_;
     const tables& t_;
     const std::string& station_;
     const ::titip::vault::question& asked_;
+    std::map<epoch_id, std::vector<stretch>> kept_; ///< merged
     std::vector<finding> out_;
 };
 
@@ -236,7 +229,7 @@ asio::awaitable<result<::titip::vault::answer>> store::reconcile(std::string sta
         const auto& t = parts_->t;
         ::titip::vault::answer out;
         out.store_epoch = parts_->current_epoch();
-        const auto known = epochs_of(txn, t, station);
+        const auto known = epochs_with_spans_of(txn, t, station);
         const auto identity = parts_->current_identity();
         envelope::custody custody{.station = station, .at = wall_now(), .epochs = {}};
         if (!identity->is_valid_at(custody.at))

@@ -3,7 +3,6 @@
 #include "journal/guard.hpp"
 
 #include <algorithm>
-#include <cassert>
 #include <cstring>
 #include <utility>
 
@@ -186,9 +185,10 @@ std::optional<cursor::entry> station_cursor::ours(std::optional<cursor::entry> f
     return std::nullopt;
 }
 
-std::uint64_t read_u64(bytes_view data) noexcept
+std::uint64_t read_u64(bytes_view data)
 {
-    assert(data.size() >= 8);
+    if (data.size() < sizeof(std::uint64_t))
+        check(MDB_CORRUPTED);
     std::uint64_t out = 0;
     for (std::size_t i = 0; i < 8; ++i)
         out = out << 8 | std::to_integer<std::uint64_t>(data[i]);

@@ -162,6 +162,8 @@ private:
     std::size_t rest_bytes_;
 };
 
-std::uint64_t read_u64(bytes_view data) noexcept; ///< the first eight bytes, big-endian
+/// The first eight bytes, big-endian. Throws MDB_CORRUPTED where there are fewer: an index whose keys or
+/// values are too short is none that we wrote.
+std::uint64_t read_u64(bytes_view data);
 
 } // namespace titip::journal

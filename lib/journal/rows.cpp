@@ -1,5 +1,7 @@
 #include "journal/rows.hpp"
 
+#include "journal/spans.hpp"
+
 #include "base/digest.hpp"
 #include "base/line.hpp"
 
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 namespace titip::journal {
 
@@ -322,11 +325,21 @@ std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
                                    std::string_view station)
 {
     std::vector<known_epoch> out;
-    station_cursor walk{txn, t.numbering, station, epoch_bytes};
-    for (auto each = walk.first(); each; each = walk.next()) {
-        auto& known = out.emplace_back();
-        known.epoch = epoch_id::from_bytes(each->key.last(epoch_bytes)).value();
-        open_row(seed::numbering, each->key, each->value, known.numbering);
+    cursor walk{txn, t.numbering};
+    for (auto each = walk.seek(key_builder{}.text(station)); each;) {
+        const auto at = read_numbering_key(each->key);
+        if (!at || at->station != station)
+            break;
+        if (at->what == numbering_place::kind::span) { // behind all of this epoch
+            const auto past = std::numeric_limits<std::uint64_t>::max();
+            each = walk.seek(numbering_key(station, at->epoch).u64(past).u8(0));
+            continue;
+        }
+        if (at->what == numbering_place::kind::epoch) {
+            out.emplace_back().epoch = at->epoch;
+            open_row(seed::numbering, each->key, each->value, out.back().numbering);
+        }
+        each = walk.next();
     }
     return out;
 }

@@ -155,6 +155,7 @@ struct known_epoch {
     epoch_id epoch;
     v1::Numbering numbering;
 };
+/// Their heads only: where the spans lie spans.hpp says.
 std::vector<known_epoch> epochs_of(const transaction& txn, const tables& t,
                                    std::string_view station);
 /// 0: there is none.

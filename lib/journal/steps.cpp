@@ -31,7 +31,7 @@ bool has_bytes(const v1::Row& row)
     return row.state() != v1::ERASED && row.state() != v1::ARRIVING;
 }
 
-std::uint64_t number_of(const epoch_id& epoch) noexcept
+std::uint64_t number_of(const epoch_id& epoch)
 {
     return read_u64(epoch.data());
 }
@@ -147,9 +147,9 @@ result<void> writing::quarantine_unreadable(place at)
         lost.set_lane(static_cast<v1::Lane>(lane));
         lost.set_size_bytes(size_of_chunks(txn_, t_, at));
         txn_.erase(t_.queue, key);
-        count(lost, -1);
+        tally(lost, -1);
         lost.set_state(v1::STATE_QUARANTINED);
-        count(lost, 1);
+        tally(lost, 1);
         enter(v1::Entry::QUARANTINE, at, lost, to_string(reason::rotten));
         return {};
     }

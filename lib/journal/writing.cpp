@@ -16,39 +16,6 @@ namespace {
 
 constexpr std::size_t most_detail_bytes = 1'024; // a backup's path; all others are shorter
 
-v1::Numbering::Span span_of(std::uint64_t at, const digest& previous, const digest& hash)
-{
-    v1::Numbering::Span out;
-    out.set_first(at);
-    out.set_last(at);
-    out.set_first_previous(text(previous));
-    out.set_last_hash(text(hash));
-    return out;
-}
-
-/// Puts one sequence into ascending spans; joins neighbours whose hashes name each other.
-void add_span(v1::Numbering& numbering, v1::Numbering::Span added)
-{
-    std::vector<v1::Numbering::Span> spans(numbering.spans().begin(), numbering.spans().end());
-    const auto behind = std::ranges::lower_bound(spans, added.first(), {},
-                                                 [](const auto& each) { return each.first(); });
-    auto here = spans.insert(behind, std::move(added));
-    const auto join = [&spans](auto left) {
-        const auto right = left + 1;
-        if (left->last() + 1 != right->first() || left->last_hash() != right->first_previous())
-            return false;
-        left->set_last(right->last());
-        left->set_last_hash(right->last_hash());
-        spans.erase(right);
-        return true;
-    };
-    if (here + 1 != spans.end())
-        join(here);
-    if (here != spans.begin())
-        join(here - 1);
-    numbering.mutable_spans()->Assign(spans.begin(), spans.end());
-}
-
 } // namespace
 
 wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept
@@ -145,10 +112,9 @@ v1::Meta::Tally& tally_of(v1::Meta& meta, state s)
 
 std::uint64_t live_bytes(const v1::Meta& meta) noexcept
 {
-    constexpr std::uint64_t row_bytes = 8'192; // row, index entries and ledger, generously
     std::uint64_t out = 0;
     for (const auto& each : meta.tallies())
-        out += stored_size(each.bytes()) + each.records() * row_bytes;
+        out += stored_size(each.bytes()) + each.records() * row_weight_bytes;
     return out;
 }
 
@@ -250,18 +216,25 @@ void writing::store_row(place at, const v1::Row& row)
 
 void writing::count(const v1::Row& row, int sign)
 {
-    auto& tally = tally_of(meta_, to_state(row.state()));
+    tally(row, sign);
+    weigh(row.station(), sign > 0 ? weight_of(row) : 0, sign > 0 ? 0 : weight_of(row));
+}
+
+void writing::tally(const v1::Row& row, int sign)
+{
+    auto& sum = tally_of(meta_, to_state(row.state()));
     const auto bytes = counted_bytes(row);
     const auto step = static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
-    tally.set_records(tally.records() + step);
-    tally.set_bytes(tally.bytes() + step * bytes);
-    tally.set_held(tally.held() + (row.held() ? step : 0));
+    sum.set_records(sum.records() + step);
+    sum.set_bytes(sum.bytes() + step * bytes);
+    sum.set_held(sum.held() + (row.held() ? step : 0));
 }
 
 void writing::replace(place at, const v1::Row& before, v1::Row after)
 {
-    count(before, -1);
-    count(after, 1);
+    tally(before, -1);
+    tally(after, 1);
+    weigh(before.station(), weight_of(after), weight_of(before));
     if (is_in_queue(before) && !is_in_queue(after))
         txn_.erase(t_.queue, queue_key(lane_of(before), at));
     if (!is_in_queue(before) && is_in_queue(after))
@@ -412,26 +385,31 @@ void bound_custody(v1::Meta& meta)
         meta.clear_custody();
 }
 
+placing writing::placing_of(const v1::Row& row, const digest& previous)
+{
+    return {.station = row.station(),
+            .epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value(),
+            .sequence = row.sequence(),
+            .previous = previous,
+            .hash = to_digest(as_bytes(row.manifest_hash())).value()};
+}
+
 void writing::add_number(const v1::Row& row, place at, const digest& previous)
 {
-    const auto epoch = epoch_id::from_bytes(as_bytes(row.epoch())).value();
-    const auto key = numbering_key(row.station(), epoch);
-    v1::Numbering numbering;
-    if (const auto stored = txn_.get(t_.numbering, key))
-        open_row(seed::numbering, key, *stored, numbering);
+    const auto what = placing_of(row, previous);
     const auto by_sequence = key_builder{}.u64(static_cast<std::uint64_t>(at));
-    if (!txn_.insert(t_.by_sequence, sequence_key(row.station(), epoch, row.sequence()),
+    if (!txn_.insert(t_.by_sequence, sequence_key(what.station, what.epoch, what.sequence),
                      by_sequence)) {
         notice fork{.what = {.what = vault::finding::kind::fork,
-                             .station = row.station(),
-                             .epoch = epoch,
-                             .first = row.sequence(),
-                             .last = row.sequence(),
+                             .station = what.station,
+                             .epoch = what.epoch,
+                             .first = what.sequence,
+                             .last = what.sequence,
                              .noticed_at = now_},
                     .told_by = {},
                     .proof = to_bytes(as_bytes(row.manifest_hash()))};
         const auto first =
-            txn_.get(t_.by_sequence, sequence_key(row.station(), epoch, row.sequence()));
+            txn_.get(t_.by_sequence, sequence_key(what.station, what.epoch, what.sequence));
         const auto other = first && first->size() == sizeof(std::uint64_t)
                                ? find_good_row(txn_, t_, place{read_u64(*first)})
                                : std::nullopt;
@@ -442,13 +420,7 @@ void writing::add_number(const v1::Row& row, place at, const digest& previous)
         add_finding(fork);
         return;
     }
-    const auto hash = to_digest(as_bytes(row.manifest_hash())).value();
-    add_span(numbering, span_of(row.sequence(), previous, hash));
-    if (row.sequence() > numbering.head()) {
-        numbering.set_head(row.sequence());
-        numbering.set_head_hash(text(hash));
-    }
-    txn_.put(t_.numbering, key, seal_row(seed::numbering, key, numbering));
+    journal::add_number(txn_, t_, what);
 }
 
 void writing::continue_from(const epoch_id& earlier, envelope::sequence at,

@@ -5,7 +5,9 @@
 #include "journal/revoked.hpp"
 #include "journal/rows.hpp"
 #include "journal/space.hpp"
+#include "journal/spans.hpp"
 #include "trust/identity.hpp"
+#include "vault/limit.hpp"
 
 #include <memory>
 
@@ -126,7 +128,20 @@ private:
     /// Stores `after` in place of `before`: tallies, queue and retention follow the state.
     void replace(place at, const v1::Row& before, v1::Row after);
     void enter(v1::Entry::Event event, place at, const v1::Row& row, std::string_view detail = {});
+    static placing placing_of(const v1::Row& row, const digest& previous);
     void add_number(const v1::Row& row, place at, const digest& previous);
+    /// Whether the station may begin another incomplete record; one of its own that has stood still
+    /// for long is given up for it.
+    bool make_way_for_arriving(const std::string& station);
+    void give_up(place at, const v1::Row& row, std::string_view detail);
+    void note_arriving(const std::string& station, place at, std::uint64_t stored_bytes);
+    void note_arrived(const std::string& station, place at);
+    /// Whether the node is nearly full, and the station has a large share of it.
+    bool is_over_share(const std::string& station) const;
+    static std::uint64_t weight_of(const v1::Row& row) noexcept;
+    /// What a station from below has here.
+    void weigh(const std::string& station, std::uint64_t more, std::uint64_t less);
+    void tally(const v1::Row& row, int sign);
     v1::Row row_from(const vault::offer& what) const;
     /// Stores what changed; the rows of one station.
     void put(const station_findings& about, std::string_view station);
@@ -162,6 +177,9 @@ wall_time certain_time(wall_time newest_signed, wall_time clock) noexcept;
 /// come, which a clock that was ahead has left.
 void count_day(v1::Meta& meta, wall_time now, std::uint64_t accepted_bytes,
                std::uint64_t erased_bytes);
+
+/// Row, index entries and ledger of a record, generously.
+constexpr std::uint64_t row_weight_bytes = 8'192;
 
 std::string_view to_string(v1::Entry::Event event) noexcept;
 std::uint64_t live_bytes(const v1::Meta& meta) noexcept;

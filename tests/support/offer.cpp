@@ -8,8 +8,8 @@
 
 #include <cstdlib>
 
-// titip-offer: signs a manifest over any file at all, as a station that seals wrongly would, and
-// prints it in base64, as Upload-Metadata carries it.
+// titip-offer: signs manifests over any file at all, as a station that seals wrongly would, and prints
+// each in base64, as Upload-Metadata carries it: in order, each naming the one before it; or with holes.
 
 int main(int argc, char** argv)
 {
@@ -22,17 +22,32 @@ int main(int argc, char** argv)
     app.add_option("--certificate", certificate)->required();
     app.add_option("--key", key)->required();
     app.add_option("--station", station)->required();
+    std::uint64_t count = 1;
+    std::uint64_t step = 1;
+    std::uint64_t first = 1;
+    app.add_option("--count", count, "So many, of one new epoch");
+    app.add_option("--step", step, "From one number to the next; above 1 none names another");
+    app.add_option("--first", first, "The first number");
     app.add_option("file", file)->required();
     CLI11_PARSE(app, argc, argv);
     const auto self =
         trust::identity::load(read_file(certificate).value(), read_file(key).value()).value();
     const auto data = read_file(file).value();
-    const envelope::manifest said{.record = record_id::random(),
-                                  .station = station,
-                                  .epoch = epoch_id::random(),
-                                  .at = envelope::sequence{1},
-                                  .taken_at = wall_now(),
-                                  .size_bytes = data.size(),
-                                  .digest = sha256(data)};
-    fmt::print("{}\n", to_base64(self.sign(envelope::encode(said))));
+    const auto hash = sha256(data);
+    const auto epoch = epoch_id::random();
+    digest previous{};
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const envelope::manifest said{.record = record_id::random(),
+                                      .station = station,
+                                      .epoch = epoch,
+                                      .at = envelope::sequence{first + i * step},
+                                      .taken_at = wall_now(),
+                                      .size_bytes = data.size(),
+                                      .digest = hash,
+                                      .previous = previous};
+        const auto statement = envelope::encode(said);
+        if (step == 1)
+            previous = envelope::hash_of(statement);
+        fmt::print("{}\n", to_base64(self.sign(statement)));
+    }
 }

@@ -1,8 +1,10 @@
 #include "journal/meddling.hpp"
+#include "journal/spans.hpp"
 
 #include "base/file.hpp"
 #include "journal/examine.hpp"
 #include "journal/pages.hpp"
+#include "journal/spans.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -101,18 +103,43 @@ TEST_CASE("an audit names sums, heads and chains that the rows do not bear out",
             number_of(txn, t, [](v1::Numbering& n) { n.set_head(n.head() + 1); });
         });
     }
+    const auto range_of = [](auto& txn, const auto& t, auto change) {
+        journal::cursor walk{txn, t.numbering};
+        for (auto each = walk.first(); each; each = walk.next()) {
+            const auto place = journal::read_numbering_key(each->key);
+            if (!place || place->what != journal::numbering_place::kind::span)
+                continue;
+            const auto key = to_bytes(each->key);
+            v1::Numbering::Span span;
+            journal::open_row(journal::seed::numbering, key, each->value, span);
+            if (change(span))
+                txn.put(t.numbering, key, journal::seal_row(journal::seed::numbering, key, span));
+            else
+                txn.erase(t.numbering, key);
+            return;
+        }
+    };
     SECTION("a chain")
     {
         meddle(at, [&](auto& txn, const auto& t, auto&) {
-            number_of(txn, t, [](v1::Numbering& n) {
-                n.mutable_spans()->rbegin()->set_last_hash(std::string(32, 'x'));
+            range_of(txn, t, [](v1::Numbering::Span& span) {
+                span.set_last_hash(std::string(32, 'x'));
+                return true;
             });
         });
     }
     SECTION("a range")
     {
         meddle(at, [&](auto& txn, const auto& t, auto&) {
-            number_of(txn, t, [](v1::Numbering& n) { n.mutable_spans()->RemoveLast(); });
+            range_of(txn, t, [](v1::Numbering::Span&) { return false; });
+        });
+    }
+    SECTION("how many ranges a station has")
+    {
+        meddle(at, [&](auto& txn, const auto& t, auto&) {
+            auto account = journal::read_account(txn, t, "office-1");
+            account.set_spans(account.spans() + 1);
+            journal::write_account(txn, t, "office-1", account);
         });
     }
     SECTION("an entry of the ledger")
