@@ -128,7 +128,7 @@ def test_peers_without_a_certificate_lock_nobody_out():
         for seed, (address, first) in enumerate((("127.0.0.2", b""), ("127.0.0.1", half_a_hello),
                                                  ("127.0.0.2", b"SSH-2.0-x\r\n"))):
             with Flood(world.port, 300, address, first) as flood:
-                until(lambda: flood.opened > 1_500, "more than the places are let go in a minute")
+                until(lambda: flood.opened > 1_500, "more come than are let go in a minute", limit_s=300)
                 honest_records_arrive(world, centre, 10 + seed)
         assert centre.process.poll() is None
 
