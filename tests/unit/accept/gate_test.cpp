@@ -203,6 +203,7 @@ TEST_CASE("what a revoked certificate signed is refused where it is new, and onl
     CHECK(no->what == kind::revoked);
     CHECK(no->sentence.find("office-1") != std::string::npos);
     const auto other = signed_by(*everyone().neighbour, a_manifest("office-2"));
-    CHECK_FALSE(
-        accept::gate::refuse_new(gate.examine(other, relay(), "office-2").value()).has_value());
+    const auto of_other = gate.examine(other, relay(), "office-2");
+    REQUIRE(of_other.has_value());
+    CHECK_FALSE(accept::gate::refuse_new(*of_other).has_value());
 }
