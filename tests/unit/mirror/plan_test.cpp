@@ -931,6 +931,39 @@ TEST_CASE("one file that is cut short at a listing was being written, and two ar
     }
 }
 
+TEST_CASE("one file that is cut short at each listing is still none that the disk lost", "[mirror]")
+{
+    plan it;
+    for (std::uint64_t cut = 1; cut <= 3; ++cut) { // the machine is switched off each evening
+        std::vector<listed_file> files;
+        for (std::uint64_t n = 1; n <= 5; ++n)
+            files.push_back({name_of(n), n == cut ? 0 : whole});
+        it.look_again();
+        it.on_listed(files, start, "disk-1", clock_);
+        for (std::uint64_t n = 1; n <= 5; ++n)
+            it.on_row(row_of(n));
+        it.on_scanned(start, clock_);
+        CHECK(it.now().missing == 1);
+        CHECK(it.now().unread == 4); // that one is written anew, and read then
+        CHECK(it.now().lost == 0);
+    }
+}
+
+TEST_CASE("what a disk loses beyond all belief is counted no more", "[mirror]")
+{
+    plan it;
+    it.recall({{.disk = "disk-1", .lost = 1'000}});
+    std::vector<listed_file> files;
+    for (std::uint64_t n = 1; n <= 5; ++n)
+        files.push_back({name_of(n), n <= 2 ? 0 : whole});
+    it.on_listed(files, start, "disk-1", clock_);
+    for (std::uint64_t n = 1; n <= 5; ++n)
+        it.on_row(row_of(n));
+    it.on_scanned(start, clock_);
+    CHECK(it.now().lost == 1'000);
+    CHECK(it.now().beyond_help == 2);
+}
+
 TEST_CASE(
     "a file that is known to be lost is not lost once more where a listing finds it cut short",
     "[mirror]")
