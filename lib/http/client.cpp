@@ -12,6 +12,8 @@ namespace {
 /// A receipt in base64 is about 1,000; what a foreign server may add has room.
 constexpr std::size_t header_limit_bytes = 32u << 10;
 
+constexpr unsigned switching_protocols = 101;
+
 /// How far a body of unknown length may grow at a time.
 constexpr std::size_t growth_bytes = 16u << 10;
 
@@ -98,12 +100,16 @@ asio::awaitable<result<void>> client_connection::parts::read_header(bool to_head
     // What an answer that was not read to its end has left behind cannot be told from the next one.
     if (reader.has_begun() && !reader.is_done())
         co_return errc::body_abandoned;
-    do {
+    for (std::size_t interim = 0; interim <= most_interim_answers; ++interim) {
         reader.begin(to_head);
         if (const auto header = co_await reader.read_header(); !header)
             co_return header.error();
-    } while (reader.parser().status < 200);
-    co_return result<void>{};
+        if (reader.parser().status >= 200)
+            co_return result<void>{};
+        if (reader.parser().status == switching_protocols)
+            break;
+    }
+    co_return errc::bad_message;
 }
 
 asio::awaitable<result<bytes>> client_connection::parts::read_body(std::size_t limit_bytes)

@@ -60,9 +60,12 @@ private:
         method = std::string{method_as_sent};
         target = std::string{target_as_sent};
     }
-    void on_response_impl(int code, text, int, error_code&) override
+    void on_response_impl(int code, text, int, error_code& ec) override
     {
         status = static_cast<unsigned>(code);
+        if (code <
+            100) // three digits to Beast, but no class of answers to HTTP (RFC 9110 section 15)
+            ec = boost::beast::http::error::bad_status;
     }
     void on_field_impl(field, text name, text value, error_code&) override
     {

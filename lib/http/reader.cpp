@@ -16,6 +16,11 @@ constexpr std::size_t buffer_bytes = 64u << 10;
 /// buffer, so that many small reads do not become as many system calls.
 constexpr std::size_t in_place_bytes = 16u << 10;
 
+/// "0", and two line ends: the least that a body in chunks has before it from a chunk's header on.
+/// Beast 1.81 takes for granted, by an assertion, that it gets as much once it has found the last
+/// chunk's header without its end; a peer decides in which pieces it sends that.
+constexpr std::size_t least_chunked_end_bytes = 5;
+
 using parse_error = boost::beast::http::error;
 
 error_code explain(const error_code& ec)
@@ -39,6 +44,7 @@ void message_reader<IsRequest>::begin(bool without_body)
     assert(!parser_ || parser_->is_done());
     parser_.emplace(header_limit_);
     parser_->skip(without_body);
+    is_in_chunk_header_ = false;
     failure_ = {};
 }
 
@@ -62,8 +68,12 @@ asio::awaitable<result<void>> message_reader<IsRequest>::fill()
 template <bool IsRequest>
 error_code message_reader<IsRequest>::parse_buffered()
 {
+    if (is_in_chunk_header_ && end_ - begin_ < least_chunked_end_bytes)
+        return {};
     error_code ec;
-    begin_ += parser_->put(asio::buffer(buffer_.get() + begin_, end_ - begin_), ec);
+    const auto taken = parser_->put(asio::buffer(buffer_.get() + begin_, end_ - begin_), ec);
+    begin_ += taken;
+    is_in_chunk_header_ = taken == 0 && parser_->is_header_done() && parser_->chunked();
     if (ec == parse_error::need_more || ec == parse_error::need_buffer)
         return {};
     return ec ? explain(ec) : ec;

@@ -43,6 +43,7 @@ private:
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
     std::optional<message_parser<IsRequest>> parser_;
+    bool is_in_chunk_header_ = false; ///< what is ahead did not suffice for one
     error_code failure_; ///< found behind bytes of the body that had to be given out first
 };
 

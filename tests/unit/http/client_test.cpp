@@ -1,6 +1,9 @@
 #include "support.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -10,12 +13,16 @@ namespace titip::http::test {
 
 namespace {
 
-asio::awaitable<void> say(std::unique_ptr<stream> with, std::string answer)
+asio::awaitable<void> say(std::unique_ptr<stream> with, std::string answer, std::size_t at_a_time)
 {
     bytes asked(4'096);
     const auto got = co_await with->read_some(asked);
     CHECK(got.has_value());
-    co_await send(*with, std::move(answer));
+    for (std::size_t at = 0; at < answer.size(); at += at_a_time) {
+        co_await send(*with, answer.substr(at, at_a_time));
+        if (at_a_time < answer.size()) // the other end reads before more is written
+            co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+    }
     co_await with->shutdown();
 }
 
@@ -43,11 +50,14 @@ asio::awaitable<void> ask(std::filesystem::path at, bool is_head, std::size_t li
 }
 
 /// What a client makes of `answer`, byte for byte from a server, until it closes.
-outcome make_of(std::string answer, bool is_head = false, std::size_t limit_bytes = 100'000)
+outcome make_of(std::string answer, bool is_head = false, std::size_t limit_bytes = 100'000,
+                std::size_t at_a_time = std::string::npos)
 {
     folder place;
     asio::io_context io{1};
-    auto take = [&](std::unique_ptr<stream> with) { return say(std::move(with), answer); };
+    auto take = [&](std::unique_ptr<stream> with) {
+        return say(std::move(with), answer, std::min(at_a_time, answer.size()));
+    };
     running_server server{io, listen_at(io, place / "s"), take};
     outcome seen;
     run(io, server, ask(place / "s", is_head, limit_bytes, seen));
@@ -133,6 +143,46 @@ TEST_CASE("what is no answer is not taken for one", "[http]")
     CHECK(make_of("SSH-2.0-OpenSSH_9.2\r\n").end == errc::bad_message);
     CHECK(make_of("HTTP/1.1 200 OK\r\nA: " + std::string(40'000, 'a')).end ==
           errc::header_too_large);
+}
+
+TEST_CASE("a status that HTTP does not know ends the connection, and nothing else", "[http]")
+{
+    // 101 too: nobody asked for another protocol.
+    const auto* status = GENERATE("099", "000", "012", "101");
+    const auto* rest = GENERATE("Content-Length: 5\r\n\r\nhello", "Content-Length: 0\r\n\r\n",
+                                "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                                "Connection: close\r\n\r\nhello");
+    const bool is_head = GENERATE(false, true);
+    CAPTURE(status, rest, is_head);
+    const auto seen = make_of(fmt::format("HTTP/1.1 {} X\r\n{}", status, rest), is_head);
+    CHECK(seen.answers.empty());
+    CHECK(seen.end == errc::bad_message);
+}
+
+TEST_CASE("answers that only say 'wait' are bounded in number", "[http]")
+{
+    const std::string wait = "HTTP/1.1 102 Processing\r\n\r\n";
+    const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    std::string many;
+    for (std::size_t i = 0; i < most_interim_answers; ++i)
+        many += wait;
+    CHECK(make_of(many + answer + many + answer).answers.size() == 2); // each answer anew
+    const auto seen = make_of(many + wait + answer);
+    CHECK(seen.answers.empty());
+    CHECK(seen.end == errc::bad_message);
+}
+
+TEST_CASE("an answer is the same in whatever pieces it arrives", "[http]")
+{
+    const auto* coded = GENERATE("0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n",
+                                 "5;a=b\r\nhello\r\n00;c\r\nTrailer: 1\r\n\r\n");
+    const auto at_a_time = GENERATE(range<std::size_t>(1, 8));
+    CAPTURE(coded, at_a_time);
+    const auto text = fmt::format("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", coded);
+    const auto seen = make_of(text, false, 100, at_a_time);
+    REQUIRE(seen.answers.size() == 1);
+    CHECK(as_text(seen.answers[0].body) == (coded[0] == '5' ? "hello" : ""));
+    CHECK(seen.end == asio::error::eof);
 }
 
 namespace {
