@@ -10,10 +10,6 @@
 
 namespace titip::http {
 
-/// 1xx answers before the one that counts: a server sends one or two. A peer that sends nothing else
-/// would keep a caller for ever.
-inline constexpr std::size_t most_interim_answers = 8;
-
 /// The client's half of one HTTP/1.1 connection. Requests may be written back to back before their
 /// answers are read: answers come in the same order (pipelining). One coroutine may write while
 /// another reads.
@@ -29,10 +25,9 @@ public:
                                                 const fields& extra, std::uint64_t content_length);
     asio::awaitable<result<void>> write_body(bytes_view data);
 
-    /// The next answer, whole, its body at most `limit_bytes` (errc::body_too_large). `to_head`: it
-    /// answers a HEAD. 1xx answers are skipped, most_interim_answers of them; one more, 101 (nobody
-    /// asked for another protocol) and what is below 100: errc::bad_message. eof: the peer closed
-    /// before an answer began; connection_reset: in the middle of it.
+    /// The next answer, whole, its body at most `limit_bytes` (errc::body_too_large). `to_head`: to
+    /// a HEAD. A few 1xx answers are skipped; more, 101, and what is below 100: errc::bad_message.
+    /// eof: the peer closed before an answer began; connection_reset: in the middle of it.
     asio::awaitable<result<response>> read_response(bool to_head, std::size_t limit_bytes);
 
     stream& transport() noexcept;

@@ -8,6 +8,10 @@
 
 namespace titip::http {
 
+/// 1xx answers before the one that counts: a server sends one or two. A peer that sends nothing else
+/// would keep a caller for ever.
+inline constexpr std::size_t most_interim_answers = 8;
+
 /// Reads one HTTP/1.1 message after the other from a stream, which must outlive it.
 template <bool IsRequest>
 class message_reader {

@@ -1,5 +1,7 @@
 #include "support.hpp"
 
+#include "http/reader.hpp"
+
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
