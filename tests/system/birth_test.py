@@ -388,8 +388,10 @@ def test_what_a_birth_that_was_killed_leaves_is_begun_again_and_never_harms_a_st
             process.kill()  # at any moment from there
             process.wait()
             done = station.create()
-            assert done.returncode == 0 and station.mark.exists(), done
+            is_born = b"a store is there" in done.stderr  # the kill came after the birth, but for the mark perhaps
+            assert is_born or (done.returncode == 0 and station.mark.exists()), done
             station.start(create=False)
+            assert station.mark.exists()
             assert station.titip("status").returncode == 0 and not alarms(station), words(station)
             station.stop()
             shutil.rmtree(station.state)

@@ -8,6 +8,8 @@
 #include <catch2/catch.hpp>
 
 #include <future>
+#include <latch>
+#include <memory>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -658,27 +660,31 @@ private:
     std::promise<void> over_;
 };
 
-/// What a coroutine does step by step, each of them up to where it waits for another thread.
+/// Until both threads of the pool have done what they were given.
+void drain(asio::thread_pool& pool)
+{
+    const auto both = std::make_shared<std::latch>(2);
+    for (int i = 0; i < 2; ++i)
+        asio::post(pool, [both] { both->arrive_and_wait(); });
+    both->wait();
+}
+
+/// A coroutine that has gone on as far as it gets beside a busy writer.
 template <class T>
 class stepwise {
 public:
-    /// Up to its first wait. `on` is its own, and outlives the store.
-    stepwise(asio::io_context& on, asio::awaitable<T> work) : on_(on)
+    /// `on` is its own, and outlives the store.
+    stepwise(asio::io_context& on, asio::thread_pool& pool, asio::awaitable<T> work) : on_(on)
     {
         asio::co_spawn(on_, put_into(out_, std::move(work)), rethrow);
         on_.restart();
-        on_.poll();
-    }
-    /// Waits for the other thread, and goes on up to the next wait.
-    void go_on()
-    {
-        on_.run_one();
-        on_.poll();
+        while (on_.poll() > 0)
+            drain(pool);
     }
     T finish()
     {
         while (!out_)
-            go_on();
+            on_.run_one();
         return std::move(*out_);
     }
 
@@ -724,16 +730,14 @@ TEST_CASE("what was found to be due is erased only if it still may be when that 
     // Heard first, and written in the commit that erases.
     std::optional<stepwise<result<void>>> heard;
     if (what == told::other_store)
-        heard.emplace(f.telling, store.note_centre(epoch_id::random()));
+        heard.emplace(f.telling, f.it.pool, store.note_centre(epoch_id::random()));
     if (what == told::open_failed)
-        heard.emplace(f.telling, store.take_verdicts({{verdict, 2}}, f.centre_store, 2));
-    stepwise<result<std::size_t>> erased{f.erasing, store.erase_due(0ms)};
-    erased.go_on(); // it was found to be due
+        heard.emplace(f.telling, f.it.pool, store.take_verdicts({{verdict, 2}}, f.centre_store, 2));
+    // It was found to be due.
+    stepwise<result<std::size_t>> erased{f.erasing, f.it.pool, store.erase_due(0ms)};
     std::optional<stepwise<result<std::vector<journal::placed>>>> custody;
-    if (what == told::not_held) {
-        custody.emplace(f.telling, f.custody_of_none());
-        custody->go_on(); // it was compared
-    }
+    if (what == told::not_held) // it was compared
+        custody.emplace(f.telling, f.it.pool, f.custody_of_none());
     busy.reset();
     CHECK(erased.finish().value() == (what == told::nothing ? 1u : 0u));
     if (heard)
@@ -754,10 +758,10 @@ TEST_CASE("nothing is erased while what the centre lost is still being looked fo
     due_record f;
     auto& store = *f.it.store;
     std::optional<busy_writer> busy{store};
-    stepwise<result<std::vector<journal::placed>>> custody{f.telling, f.custody_of_none()};
-    custody.go_on(); // it was compared; nothing waits again yet
-    stepwise<result<std::size_t>> erased{f.erasing, store.erase_due(0ms)};
-    erased.go_on();
+    // It was compared. Nothing waits again yet.
+    stepwise<result<std::vector<journal::placed>>> custody{f.telling, f.it.pool,
+                                                           f.custody_of_none()};
+    stepwise<result<std::size_t>> erased{f.erasing, f.it.pool, store.erase_due(0ms)};
     busy.reset();
     CHECK(erased.finish().value() == 0);
     REQUIRE(custody.finish().has_value());

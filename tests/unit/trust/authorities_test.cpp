@@ -297,7 +297,9 @@ TEST_CASE("who signed a manifest, and for which authority, counts whatever the d
     const auto weak =
         f.ca.node({"titip:station:kab-karimun-03"}, short_lived, support::key_kind::p384);
     const auto nobody = f.ca.node({}, short_lived);
+    const auto namesake = fixture::load(f.ca.relay("kab-karimun-03", short_lived));
     for (const auto at : {within, ends + 1s}) {
+        CHECK(error_of(namesake, some_manifest(), at) == errc::wrong_role);
         CHECK(error_of(foreign, some_manifest(), at) == errc::foreign);
         CHECK(error_of(other, some_manifest(), at) == errc::wrong_role);
         CHECK(error_of(f.relay, some_manifest(), at) == errc::wrong_role);
