@@ -1,5 +1,6 @@
 #include "base/name.hpp"
 #include "base/record_id.hpp"
+#include "base/secret.hpp"
 #include "commands.hpp"
 #include "output.hpp"
 
@@ -9,6 +10,13 @@
 #include <cstdlib>
 
 namespace {
+
+/// Before Asio's static objects, with which OpenSSL takes its first memory. Too late is worth a test's
+/// failure, and no command's.
+__attribute__((constructor(101))) void cleanse_keys()
+{
+    (void)titip::cleanse_what_openssl_frees();
+}
 
 CLI::Validator node_name()
 {

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -48,6 +51,38 @@ void keep_memory_to_ourselves() noexcept
     constexpr ::rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
     ::prctl(PR_SET_DUMPABLE, 0);
+}
+
+namespace {
+
+void* take(std::size_t size, const char*, int)
+{
+    return std::malloc(size);
+}
+
+void give_back(void* from, const char*, int)
+{
+    if (from != nullptr)
+        OPENSSL_cleanse(from, ::malloc_usable_size(from));
+    std::free(from);
+}
+
+void* resize(void* from, std::size_t size, const char*, int)
+{
+    void* const to = size == 0 ? nullptr : std::malloc(size);
+    if (size != 0 && to == nullptr)
+        return nullptr;
+    if (from != nullptr && to != nullptr)
+        std::memcpy(to, from, std::min(size, ::malloc_usable_size(from)));
+    give_back(from, nullptr, 0);
+    return to;
+}
+
+} // namespace
+
+bool cleanse_what_openssl_frees() noexcept
+{
+    return ::CRYPTO_set_mem_functions(take, resize, give_back) == 1;
 }
 
 } // namespace titip

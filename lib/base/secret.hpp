@@ -35,4 +35,8 @@ result<secret> read_secret(const std::filesystem::path& path, std::size_t limit_
 /// same user may look into it (PR_SET_DUMPABLE; root still can). For good.
 void keep_memory_to_ourselves() noexcept;
 
+/// From here on whatever OpenSSL gives back is written over first: its decoders leave a key's bytes behind.
+/// Before it has taken any memory, so before the constructors of static objects; false: it was too late.
+bool cleanse_what_openssl_frees() noexcept;
+
 } // namespace titip

@@ -65,7 +65,33 @@ public:
         return out.size();
     }
 
+    /// Changes nothing but the content of elements, and no length.
+    void change_contents(std::uint8_t* data, std::size_t size)
+    {
+        std::vector<element> all;
+        const bytes_view view{reinterpret_cast<const std::byte*>(data), size};
+        if (!support::parse(view, all))
+            return;
+        std::vector<std::vector<element>*> lists;
+        collect(all, lists);
+        for (auto left = below(3) + 1; left > 0; --left) {
+            auto& list = *lists[below(lists.size())];
+            if (!list.empty())
+                flip(list[below(list.size())]);
+        }
+        bytes out;
+        for (const auto& each : all)
+            support::write(each, out);
+        if (out.size() == size) // another spelling of a length is written as ours
+            std::ranges::copy(out, reinterpret_cast<std::byte*>(data));
+    }
+
 private:
+    void flip(element& one)
+    {
+        for (auto left = below(3) + 1; left > 0 && !one.content.empty(); --left)
+            one.content[below(one.content.size())] ^= std::byte(1u << below(8));
+    }
     std::size_t below(std::size_t n) { return n == 0 ? 0 : std::size_t{random_()} % n; }
 
     static void collect(std::vector<element>& in, std::vector<std::vector<element>*>& lists)
