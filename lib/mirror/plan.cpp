@@ -14,7 +14,7 @@ constexpr unsigned most_times_ruined = 2; ///< of one record, on one disk
 bool is_of_this_disk(trouble why)
 {
     return why == trouble::full || why == trouble::read_only || why == trouble::forbidden ||
-           why == trouble::hangs || why == trouble::failed;
+           why == trouble::tampered || why == trouble::hangs || why == trouble::failed;
 }
 
 } // namespace

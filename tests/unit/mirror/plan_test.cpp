@@ -523,7 +523,8 @@ TEST_CASE("one file that cannot be erased brings no listing after the other, and
 
 TEST_CASE("a disk that is full or fails is not looked through again and again", "[mirror]")
 {
-    const auto why = GENERATE(trouble::full, trouble::failed, trouble::read_only);
+    const auto why =
+        GENERATE(trouble::full, trouble::failed, trouble::read_only, trouble::tampered);
     plan it;
     auto now = start;
     list(it, {}, {row_of(1), row_of(2)}, now);
