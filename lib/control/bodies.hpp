@@ -15,7 +15,7 @@ boost::json::object to_json(const accept::accepted& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
 boost::json::object to_json(const journal::capacity& room);
-/// Of the disk of the second copy, which has a file for each record whose bytes the journal has whole.
+/// The room on the second copy's disk. It has a file for each record whose bytes the journal has whole.
 journal::capacity room_for_copies(const journal::disk_room& disk, const journal::totals& totals);
 /// Since when the oldest is so; zero: none is.
 struct oldest_records {
