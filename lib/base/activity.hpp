@@ -64,7 +64,7 @@ enum class whereabouts {
 /// proc(5) `stat` and `wchan`: who is no longer dumpable may not read `syscall`, not even its own.
 whereabouts look_at_thread(::pid_t thread) noexcept;
 
-/// What a thread of this process has computed since it began, in steps of a clock tick (10 ms); 0: unknown.
+/// The processor time that a thread of this process has used, in steps of a clock tick (10 ms); 0: unknown.
 milliseconds cpu_time_of(::pid_t thread) noexcept;
 
 } // namespace titip

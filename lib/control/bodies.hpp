@@ -16,7 +16,7 @@ boost::json::object to_json(const accept::accepted& accepted);
 boost::json::object to_json(const journal::backup& done);
 boost::json::object to_json(const journal::backup_progress& under_way);
 boost::json::object to_json(const journal::capacity& room);
-/// Of the disk of the second copy, which has a file for each record whose bytes the journal has whole.
+/// The room on the second copy's disk. It has a file for each record whose bytes the journal has whole.
 journal::capacity room_for_copies(const journal::disk_room& disk, const journal::totals& totals);
 boost::json::object to_json(const trust::revocations& who,
                             const std::vector<journal::revoked_certificate>& kept);

@@ -63,8 +63,8 @@ private:
     void on_response_impl(int code, text, int, error_code& ec) override
     {
         status = static_cast<unsigned>(code);
-        if (code <
-            100) // three digits to Beast, but no class of answers to HTTP (RFC 9110 section 15)
+        // Three digits to Beast, but no class of answers to HTTP (RFC 9110, 15).
+        if (code < 100)
             ec = boost::beast::http::error::bad_status;
     }
     void on_field_impl(field, text name, text value, error_code&) override

@@ -543,7 +543,7 @@ store::take_custody(envelope::custody said, trust::role by, bytes cms,
     const auto again = co_await send_lost_again(held, by, shown);
     if (!again)
         co_return again.error();
-    // What waits must not wait for all of them: the next reconcile asks for more.
+    // Records that wait must not wait for all of these: the next reconcile asks for more.
     constexpr std::size_t most_asked = 8 * ::titip::vault::most_unsettled;
     if (by == trust::role::centre && asked.size() < most_asked)
         if (const auto added = co_await add_relayed(held, asked, compared->covered); !added)
@@ -678,8 +678,8 @@ asio::awaitable<result<void>> store::drop_unsure_openings()
                 v1::Entry entry;
                 try {
                     open_row(seed::entry, each->key, each->value, entry);
-                } catch (const rotten_row&
-                             rotten) { // this is looked through at starts: none may end by it
+                } catch (const rotten_row& rotten) {
+                    // This is looked through at starts, and none may end by it.
                     log::error("ledger-entry-rotten number={} why=\"{}\"", read_u64(each->key),
                                rotten.what());
                     continue;

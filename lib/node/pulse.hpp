@@ -14,8 +14,8 @@ namespace titip::node {
 ///
 ///     the time of a thread counts against it only while something is asked of it, it does not come
 ///     round, and it is not at the disk; half a minute of small reads on a bad disk counts nothing
-///     of one that runs what it computed counts: on a machine with too much to do it may wait for a
-///     processor for most of the time, and that is no hang
+///     while it runs, only the processor time that it used counts: on a machine with too much to do it
+///     may wait for a processor most of the time, and that is no hang
 ///     more than `step` twice between two looks counts as `step` twice: then we did not run either
 ///     (suspended, frozen, a machine that crawls), and neither did who is watched
 ///
@@ -38,7 +38,7 @@ public:
         bool is_asked = true;     ///< whether it has anything to come round for
         activity::kind says = activity::kind::idle;
         whereabouts at = whereabouts::unknown;
-        milliseconds cpu{}; ///< what it has computed since it began
+        milliseconds cpu{}; ///< processor time used so far
     };
     struct decision {
         bool feeds = false;       ///< all is well

@@ -86,7 +86,7 @@ void distrust::begin_doubt(group& of, instant now)
     ++doubted_;
 }
 
-/// What was odd about them may be nothing but the certificate.
+/// Odd records of a certificate that is doubted now join the others: it may be all that is wrong with them.
 void distrust::gather_odd(const digest& certificate)
 {
     const auto odd = groups_.find({scope::odd, certificate});

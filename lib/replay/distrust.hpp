@@ -25,13 +25,13 @@ namespace titip::replay {
 /// - Records are told apart by the certificate that signed their manifest. While it is doubted they are
 ///   *deferred*; all others go on. Rationale: after a renewal the new certificate is believed though
 ///   the old one is not, and at a relay another station's is.
-/// - "In a row" counts records of one certificate that are refused for the first time, as the answers come over however
-///   many connections: an acceptance begins the count anew. What is answered after the certificate is
-///   doubted was on its way before, and changes nothing but where that record is.
-/// - A record that is refused for the second time is *odd*: it is deferred with others that are odd, and says nothing
-///   more about the certificate; it joins the others when that is doubted. Rationale: one damaged manifest, one size, or one of two centres that was not told of
-///   our authority must neither stop what is taken nor be sent without end, and none of these is
-///   proof enough to set a record aside.
+/// - "In a row" counts records of one certificate that are refused for the first time, as the answers
+///   come over however many connections: an acceptance begins the count anew. An answer that comes after
+///   the certificate is doubted was on its way before, and changes nothing but where that record is.
+/// - A record that is refused for the second time is *odd*: it is deferred with others that are odd, and
+///   says nothing more about the certificate; it joins the others when that is doubted. Rationale: one
+///   damaged manifest, one size, or one of two centres that was not told of our authority must neither
+///   stop what is taken nor be sent without end, and none of these is proof enough to set a record aside.
 /// - A receipt that nobody believes is the upstream's fault: the record alone is deferred, from the first
 ///   one on. Rationale: it lies there, and sending it once more brings the same receipt.
 /// - Of what is deferred together one is offered again after a wait: the one that was offered longest ago.

@@ -172,7 +172,8 @@ def test_the_status_says_how_the_sending_goes():
         until(lambda: station.link().get("rate_bytes_per_s"), "the link's rate is known", PATIENCE_S)
         until(lambda: station.link()["history"]["waiting_bytes"][-1] > 0, "what waits is looked at now and then")
         seen = station.link()
-        assert 0 < seen["rate_bytes_per_s"] < 140_000, seen  # 1 Mbit/s, as well as it can be seen
+        # 1 Mbit/s is 125 kB/s. What is measured over a moment may be more, bits instead of bytes are far more.
+        assert 0 < seen["rate_bytes_per_s"] < 500_000, seen
         assert seen["goodput_bytes_per_s"] > 0 and seen["goodput_hour_bytes_per_s"] >= 0, seen
         assert isinstance(seen["bbr_allowed"], bool)
         assert seen["congestion_control"] in (("bbr", "loss-based") if seen["bbr_allowed"] else ("loss-based",))

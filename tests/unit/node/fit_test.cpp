@@ -31,7 +31,7 @@ bytes both(const bytes& one, const bytes& other)
     return out;
 }
 
-/// The same certificate with this extension in place of its own, signed by who holds `key`.
+/// The same certificate with this extension in place of its own, signed with `key`.
 bytes with_extension(const bytes& certificate, const bytes& key, int nid, const char* value)
 {
     const auto changed = envelope::read_certificates(certificate).at(0);

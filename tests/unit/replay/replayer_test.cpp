@@ -812,7 +812,7 @@ TEST_CASE("what a relay had handed on in part goes on from there", "[replay]")
     REQUIRE(relay.comes_true([&] { return centre.behind.now().of(state::arriving).records == 1; }));
     centre.wire.breaks_after = meddling_wire::never;
     REQUIRE(relay.all_are(state::delivered, 2));
-    // Of the one that was cut what came is kept, which are 290 kB; the rest was written in vain.
+    // The first 290 kB of the one that was cut are kept; the rest was written in vain.
     CHECK(relay.replayer->now().wasted_bytes < 200'000);
 }
 
