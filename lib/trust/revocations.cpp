@@ -182,7 +182,10 @@ bool revocation_list::read_line(std::string_view text)
             text.remove_prefix(prefix.size());
             break;
         }
-    if (!is_node_name(text))
+    // A fingerprint that lost a digit, or one by SHA-1, would be a name that nobody has.
+    constexpr std::size_t shortest_fingerprint = 32;
+    const bool is_hex = text.find_first_not_of("0123456789abcdefABCDEF") == text.npos;
+    if (!is_node_name(text) || (!in && is_hex && text.size() >= shortest_fingerprint))
         return false;
     names_.emplace(in, text);
     return true;

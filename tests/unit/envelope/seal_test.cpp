@@ -225,8 +225,8 @@ TEST_CASE("what is not exactly one envelope is refused by its form", "[envelope]
 }
 
 TEST_CASE(
-    "what openssl seals as we do has the form; for one recipient, without a tag, streamed, or with "
-    "its own defaults it has not",
+    "what openssl seals as we do has the form, and for one recipient, without a tag, streamed, or "
+    "with its own defaults it has not",
     "[envelope]")
 {
     const auto& f = shared();

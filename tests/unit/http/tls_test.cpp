@@ -205,7 +205,8 @@ TEST_CASE("dates are for the caller to judge", "[http]")
     const auto lenient =
         f.exchange(server, client_of(f.ours.issue(a_station), f.ours, but_for_dates(reasons)));
     CHECK(lenient.text == "PUT 1000000");
-    CHECK(reasons == std::vector<int>{reason});
+    CHECK(!reasons.empty()); // by the handshake, and before what is asked
+    CHECK(std::ranges::all_of(reasons, [reason](int each) { return each == reason; }));
 }
 
 TEST_CASE("the server judges the dates of its clients the same way", "[http]")
@@ -497,7 +498,9 @@ TEST_CASE("no session is resumed with a client that a whole handshake would refu
                            outcome));
     REQUIRE(f.tickets.size() == 2);
     CHECK_FALSE(f.tickets[1].empty()); // it offered one
-    CHECK(is_refused_certificate(outcome.reason));
+    CHECK(outcome.text.empty());
+    CHECK(ERR_GET_REASON(static_cast<unsigned long>(outcome.reason.value())) ==
+          SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE); // of the whole one: its own rule said no
 }
 
 TEST_CASE("no session is resumed with a server that a whole handshake would refuse", "[http]")

@@ -262,6 +262,7 @@ TEST_CASE("a server is called by a name or by an address, and one without either
     here.said.upstream.reset();
     here.said.seal.reset();
     here.said.listen.emplace().address = "0.0.0.0:8443";
+    here.said.relays.emplace();
     auto own = here.root.centre();
     const auto found = [&](const char* names) {
         own.certificate =

@@ -170,6 +170,7 @@ TEST_CASE("what is not understood in a file of who is revoked is told, and the r
                                          good.substr(good.find('\n') + 1),
                                          "Office 1",
                                          hex_of(f.office).substr(2),
+                                         hex_of(f.office).substr(0, 40), // SHA-1's length
                                          "relay:Office",
                                          "station:"};
     for (const auto& each : wrong) {
