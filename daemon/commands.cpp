@@ -163,6 +163,20 @@ int ask(session& with, std::string_view method, const std::string& target,
     return done;
 }
 
+/// A POST whose body says why, as whoever reads the ledger will ask.
+int post(session& with, const std::string& target, const object& why,
+         std::vector<std::string> (*in_words)(const object&))
+{
+    const auto body = boost::json::serialize(why);
+    const auto answer = with.client.exchange("POST", target, as_bytes(body));
+    if (!answer)
+        return unreached(with, answer.error());
+    if (answer->status != 200)
+        return complain(with, *answer);
+    say(with, *answer, in_words);
+    return done;
+}
+
 } // namespace
 
 int submit(session& with, const std::vector<std::string>& files, const std::string& lane)
@@ -282,17 +296,7 @@ int act_on_record(session& with, const std::string& id, const std::string& actio
 
 int discard(session& with, const std::string& id, const std::string& reason)
 {
-    object said;
-    said["reason"] = reason;
-    const auto body = boost::json::serialize(said);
-    const auto answer =
-        with.client.exchange("POST", record_target(with, id, "discard"), as_bytes(body));
-    if (!answer)
-        return unreached(with, answer.error());
-    if (answer->status != 200)
-        return complain(with, *answer);
-    say(with, *answer, words::discarded);
-    return done;
+    return post(with, record_target(with, id, "discard"), {{"reason", reason}}, words::discarded);
 }
 
 int revoked(session& with)
@@ -302,17 +306,8 @@ int revoked(session& with)
 
 int unrevoke(session& with, const std::string& certificate, const std::string& reason)
 {
-    object said;
-    said["certificate"] = certificate;
-    said["reason"] = reason;
-    const auto body = boost::json::serialize(said);
-    const auto answer = with.client.exchange("POST", "/v1/unrevoke", as_bytes(body));
-    if (!answer)
-        return unreached(with, answer.error());
-    if (answer->status != 200)
-        return complain(with, *answer);
-    say(with, *answer, words::unrevoked);
-    return done;
+    return post(with, "/v1/unrevoke", {{"certificate", certificate}, {"reason", reason}},
+                words::unrevoked);
 }
 
 int findings(session& with)
@@ -324,27 +319,22 @@ int findings(session& with)
         return unreached(with, answer.error());
     if (answer->status != 200)
         return complain(with, *answer);
-    if (with.json)
+    if (with.json) {
         put_text(as_text(answer->body));
-    else
-        for (const auto& each : to_objects(answer->body))
-            put("{}\n", words::finding_line(each));
+        return done;
+    }
+    const auto all = to_objects(answer->body);
+    if (all.empty())
+        put("Nothing was noticed: no gap, no fork, no loss.\n");
+    for (const auto& each : all)
+        put("{}\n", words::finding_line(each));
     return done;
 }
 
 int acknowledge(session& with, std::uint64_t number, const std::string& reason)
 {
-    object said;
-    said["reason"] = reason;
-    const auto body = boost::json::serialize(said);
-    const auto answer = with.client.exchange(
-        "POST", fmt::format("/v1/findings/{}/acknowledge", number), as_bytes(body));
-    if (!answer)
-        return unreached(with, answer.error());
-    if (answer->status != 200)
-        return complain(with, *answer);
-    say(with, *answer, words::acknowledged);
-    return done;
+    return post(with, fmt::format("/v1/findings/{}/acknowledge", number), {{"reason", reason}},
+                words::acknowledged);
 }
 
 int retry(session& with, const retry_options& which)

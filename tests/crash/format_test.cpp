@@ -218,9 +218,15 @@ int live_in_child(const std::filesystem::path& folder, const std::function<void(
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/// Calls from number `first` on, but for number `end`, whose failure is no reason not to record.
+struct harmless {
+    std::size_t first = 0;
+    std::size_t end = 0;
+};
+
 /// `arrange`: lets call n fail, of so many.
 void try_each(const old_store& old, int findings, const std::string& expected, const char* what,
-              bool must_go_on, std::size_t calls, const std::function<void(std::size_t)>& arrange)
+              harmless goes_on, std::size_t calls, const std::function<void(std::size_t)>& arrange)
 {
     temporary_folder room;
     const auto folder = room.path() / "store";
@@ -232,7 +238,7 @@ void try_each(const old_store& old, int findings, const std::string& expected, c
         if (!is_either(folder, findings))
             fails(fmt::format("{} {}: neither format", what, tried));
         stayed += seen.format == 1 ? 1 : 0;
-        if (must_go_on && done != 0)
+        if (tried >= goes_on.first && tried < goes_on.end && done != 0)
             fails(fmt::format("{} {}: recording did not go on ({})", what, tried, done));
         const auto found = snapshot_of(folder);
         // What was accepted is one record, and one line of the ledger, more.
@@ -267,6 +273,7 @@ int main()
     // How many there are, where none fails.
     old.put(room.path() / "store");
     std::size_t calls = 0;
+    std::size_t opening = 0;
     std::size_t lmdb = 0;
     {
         disk::watch(room.path() / "store");
@@ -274,6 +281,7 @@ int main()
         asio::thread_pool pool{1};
         const auto opened = journal::store::open(options_for(room.path() / "store"), pool,
                                                  [](const std::string&) {});
+        opening = disk::calls();
         std::mt19937_64 random{9};
         if (!opened || !finish((*opened)->accept(submission_of(noise(9'000, random)))))
             fails("the store that was kept takes no record");
@@ -281,15 +289,17 @@ int main()
         lmdb = static_cast<std::size_t>(lmdb_calls);
     }
     disk::stop();
-    try_each(old, findings, expected, "killed", false, calls,
+    try_each(old, findings, expected, "killed", {}, calls,
              [](std::size_t n) { disk::fail(n, disk::fault::kill); });
-    try_each(old, findings, expected, "disk error", false, calls,
+    try_each(old, findings, expected, "disk error", {}, calls,
              [](std::size_t n) { disk::fail(n, disk::fault::io_error); });
-    try_each(old, findings, expected, "short write", false, calls,
+    try_each(old, findings, expected, "short write", {}, calls,
              [](std::size_t n) { disk::fail(n, disk::fault::short_write); });
-    try_each(old, findings, expected, "disk full", true, calls,
+    // The first is LMDB's lock file, without which no version opens a store. After the last, a disk that
+    // was full for a record is full for the next one until somebody has looked.
+    try_each(old, findings, expected, "disk full", {1, opening}, calls,
              [](std::size_t n) { disk::fail(n, disk::fault::no_space); });
-    try_each(old, findings, expected, "map full", true, lmdb,
+    try_each(old, findings, expected, "map full", {0, lmdb + 1}, lmdb,
              [](std::size_t n) { full_at = static_cast<long>(n); });
     fmt::print("{} wrong\n", failures);
     return failures == 0 ? 0 : 1;

@@ -70,6 +70,10 @@ def test_no_command_ends_well_where_its_output_is_lost():
             "retry": [["--json", "retry", record]],
             "trust": [["--json", "trust"]],
             "discard": [["--json", "discard", record, "--station", harness.STATION, "--reason", "a test"]],
+            "findings": [["findings"]],
+            "acknowledge": [["--json", "acknowledge", "1", "--reason", "a test"]],
+            "revoked": [["revoked"], ["--json", "revoked"]],
+            "unrevoke": [["--json", "unrevoke", "0" * 64, "--reason", "a test"]],
             "help": [["help"], ["help", "status"]],
         }
         upstream = {

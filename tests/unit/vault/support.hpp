@@ -6,9 +6,11 @@
 #include "vault/vault.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -33,19 +35,22 @@ inline void rethrow(std::exception_ptr failed)
 }
 
 /// Where all coroutines of a test run. It outlives every store: the journal's writer keeps what it
-/// did last, and with it its caller's executor, until there is more to do.
+/// did last, and with it its caller's executor, until there is more to do. Never without work: another
+/// thread that let go of the last would stop what has been started since.
 inline asio::io_context& home()
 {
     static asio::io_context context;
+    static const auto held = asio::make_work_guard(context);
     return context;
 }
 
 template <class IsDone>
 void run_until(IsDone is_done)
 {
+    constexpr auto hung_after = std::chrono::minutes{10};
     home().restart();
     while (!is_done())
-        if (home().run_one() == 0)
+        if (home().run_one_for(hung_after) == 0)
             throw std::logic_error{"nothing is left to run, and the work is not done"};
 }
 
