@@ -26,7 +26,7 @@ int main(int argc, char** argv)
     std::uint64_t step = 1;
     std::uint64_t first = 1;
     app.add_option("--count", count, "So many, of one new epoch");
-    app.add_option("--step", step, "From one number to the next; above 1 none names another");
+    app.add_option("--step", step, "From one number to the next; above 1 each names one that nobody has");
     app.add_option("--first", first, "The first number");
     app.add_option("file", file)->required();
     CLI11_PARSE(app, argc, argv);
@@ -46,8 +46,7 @@ int main(int argc, char** argv)
                                       .digest = hash,
                                       .previous = previous};
         const auto statement = envelope::encode(said);
-        if (step == 1)
-            previous = envelope::hash_of(statement);
+        previous = step == 1 ? envelope::hash_of(statement) : sha256(statement);
         fmt::print("{}\n", to_base64(self.sign(statement)));
     }
 }
