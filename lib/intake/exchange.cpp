@@ -646,7 +646,7 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
     }
     // Not before its body is here: who stands still must not hold up its own next connection. A
     // station that asks on many connections keeps one of the pool's threads, and not all.
-    const auto turn = co_await owner_.reconciling_.enter(peer_.name);
+    const auto turn = co_await owner_.reconciling_.enter(peer_key_);
     const auto told = co_await owner_.vault_.reconcile(peer_.name, std::move(question));
     if (!told)
         co_return answer(into, closing(refused(told.error())));

@@ -82,7 +82,7 @@ private:
     options opts_;
     turnstile turnstile_;
     uploads uploads_;
-    one_by_one reconciling_;    ///< by station
+    one_by_one reconciling_;    ///< by peer
     std::list<exchange*> live_; ///< oldest first
     std::size_t turning_away_ = 0;
     bool is_stopping_ = false;

@@ -325,11 +325,11 @@ void replayer::on_transfer_failure(const uplink::outcome& why)
 
 asio::awaitable<void> replayer::load()
 {
-    // The store tells if that fails; then nothing is sent either.
-    co_await around_.store.drop_unsure_openings();
     if (changed_while_loading_)
         co_return; // it is being read already
     changed_while_loading_.emplace();
+    // The store tells if that fails; then nothing is sent either.
+    co_await around_.store.drop_unsure_openings();
     const auto queue = co_await around_.store.load_queue();
     const auto changed = std::exchange(changed_while_loading_, std::nullopt);
     if (!queue)
