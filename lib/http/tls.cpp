@@ -112,8 +112,14 @@ x509_st* tls_stream::peer_certificate() const noexcept
 
 bool tls_stream::is_peer_believed() const
 {
-    const auto present = context_->present();
-    return (present ? *present : *context_).believes(native());
+    auto present = context_->present();
+    if (!present)
+        present = context_;
+    if (proven_by_ != present) {
+        proven_.reset();
+        proven_by_ = std::move(present);
+    }
+    return proven_by_->believes_peer(native(), proven_);
 }
 
 error_code tls_stream::plain(const error_code& ec) const noexcept

@@ -36,6 +36,8 @@ private:
     ssl_st* native() const noexcept;
 
     std::shared_ptr<tls_context> context_;
+    mutable std::shared_ptr<const tls_context> proven_by_; ///< null: nobody asked yet
+    mutable proven_chain proven_;
     std::string peer_; ///< whose session to resume
     milliseconds limit_from_hello_{};
     std::function<void()> at_hello_;

@@ -26,45 +26,31 @@ bool is_about_dates(int reason) noexcept
     return reason == X509_V_ERR_CERT_HAS_EXPIRED || reason == X509_V_ERR_CERT_NOT_YET_VALID;
 }
 
-int judgement_index()
-{
-    static const int index = X509_STORE_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-    return index;
-}
-
 int peer_index()
 {
     static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
     return index;
 }
 
-/// Notes a failure of dates and goes on, so that nothing worse stays unseen behind it: OpenSSL
-/// stops at the first error, and that may come before the leaf's signature has been checked.
-int note_dates(int is_right, X509_STORE_CTX* chain)
+/// Goes on behind a failure of dates, so that nothing worse stays unseen behind it: OpenSSL stops at the
+/// first error, and that may come before the leaf's signature has been checked.
+int pass_dates(int is_right, X509_STORE_CTX* chain)
 {
-    const int reason = X509_STORE_CTX_get_error(chain);
-    if (is_right == 1 || !is_about_dates(reason))
-        return is_right;
-    *static_cast<int*>(X509_STORE_CTX_get_ex_data(chain, judgement_index())) = reason;
-    return 1;
+    return is_right == 1 || is_about_dates(X509_STORE_CTX_get_error(chain)) ? 1 : 0;
 }
 
-int openssl_reason(X509_STORE_CTX* chain, const std::function<bool(x509_st*)>& is_revoked)
+/// As OpenSSL, from the authority down: the leaf's own dates have the last word.
+int reason_of_dates(const STACK_OF(X509) * chain)
 {
-    int dates = X509_V_OK;
-    X509_STORE_CTX_set_ex_data(chain, judgement_index(), &dates);
-    X509_STORE_CTX_set_verify_cb(chain, note_dates);
-    const bool is_right = X509_verify_cert(chain) == 1;
-    X509_STORE_CTX_set_ex_data(chain, judgement_index(), nullptr);
-    if (is_right) {
-        const auto* all = X509_STORE_CTX_get0_chain(chain);
-        for (int i = 0; is_revoked && i < sk_X509_num(all); ++i)
-            if (is_revoked(sk_X509_value(all, i)))
-                return X509_V_ERR_CERT_REVOKED;
-        return dates;
+    int out = X509_V_OK;
+    for (int i = sk_X509_num(chain) - 1; i >= 0; --i) {
+        const X509* const each = sk_X509_value(chain, i);
+        if (X509_cmp_current_time(X509_get0_notBefore(each)) > 0)
+            out = X509_V_ERR_CERT_NOT_YET_VALID;
+        if (X509_cmp_current_time(X509_get0_notAfter(each)) < 0)
+            out = X509_V_ERR_CERT_HAS_EXPIRED;
     }
-    const int reason = X509_STORE_CTX_get_error(chain);
-    return reason == X509_V_OK || is_about_dates(reason) ? X509_V_ERR_UNSPECIFIED : reason;
+    return out;
 }
 
 /// Whether the client of this ticket would be let in now. If not, it is as if there were no ticket: the
@@ -74,7 +60,7 @@ SSL_TICKET_RETURN judge_ticket(SSL* connection, SSL_SESSION* session, const unsi
 {
     const bool is_one = found == SSL_TICKET_SUCCESS || found == SSL_TICKET_SUCCESS_RENEW;
     X509* const leaf = is_one ? SSL_SESSION_get0_peer(session) : nullptr;
-    if (!leaf || !static_cast<const tls_context*>(of)->believes(connection, leaf))
+    if (!leaf || !static_cast<const tls_context*>(of)->believes_session(connection, leaf))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     return found == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
@@ -97,12 +83,31 @@ tls_context::tls_context(ssl_ctx_st* native, const tls_options& options)
 {
 }
 
+/// Of a chain that is right but for its dates: what may change while a connection stands.
+int tls_context::present_reason(const STACK_OF(X509) * chain) const
+{
+    for (int i = 0; is_revoked_ && i < sk_X509_num(chain); ++i)
+        if (is_revoked_(sk_X509_value(chain, i)))
+            return X509_V_ERR_CERT_REVOKED;
+    return reason_of_dates(chain);
+}
+
+bool tls_context::accepts(x509_st* leaf, int reason) const
+{
+    return verify_ ? verify_(leaf, reason) : reason == X509_V_OK;
+}
+
 /// In place of X509_verify_cert, for the handshake and whatever asks later.
 bool tls_context::judge(x509_store_ctx_st* chain) const
 {
-    const int reason = openssl_reason(chain, is_revoked_);
-    const bool accepted =
-        verify_ ? verify_(X509_STORE_CTX_get0_cert(chain), reason) : reason == X509_V_OK;
+    X509_STORE_CTX_set_verify_cb(chain, pass_dates);
+    int reason = X509_V_ERR_UNSPECIFIED;
+    if (X509_verify_cert(chain) == 1)
+        reason = present_reason(X509_STORE_CTX_get0_chain(chain));
+    else if (const int why = X509_STORE_CTX_get_error(chain);
+             why != X509_V_OK && !is_about_dates(why))
+        reason = why;
+    const bool accepted = accepts(X509_STORE_CTX_get0_cert(chain), reason);
     const int refusal = reason == X509_V_OK ? X509_V_ERR_APPLICATION_VERIFICATION : reason;
     // What it leaves as the chain's error becomes the alert and SSL_get_verify_result().
     X509_STORE_CTX_set_error(chain, accepted ? X509_V_OK : refusal);
@@ -116,11 +121,9 @@ int tls_context::verify_peer(x509_store_ctx_st* chain, void* of) noexcept
 
 /// As OpenSSL makes the chain's context in a handshake (ssl_verify_cert_chain): the same store, level,
 /// purpose and, at a client, host.
-bool tls_context::believes(ssl_st* connection, x509_st* leaf) const
+bool tls_context::believes(ssl_st* connection, x509_st* leaf, STACK_OF(X509) * others,
+                           proven_chain* proven) const
 {
-    auto* const others = leaf ? nullptr : SSL_get_peer_cert_chain(connection);
-    if (!leaf)
-        leaf = SSL_get0_peer_certificate(connection);
     if (!leaf)
         return false;
     const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> chain{
@@ -134,8 +137,28 @@ bool tls_context::believes(ssl_st* connection, x509_st* leaf) const
                                SSL_is_server(connection) ? "ssl_client" : "ssl_server");
     X509_VERIFY_PARAM_set1(rules, SSL_get0_param(connection));
     const bool is_good = judge(chain.get());
+    if (is_good && proven)
+        proven->reset(X509_STORE_CTX_get1_chain(chain.get()));
     ERR_clear_error();
     return is_good;
+}
+
+bool tls_context::believes_session(ssl_st* connection, x509_st* leaf) const
+{
+    return believes(connection, leaf, nullptr, nullptr);
+}
+
+bool tls_context::believes_peer(ssl_st* connection, proven_chain& proven) const
+{
+    if (proven)
+        return accepts(sk_X509_value(proven.get(), 0), present_reason(proven.get()));
+    return believes(connection, SSL_get0_peer_certificate(connection),
+                    SSL_get_peer_cert_chain(connection), &proven);
+}
+
+void free_chain::operator()(STACK_OF(X509) * chain) const noexcept
+{
+    sk_X509_pop_free(chain, X509_free);
 }
 
 tls_context::~tls_context()
@@ -208,7 +231,7 @@ void tls_context::resume(ssl_st* connection, const std::string& peer)
     std::erase_if(sessions_, [this, connection](ssl_session_st* each) {
         X509* const leaf = SSL_SESSION_get0_peer(each);
         const bool is_spent =
-            SSL_SESSION_is_resumable(each) != 1 || !leaf || !believes(connection, leaf);
+            SSL_SESSION_is_resumable(each) != 1 || !leaf || !believes_session(connection, leaf);
         if (is_spent)
             SSL_SESSION_free(each);
         return is_spent;
