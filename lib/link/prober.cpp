@@ -41,31 +41,6 @@ milliseconds retry_after_of(const http::response& answer)
     return seconds ? std::chrono::seconds{std::min<std::uint64_t>(*seconds, 3600)} : milliseconds{};
 }
 
-result<node_info, probe_failure> judge(const http::response& answer)
-{
-    const auto type = answer.fields.find("Content-Type").value_or("");
-    if (boost::beast::iequals(type.substr(0, 9), "text/html") ||
-        (answer.status >= 300 && answer.status < 400))
-        return failed(verdict::portal, fmt::format("a web page answered ({})", answer.status));
-    if (answer.status == 401 || answer.status == 403)
-        return failed(verdict::auth,
-                      fmt::format("the upstream does not accept this node ({})", answer.status));
-    if (answer.status == 503 || answer.status == 429) {
-        auto out = failed(verdict::maintenance,
-                          fmt::format("the upstream asked for a pause ({})", answer.status));
-        out.retry_after = retry_after_of(answer);
-        return out;
-    }
-    if (answer.status == 508)
-        return failed(verdict::loop, "the upstream hands its own records on to this node (508)");
-    if (answer.status != 200)
-        return failed(verdict::application, fmt::format("the upstream answered {}", answer.status));
-    auto info = parse_node_info(as_text(answer.body));
-    if (!info)
-        return failed(verdict::portal, "the answer is not that of a titip node");
-    return *std::move(info);
-}
-
 } // namespace
 
 std::optional<node_info> parse_node_info(std::string_view json)
@@ -97,6 +72,31 @@ std::optional<node_info> parse_node_info(std::string_view json)
                 (is_node_name(each.get_string()) || each.get_string() == "?"))
                 out.road.emplace_back(each.get_string());
     return out;
+}
+
+result<node_info, probe_failure> judge(const http::response& answer)
+{
+    const auto type = answer.fields.find("Content-Type").value_or("");
+    if (boost::beast::iequals(type.substr(0, 9), "text/html") ||
+        (answer.status >= 300 && answer.status < 400))
+        return failed(verdict::portal, fmt::format("a web page answered ({})", answer.status));
+    if (answer.status == 401 || answer.status == 403)
+        return failed(verdict::auth,
+                      fmt::format("the upstream does not accept this node ({})", answer.status));
+    if (answer.status == 503 || answer.status == 429) {
+        auto out = failed(verdict::maintenance,
+                          fmt::format("the upstream asked for a pause ({})", answer.status));
+        out.retry_after = retry_after_of(answer);
+        return out;
+    }
+    if (answer.status == 508)
+        return failed(verdict::loop, "the upstream hands its own records on to this node (508)");
+    if (answer.status != 200)
+        return failed(verdict::application, fmt::format("the upstream answered {}", answer.status));
+    auto info = parse_node_info(as_text(answer.body));
+    if (!info)
+        return failed(verdict::portal, "the answer is not that of a titip node");
+    return *std::move(info);
 }
 
 probe_failure explain(const http::connect_failure& failure)

@@ -44,6 +44,9 @@ struct probe_failure {
     std::string detail;         ///< for the log and `titip status`
 };
 
+/// What an answer to GET /v1/node says: of the node, or why it is not one that takes records now.
+result<node_info, probe_failure> judge(const http::response& answer);
+
 /// What a failed connection says about the link. Dates alone are `clock` or `expired`; a
 /// certificate of somebody else is `tls`; that ours is refused shows only at the first read, as
 /// `auth`.
