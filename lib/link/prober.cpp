@@ -61,7 +61,9 @@ std::optional<node_info> parse_node_info(std::string_view json)
     };
     if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
         out.is_accepting = accepting->get_bool();
-    out.spread = std::chrono::seconds{number("spread_s")};
+    constexpr std::chrono::seconds longest_spread = 1h; // no more is heeded, and more may not fit
+    out.spread =
+        std::chrono::seconds{std::min<std::uint64_t>(number("spread_s"), longest_spread.count())};
     out.newest_verdict = number("newest_verdict");
     constexpr std::uint64_t largest = 1'000'000; // whatever it says
     out.protocol = static_cast<unsigned>(std::clamp<std::uint64_t>(number("protocol"), 1, largest));

@@ -25,7 +25,7 @@ namespace titip::link {
 struct node_info {
     std::string name;
     bool is_accepting = true;
-    std::chrono::seconds spread{};
+    std::chrono::seconds spread{}; ///< at most an hour
     std::uint64_t newest_verdict = 0;
     unsigned protocol = 1;        ///< it says nothing: version 1
     std::uint64_t most_bytes = 0; ///< of one record; 0: it does not say
