@@ -4,6 +4,8 @@
 
 #include <titip/v1/reconcile.pb.h>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 #include <span>
 
@@ -180,6 +182,7 @@ result<reconciled, outcome> read_reconciled(const http::response& answer,
         return refused;
     }
 
+    const google::protobuf::LogSilencer quiet; // a peer's bytes do not write into our log
     v1::ReconcileResponse response;
     if (!response.ParseFromArray(answer.body.data(), static_cast<int>(answer.body.size())))
         return link_failure();
