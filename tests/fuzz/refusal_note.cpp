@@ -1,3 +1,5 @@
+#include "require.hpp"
+
 #include "journal/support.hpp"
 #include "uplink/outcome.hpp"
 
@@ -8,20 +10,14 @@
 #include <fuzzer/FuzzedDataProvider.h>
 
 #include <array>
-#include <cstdlib>
 
 using namespace titip;
+using fuzz::require;
 
 namespace {
 
 /// Long enough for everything that is checked at its end, short enough for a disk in memory.
 constexpr unsigned inputs_a_store = 2'000;
-
-void require(bool holds)
-{
-    if (!holds)
-        std::abort();
-}
 
 /// By another reader of UTF-8 than ours: that of JSON.
 bool is_utf8(std::string_view text)
@@ -69,7 +65,6 @@ public:
 private:
     void begin()
     {
-        tests::home(); // outlives it
         at_ = std::make_unique<tests::journal_fixture>();
         auto& store = at_->open();
         const auto taken = tests::finish(store.accept(
@@ -137,6 +132,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(out.what != uplink::outcome::kind::receipt || answer.status < 300);
 
     // The note, or what comes otherwise than by classify().
+    tests::home(); // these two outlive the store
+    tests::everyone();
     static place_of_notes notes;
     const auto& note = out.note.empty() ? said : out.note;
     const auto kept = notes.quarantine(why, note);
