@@ -18,7 +18,8 @@ constexpr std::size_t in_place_bytes = 16u << 10;
 
 /// "0", and two line ends: the least that a body in chunks has before it from a chunk's header on.
 /// Beast 1.81 takes for granted, by an assertion, that it gets as much once it has found the last
-/// chunk's header without its end; a peer decides in which pieces it sends that.
+/// chunk's header without its end; a peer decides in which pieces it sends that. Only that of a first chunk
+/// that is the last one too, and so begins with a zero, can be shorter.
 constexpr std::size_t least_chunked_end_bytes = 5;
 
 using parse_error = boost::beast::http::error;
@@ -68,12 +69,14 @@ asio::awaitable<result<void>> message_reader<IsRequest>::fill()
 template <bool IsRequest>
 error_code message_reader<IsRequest>::parse_buffered()
 {
-    if (is_in_chunk_header_ && end_ - begin_ < least_chunked_end_bytes)
+    if (is_in_chunk_header_ && buffer_[begin_] == std::byte{'0'} &&
+        end_ - begin_ < least_chunked_end_bytes)
         return {};
     error_code ec;
     const auto taken = parser_->put(asio::buffer(buffer_.get() + begin_, end_ - begin_), ec);
     begin_ += taken;
-    is_in_chunk_header_ = taken == 0 && parser_->is_header_done() && parser_->chunked();
+    is_in_chunk_header_ = taken == 0 && ec == parse_error::need_more && parser_->is_header_done() &&
+                          parser_->chunked();
     if (ec == parse_error::need_more || ec == parse_error::need_buffer)
         return {};
     return ec ? explain(ec) : ec;

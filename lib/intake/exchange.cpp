@@ -4,6 +4,7 @@
 #include "envelope/seal.hpp"
 #include "intake/answers.hpp"
 #include "intake/metadata.hpp"
+#include "intake/reconciling.hpp"
 #include "vault/limit.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -12,7 +13,6 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <titip/v1/reconcile.pb.h>
 
 namespace titip::intake {
 
@@ -20,13 +20,6 @@ namespace {
 
 constexpr std::string_view tus_version = "1.0.0";
 constexpr std::string_view upload_type = "application/offset+octet-stream";
-/// 1,000 kept ranges of 36 bytes, 64 heads of 60 and 64 ids of 18 take 42 kB.
-constexpr std::size_t most_reconcile_bytes = 128u << 10;
-
-std::string text(bytes_view data)
-{
-    return std::string{as_text(data)};
-}
 
 http::response options_answer()
 {
@@ -35,68 +28,6 @@ http::response options_answer()
     out.fields.add("Tus-Version", std::string{tus_version});
     out.fields.add("Tus-Extension", "creation,creation-with-upload,termination");
     out.fields.add("Tus-Max-Size", std::to_string(envelope::limit_bytes));
-    return out;
-}
-
-vault::question to_question(const v1::ReconcileRequest& request)
-{
-    vault::question out;
-    const auto epoch_of = [](const std::string& data) {
-        return epoch_id::from_bytes(as_bytes(data)).value_or(epoch_id{});
-    };
-    for (const auto& each : request.heads())
-        out.heads.push_back({.epoch = epoch_of(each.epoch()),
-                             .sequence = each.sequence(),
-                             .hash = to_digest(as_bytes(each.manifest_hash())).value_or(digest{})});
-    if (request.has_verdicts_after()) {
-        out.cursor_epoch = epoch_id::from_bytes(as_bytes(request.verdicts_after().store_epoch()));
-        out.cursor_number = request.verdicts_after().number();
-    }
-    for (const auto& each : request.kept())
-        out.kept.push_back({.epoch = epoch_of(each.epoch()),
-                            .first = each.first(),
-                            .last = each.last(),
-                            .is_quarantined = each.why() == v1::KeptRange::QUARANTINED});
-    for (const auto& each : request.unsettled())
-        if (const auto id = record_id::from_bytes(as_bytes(each));
-            id && out.unsettled.size() < vault::most_unsettled)
-            out.unsettled.push_back(*id);
-    return out;
-}
-
-v1::ReconcileResponse to_response(const vault::answer& answer)
-{
-    v1::ReconcileResponse out;
-    out.set_custody(text(answer.custody_cms));
-    out.set_more(answer.more);
-    out.set_store_epoch(text(answer.store_epoch.data()));
-    out.set_now_ms(to_ms(wall_now()));
-    for (const auto& each : answer.partials) {
-        auto& partial = *out.add_partials();
-        partial.set_record_id(text(each.record.data()));
-        partial.set_digest(text(each.digest));
-        partial.set_offset_bytes(each.offset);
-    }
-    for (const auto& each : answer.verdicts) {
-        auto& verdict = *out.add_verdicts();
-        verdict.set_number(each.number);
-        verdict.set_statement(text(each.cms));
-    }
-    for (const auto& [id, cms] : answer.receipts) {
-        auto& receipt = *out.add_receipts();
-        receipt.set_record_id(text(id.data()));
-        receipt.set_statement(text(cms));
-    }
-    for (const auto& each : answer.findings) {
-        auto& finding = *out.add_findings();
-        finding.set_kind(static_cast<v1::Finding::Kind>(each.what));
-        finding.set_station(each.station);
-        finding.set_epoch(text(each.epoch.data()));
-        finding.set_first(each.first);
-        finding.set_last(each.last);
-        finding.set_noticed_at_ms(to_ms(each.noticed_at));
-        finding.set_records(each.records);
-    }
     return out;
 }
 
@@ -629,14 +560,12 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
         co_return answer(into, closing(refused(place.error())));
     const auto body = co_await read_whole(request, most_reconcile_bytes);
     place->complete();
-    v1::ReconcileRequest asked;
-    if (!body || !asked.ParseFromArray(body->data(), static_cast<int>(body->size())))
+    if (!body)
         co_return answer(into, closing(http::problem(400, "the body is not a ReconcileRequest")));
-    if (asked.heads().size() > static_cast<int>(vault::most_heads) ||
-        asked.kept().size() > static_cast<int>(vault::most_kept))
-        co_return answer(into,
-                         closing(http::problem(400, "the body names too many heads or ranges")));
-    auto question = to_question(asked);
+    auto asked = read_question(*body);
+    if (!asked)
+        co_return answer(into, closing(http::problem(400, asked.error().sentence)));
+    auto question = std::move(*asked);
     question.is_of_relay = peer_.role == trust::role::relay;
     if (question.is_of_relay)
         question.unsettled.clear();
@@ -652,7 +581,7 @@ asio::awaitable<bool> server::exchange::reconcile(slot_ptr into, http::request r
         co_return answer(into, closing(refused(told.error())));
     http::response out;
     out.fields.add("Content-Type", "application/x-protobuf");
-    out.body = to_bytes(as_bytes(to_response(*told).SerializeAsString()));
+    out.body = encode(*told);
     co_return answer(into, std::move(out));
 }
 

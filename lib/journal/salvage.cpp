@@ -533,8 +533,8 @@ private:
         references_.clear();
         const auto tidy = [this] {
             std::ranges::sort(references_);
-            const auto [begin, end] = std::ranges::unique(references_);
-            references_.erase(begin, end);
+            references_.erase(std::unique(references_.begin(), references_.end()),
+                              references_.end());
         };
         std::size_t tidy_at = 2 * most_references;
         scan([&](page_number number, const page& p) {
@@ -559,12 +559,12 @@ private:
     /// The payload of a chunk whose size is known, or of whatever size if it is 0.
     std::optional<bytes> chunk_at(std::uint64_t at, std::uint32_t n, std::size_t payload_bytes)
     {
-        const auto found =
-            std::ranges::equal_range(references_, std::pair{at, n}, {}, [](const reference& each) {
-                return std::pair{each.place, each.n};
-            });
+        const auto chunk_of = [](const reference& each) { return std::pair{each.place, each.n}; };
+        const std::pair wanted{at, n};
         std::optional<bytes> out;
-        for (const auto& each : found) {
+        for (auto found = std::ranges::lower_bound(references_, wanted, {}, chunk_of);
+             found != references_.end() && chunk_of(*found) == wanted; ++found) {
+            const auto& each = *found;
             page p{};
             if (!pages_.read(each.at, p))
                 continue;

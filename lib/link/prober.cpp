@@ -41,6 +41,41 @@ milliseconds retry_after_of(const http::response& answer)
     return seconds ? std::chrono::seconds{std::min<std::uint64_t>(*seconds, 3600)} : milliseconds{};
 }
 
+} // namespace
+
+std::optional<node_info> parse_node_info(std::string_view json)
+{
+    boost::system::error_code failed_to;
+    const auto value = boost::json::parse(json, failed_to);
+    if (failed_to || !value.is_object())
+        return std::nullopt;
+    const auto& object = value.get_object();
+    const auto* name = object.if_contains("name");
+    if (!name || !name->is_string())
+        return std::nullopt;
+    node_info out{.name = std::string{name->get_string()}};
+    const auto number = [&object](std::string_view key) -> std::uint64_t {
+        const auto* each = object.if_contains(key);
+        boost::system::error_code not_one;
+        return each ? each->to_number<std::uint64_t>(not_one) : 0;
+    };
+    if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
+        out.is_accepting = accepting->get_bool();
+    constexpr std::chrono::seconds longest_spread = 1h; // no more is heeded, and more may not fit
+    out.spread =
+        std::chrono::seconds{std::min<std::uint64_t>(number("spread_s"), longest_spread.count())};
+    out.newest_verdict = number("newest_verdict");
+    constexpr std::uint64_t largest = 1'000'000; // whatever it says
+    out.protocol = static_cast<unsigned>(std::clamp<std::uint64_t>(number("protocol"), 1, largest));
+    out.most_bytes = number("most_bytes");
+    if (const auto* road = object.if_contains("road"); road && road->is_array())
+        for (const auto& each : road->get_array())
+            if (each.is_string() && out.road.size() < node_info::most_names &&
+                (is_node_name(each.get_string()) || each.get_string() == "?"))
+                out.road.emplace_back(each.get_string());
+    return out;
+}
+
 result<node_info, probe_failure> judge(const http::response& answer)
 {
     const auto type = answer.fields.find("Content-Type").value_or("");
@@ -64,39 +99,6 @@ result<node_info, probe_failure> judge(const http::response& answer)
     if (!info)
         return failed(verdict::portal, "the answer is not that of a titip node");
     return *std::move(info);
-}
-
-} // namespace
-
-std::optional<node_info> parse_node_info(std::string_view json)
-{
-    boost::system::error_code failed_to;
-    const auto value = boost::json::parse(json, failed_to);
-    if (failed_to || !value.is_object())
-        return std::nullopt;
-    const auto& object = value.get_object();
-    const auto* name = object.if_contains("name");
-    if (!name || !name->is_string())
-        return std::nullopt;
-    node_info out{.name = std::string{name->get_string()}};
-    const auto number = [&object](std::string_view key) -> std::uint64_t {
-        const auto* each = object.if_contains(key);
-        boost::system::error_code not_one;
-        return each ? each->to_number<std::uint64_t>(not_one) : 0;
-    };
-    if (const auto* accepting = object.if_contains("accepting"); accepting && accepting->is_bool())
-        out.is_accepting = accepting->get_bool();
-    out.spread = std::chrono::seconds{number("spread_s")};
-    out.newest_verdict = number("newest_verdict");
-    constexpr std::uint64_t largest = 1'000'000; // whatever it says
-    out.protocol = static_cast<unsigned>(std::clamp<std::uint64_t>(number("protocol"), 1, largest));
-    out.most_bytes = number("most_bytes");
-    if (const auto* road = object.if_contains("road"); road && road->is_array())
-        for (const auto& each : road->get_array())
-            if (each.is_string() && out.road.size() < node_info::most_names &&
-                (is_node_name(each.get_string()) || each.get_string() == "?"))
-                out.road.emplace_back(each.get_string());
-    return out;
 }
 
 probe_failure explain(const http::connect_failure& failure)

@@ -25,7 +25,7 @@ namespace titip::link {
 struct node_info {
     std::string name;
     bool is_accepting = true;
-    std::chrono::seconds spread{};
+    std::chrono::seconds spread{}; ///< at most an hour
     std::uint64_t newest_verdict = 0;
     unsigned protocol = 1;        ///< it says nothing: version 1
     std::uint64_t most_bytes = 0; ///< of one record; 0: it does not say
@@ -43,6 +43,9 @@ struct probe_failure {
     milliseconds retry_after{}; ///< as the upstream asked, capped at 1 h
     std::string detail;         ///< for the log and `titip status`
 };
+
+/// What an answer to GET /v1/node says: of the node, or why it is not one that takes records now.
+result<node_info, probe_failure> judge(const http::response& answer);
 
 /// What a failed connection says about the link. Dates alone are `clock` or `expired`; a
 /// certificate of somebody else is `tls`; that ours is refused shows only at the first read, as

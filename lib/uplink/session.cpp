@@ -4,6 +4,8 @@
 
 #include <titip/v1/reconcile.pb.h>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 #include <span>
 
@@ -169,29 +171,27 @@ std::vector<vault::finding> findings_in(const v1::ReconcileResponse& response,
 
 } // namespace
 
-asio::awaitable<result<reconciled, outcome>>
-take_reconciled(http::client_connection& over,
-                std::shared_ptr<const trust::authorities> authorities, std::string station)
+result<reconciled, outcome> read_reconciled(const http::response& answer,
+                                            const trust::authorities& authorities,
+                                            const std::string& station)
 {
-    const auto answer = co_await over.read_response(false, most_reconcile_bytes);
-    if (!answer)
-        co_return link_failure();
-    if (answer->status != 200 || answer->fields.find("Content-Type") != "application/x-protobuf") {
-        auto refused = classify(*answer, false);
+    if (answer.status != 200 || answer.fields.find("Content-Type") != "application/x-protobuf") {
+        auto refused = classify(answer, false);
         if (refused.what == outcome::kind::unknown)
             refused.what = outcome::kind::portal;
-        co_return refused;
+        return refused;
     }
 
+    const google::protobuf::LogSilencer quiet; // a peer's bytes do not write into our log
     v1::ReconcileResponse response;
-    if (!response.ParseFromArray(answer->body.data(), static_cast<int>(answer->body.size())))
-        co_return link_failure();
-    auto custody = authorities->verify(as_bytes(response.custody()), wall_time{});
+    if (!response.ParseFromArray(answer.body.data(), static_cast<int>(answer.body.size())))
+        return link_failure();
+    auto custody = authorities.verify(as_bytes(response.custody()), wall_time{});
     const auto* said = custody ? std::get_if<envelope::custody>(&custody->statement) : nullptr;
     if (!said || said->station != station)
-        co_return outcome{.what = outcome::kind::auth,
-                          .receipt_cms = {},
-                          .note = "the answer's signature is not the upstream's"};
+        return outcome{.what = outcome::kind::auth,
+                       .receipt_cms = {},
+                       .note = "the answer's signature is not the upstream's"};
 
     reconciled out{.custody = *said,
                    .by = custody->signer,
@@ -219,7 +219,7 @@ take_reconciled(http::client_connection& over,
     }
     for (const auto* each_one : some(response.verdicts(), most_verdicts)) {
         const auto& each = *each_one;
-        const auto verified = authorities->verify(as_bytes(each.statement()), wall_time{});
+        const auto verified = authorities.verify(as_bytes(each.statement()), wall_time{});
         const auto* verdict =
             verified ? std::get_if<envelope::verdict>(&verified->statement) : nullptr;
         if (verdict)
@@ -230,12 +230,22 @@ take_reconciled(http::client_connection& over,
     }
     for (const auto* each_one : some(response.receipts(), most)) {
         const auto& each = *each_one;
-        auto verified = verify_receipt(*authorities, to_bytes(as_bytes(each.statement())));
+        auto verified = verify_receipt(authorities, to_bytes(as_bytes(each.statement())));
         if (verified)
             out.receipts.push_back(std::move(*verified));
     }
     out.answer.findings = findings_in(response, station);
-    co_return out;
+    return out;
+}
+
+asio::awaitable<result<reconciled, outcome>>
+take_reconciled(http::client_connection& over,
+                std::shared_ptr<const trust::authorities> authorities, std::string station)
+{
+    const auto answer = co_await over.read_response(false, most_reconcile_bytes);
+    if (!answer)
+        co_return link_failure();
+    co_return read_reconciled(*answer, *authorities, station);
 }
 
 } // namespace titip::uplink

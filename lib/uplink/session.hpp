@@ -49,7 +49,11 @@ struct reconciled {
 /// The question that settles what both sides hold. It may be written behind another request that has
 /// no answer yet: theirs come in the same order. An error shows at take_reconciled().
 asio::awaitable<void> ask_to_reconcile(http::client_connection& over, vault::question asked);
-/// Its answer. Nothing may be read from `over` meanwhile.
+/// What its answer says, if it is one, and signed for this station. Pure.
+result<reconciled, outcome> read_reconciled(const http::response& answer,
+                                            const trust::authorities& authorities,
+                                            const std::string& station);
+/// The answer, read from `over`. Nothing else may be read from that meanwhile.
 asio::awaitable<result<reconciled, outcome>>
 take_reconciled(http::client_connection& over,
                 std::shared_ptr<const trust::authorities> authorities, std::string station);

@@ -34,3 +34,15 @@ TEST_CASE("whatever a node says of its version, it is a version", "[link]")
     for (const auto* none : {"", "{", "[]", "{}", R"({"name":5})", "<html>"})
         CHECK_FALSE(parse_node_info(none));
 }
+
+TEST_CASE("whatever window a node asks for, it is one of an hour at most", "[link]")
+{
+    const auto spread_of = [](std::string_view said) {
+        return parse_node_info(R"({"name":"c","spread_s":)" + std::string{said} + "}")->spread;
+    };
+    CHECK(spread_of("300") == 5min);
+    CHECK(spread_of("3601") == 1h);
+    CHECK(spread_of("9223372036854775807") == 1h); // as milliseconds it has no room
+    CHECK(spread_of("18446744073709551615") == 1h);
+    CHECK(spread_of("-1") == 0s);
+}
