@@ -132,8 +132,8 @@ shared_certificate make_authority(std::string_view name, const parties& who, con
 
 } // namespace
 
-pki::pki(std::string_view name, const dates& valid)
-    : name_(name), key_(make_key(key_kind::p256)),
+pki::pki(std::string_view name, const dates& valid, key_kind kind)
+    : name_(name), key_(make_key(kind)),
       certificate_(make_authority(name, {nullptr, key_.get(), key_.get()}, valid)),
       self_(to_credential(certificate_.get(), key_.get()))
 {

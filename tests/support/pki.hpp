@@ -29,11 +29,12 @@ struct credential {
     bytes key;
 };
 
-/// An authority (P-256) and what it issues.
+/// An authority and what it issues.
 class pki {
 public:
     /// A root.
-    explicit pki(std::string_view name = "Test Authority", const dates& valid = {});
+    explicit pki(std::string_view name = "Test Authority", const dates& valid = {},
+                 key_kind kind = key_kind::p256);
     /// An intermediate below `parent`.
     pki(const pki& parent, std::string_view name, const dates& valid = {});
 

@@ -101,6 +101,8 @@ def test_who_lacks_the_role_is_refused():
         assert done.returncode == 4, done
         assert b"nogroup" in done.stderr, done.stderr
         assert station.titip("pause").returncode == 4
+        assert station.titip("acknowledge", "1", "--reason", "x").returncode == 4
+        assert station.titip("unrevoke", "0" * 64, "--reason", "x").returncode == 4
         assert station.list() == []
         status, _, _ = station.http("GET", "/v1/status", headers=[("Origin", "https://evil.example")])
         assert status == 403

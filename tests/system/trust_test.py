@@ -277,6 +277,9 @@ def test_a_fingerprint_is_kept_and_a_name_holds_as_long_as_it_is_listed():
         assert not is_let_in(world) and is_let_in(world, "other")
         world.issue("station", OFFICE)
         assert not is_let_in(world), "a new key of the name"
+        file.unlink()  # by mistake: nobody is let in by that, of what is not kept either
+        reload(centre)
+        assert not is_let_in(world)
         file.write_text(f"relay:{STATION}\n")
         reload(centre)
         assert is_let_in(world), "it is no relay"

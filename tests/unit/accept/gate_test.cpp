@@ -1,5 +1,6 @@
 #include "accept/gate.hpp"
 
+#include "envelope/pem.hpp"
 #include "envelope/seal.hpp"
 #include "vault/support.hpp"
 
@@ -206,4 +207,19 @@ TEST_CASE("what a revoked certificate signed is refused where it is new, and onl
     const auto of_other = gate.examine(other, relay(), "office-2");
     REQUIRE(of_other.has_value());
     CHECK_FALSE(accept::gate::refuse_new(*of_other).has_value());
+}
+
+TEST_CASE("what was signed below an authority that is revoked is refused where it is new",
+          "[accept]")
+{
+    const auto revoked = std::make_shared<trust::revocations>();
+    const accept::gate gate{std::make_shared<const trust::authorities>(everyone().believed),
+                            revoked};
+    const auto authority = envelope::read_certificates(everyone().authority.authorities()).front();
+    for (const auto& each : trust::fingerprints_of(authority.get()))
+        revoked->keep(each);
+    const auto what =
+        gate.examine(signed_by(*everyone().station, a_manifest("office-1")), station(), "office-1");
+    REQUIRE(what.has_value());
+    CHECK(accept::gate::refuse_new(*what).has_value());
 }

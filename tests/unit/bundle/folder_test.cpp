@@ -397,7 +397,11 @@ TEST_CASE("a record that is in the folder is not written again, and one that is 
     CHECK(std::filesystem::last_write_time(file) == written);
 
     std::filesystem::resize_file(file, 1'000);
+    const titip::descriptor before{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
     REQUIRE(write_record(at.path(), label, record));
+    struct ::stat of_before {};
+    REQUIRE(::fstat(before.get(), &of_before) == 0);
+    CHECK(of_before.st_nlink == 0); // its blocks did not keep it: others are taken
     CHECK(read_record(file, from.believed).value().sealed.envelope == sealed);
 
     // Another station may have chosen this epoch and this id: what is there and good, stays.
@@ -560,6 +564,7 @@ TEST_CASE("a link or a device with a record's name is neither followed nor touch
         CHECK(folder::open(at.path())->read(label).error() == errc::name_taken);
         CHECK(read_record(file, from.believed).error() == errc::not_a_record);
         CHECK(files_in(at.path()).empty());
+        CHECK(found_in(at.path()) == std::vector{file}); // for a restore, which says what it is
         CHECK(std::filesystem::symlink_status(file).type() == before);
         CHECK(erase_record(at.path(), label)); // the name, and not what it leads to
         std::filesystem::create_directory(file.parent_path());

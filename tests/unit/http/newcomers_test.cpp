@@ -96,6 +96,20 @@ TEST_CASE("under pressure one source keeps no more silent ones than its share, t
     CHECK(h.rules.size() <= usual.most / 2 + 1);
 }
 
+TEST_CASE("under pressure one source keeps its whole share of silent ones, and no more", "[http]")
+{
+    hall h;
+    for (std::size_t i = 0; i < usual.most_of_one; ++i)
+        REQUIRE(h.come(at(0s), "nat"));
+    for (auto i = usual.most_of_one; i <= usual.most / 2; ++i)
+        REQUIRE(h.come(at(0s), office(i)));
+    h.look(at(1ms));
+    CHECK(h.gone.empty());
+    REQUIRE(h.come(at(2ms), "nat"));
+    h.look(at(2ms));
+    CHECK(h.gone.size() == 1);
+}
+
 TEST_CASE("from many sources the longest silent goes first, and has two seconds at the least",
           "[http]")
 {

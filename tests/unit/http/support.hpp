@@ -49,6 +49,7 @@ struct certificate {
 struct wish {
     std::string name;
     std::string alternative; ///< "DNS:centre.test,IP:127.0.0.1"; empty: none
+    std::string purpose{};   ///< "clientAuth"; empty: any
     std::chrono::hours since{-1};
     std::chrono::hours until{24};
 };
@@ -163,6 +164,8 @@ inline certificate authority::issue(const wish& wanted) const
     extend(x509, own_.x509.get(), NID_key_usage, "critical,digitalSignature");
     if (!wanted.alternative.empty())
         extend(x509, own_.x509.get(), NID_subject_alt_name, wanted.alternative);
+    if (!wanted.purpose.empty())
+        extend(x509, own_.x509.get(), NID_ext_key_usage, wanted.purpose);
     REQUIRE(X509_sign(x509, own_.key.get(), EVP_sha256()) > 0);
     return made;
 }

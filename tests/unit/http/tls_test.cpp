@@ -552,6 +552,42 @@ TEST_CASE("a peer is believed on a connection that stands as long as a handshake
     CHECK(failed == (what == 0 ? error_code{} : make_error_code(errc::peer_not_believed)));
 }
 
+TEST_CASE("a certificate for one side only is believed at the other one as long as any", "[http]")
+{
+    fixture f;
+    auto at_server = at_home;
+    at_server.purpose = "serverAuth";
+    auto at_client = a_station;
+    at_client.purpose = "clientAuth";
+    std::vector<std::string> tickets;
+    std::vector<bool> believed; // at the server
+    const auto server = server_of(f.ours.issue(at_server), f.ours);
+    SSL_CTX_set_client_hello_cb(server->native_handle(), note_ticket, &tickets);
+    auto look = [take = echo(f.seen), &believed](std::unique_ptr<stream> over) {
+        believed.push_back(over->is_peer_believed());
+        return take(std::move(over));
+    };
+    running_server running{f.io, f.listen(server), look};
+    const auto to = fixture::endpoint_of(running.on(), "127.0.0.1");
+    const auto client = client_of(f.ours.issue(at_client), f.ours);
+    std::array<bool, 2> server_believed{};
+    error_code failed;
+    answered outcome;
+    auto all = [](endpoint at, std::shared_ptr<tls_context> with, std::array<bool, 2>& twice,
+                  error_code& why, answered& seen) -> asio::awaitable<void> {
+        co_await look_twice(
+            at, with, [] {}, twice, why);
+        co_await ask(at, with, seen);
+    };
+    run(f.io, running, all(to, client, server_believed, failed, outcome));
+    CHECK(server_believed == std::array{true, true});
+    CHECK(believed == std::vector{true, true});
+    CHECK_FALSE(failed);
+    CHECK(outcome.text == "PUT 1000000");
+    REQUIRE(tickets.size() == 2);
+    CHECK_FALSE(tickets[1].empty()); // a session of it is resumed, too
+}
+
 TEST_CASE("a certificate above the peer's that is revoked is told to the rule as that", "[http]")
 {
     fixture f;

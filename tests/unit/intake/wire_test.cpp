@@ -533,6 +533,16 @@ TEST_CASE("an upstream is heard about the station that asked, in what it can kno
         part.set_record_id(std::string(16, 'p'));
         part.set_digest(std::string(32, 'd'));
     }
+    for (std::uint64_t n = 1; n <= 100; ++n) {
+        const envelope::receipt held{.record = record_id::random(),
+                                     .station = "office-1",
+                                     .epoch = epoch_id::random(),
+                                     .at = envelope::sequence{n},
+                                     .size_bytes = 1,
+                                     .held_at = wall_now()};
+        const auto receipt = everyone().centre->sign(envelope::encode(held));
+        told.add_receipts()->set_statement(std::string{as_text(receipt)});
+    }
     const auto body = told.SerializeAsString();
     const auto answer = fmt::format("HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
                                     "Content-Length: {}\r\n\r\n{}",
@@ -554,6 +564,7 @@ TEST_CASE("an upstream is heard about the station that asked, in what it can kno
     CHECK(got->answer.verdicts.back().number == 256);
     CHECK(got->answer.more);
     CHECK(got->answer.partials.size() == 64);
+    CHECK(got->receipts.size() == 64);
 }
 
 TEST_CASE("a type is no more than a word beside what a refusal always said", "[intake]")

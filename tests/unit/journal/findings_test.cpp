@@ -142,6 +142,18 @@ TEST_CASE(
     CHECK(it.of.removed().size() == 2);
 }
 
+TEST_CASE("a custodian whose share is full takes no place of another's", "[journal]")
+{
+    kept it;
+    const auto another = it.note(told(kind::fork, 1, 1, "hub-1", epoch_id::random()));
+    REQUIRE(it.of.acknowledge(another.number, "uid 1000", "seen", it.now));
+    for (int i = 0; i < 32; ++i)
+        it.note(told(kind::fork, 1, 1, "centre", epoch_id::random()));
+    CHECK(it.note(told(kind::fork, 1, 1, "centre", epoch_id::random())).effect == effect::full);
+    CHECK(it.of.rows().size() == 33);
+    CHECK(it.row(another.number).told_by() == "hub-1");
+}
+
 TEST_CASE("where there is no place for another finding, one of its kind becomes as wide as both",
           "[journal]")
 {

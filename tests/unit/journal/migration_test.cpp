@@ -141,6 +141,59 @@ TEST_CASE("what was noticed while there was no space for format 2 is in its tabl
     CHECK(finish(store.audit()).value().empty());
 }
 
+TEST_CASE("all that was in Meta is counted, as kept or as left out, and none of it stays there",
+          "[journal]")
+{
+    old_fixture at;
+    meddle(at, [](auto& txn, const auto& t, v1::Meta& meta) {
+        meta.clear_findings();
+        for (int i = 1; i <= 70; ++i) // each of an epoch of its own: 64 have a place
+            add(meta, "office-2", v1::Finding::FORK, 1, 1, std::string(16, static_cast<char>(i)));
+        add(meta, "office-99", v1::Finding::FORK, 1, 1);
+        auto& row = *meta.add_unplaced();
+        row.set_number(3);
+        row.set_station("office-1");
+        row.set_kind(v1::Finding::FORK);
+        row.set_epoch(std::string(16, 'e'));
+        row.set_first(40);
+        row.set_last(41);
+        auto tables = t;
+        const auto done = journal::migrate(txn, tables, meta, wall_now());
+        CHECK(done.kept == 64);
+        CHECK(done.left_out == 7);
+        CHECK(meta.findings_size() == 0);
+        CHECK(meta.unplaced_size() == 0);
+    });
+}
+
+TEST_CASE("a finding that takes the place of an acknowledged one is shown, and that one is gone",
+          "[journal]")
+{
+    journal_fixture at;
+    at.options.node = "centre";
+    at.options.has_upstream = false;
+    at.options.identity = everyone().centre;
+    auto& store = at.open();
+    const auto fork = [&] { // each in an epoch of its own
+        const sender from{everyone().station};
+        for (int twice = 0; twice < 2; ++twice) {
+            const auto data = noise(10, at.random);
+            REQUIRE(finish(store.complete(from.offer_at(4, {}, data), 0, data)).has_value());
+        }
+    };
+    for (int i = 0; i < 64; ++i)
+        fork();
+    const auto first = finish(store.findings_about("office-1")).value().front().number;
+    REQUIRE(finish(store.acknowledge(first, "uid 7", "the office knows")).has_value());
+    REQUIRE(store.now().standing_findings == 63);
+    fork();
+    CHECK(store.now().standing_findings == 64);
+    const auto kept = finish(store.findings_about("office-1")).value();
+    CHECK(kept.size() == 64);
+    CHECK(std::ranges::count(kept, first, &journal::kept_finding::number) == 0);
+    CHECK(finish(store.audit()).value().empty());
+}
+
 TEST_CASE("a finding is acknowledged by its number, and the ledger has it", "[journal]")
 {
     old_fixture at;
@@ -229,7 +282,8 @@ TEST_CASE("a gap that fills is no alarm any more, by what the upstream signs", "
     take(nothing, {gap});
     REQUIRE(store.now().findings.size() == 1);
     CHECK(store.now().findings[0].told_by == "centre");
-    take(all, {}); // 1 to 3
+    CHECK(store.now().findings[0].proof.empty()); // what it signed says nothing of it
+    take(all, {});                                // 1 to 3
     CHECK(store.now().findings.size() == 1);
     for (int i = 0; i < 2; ++i)
         REQUIRE(finish(store.accept(submission_of(noise(300, at.random)))).has_value());

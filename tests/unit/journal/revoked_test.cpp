@@ -29,6 +29,7 @@ TEST_CASE("who is shut out is kept over a restart, with lines in the ledger, unt
     CHECK(f.store->revoked().size() == 2);
     CHECK(finish(f.store->forget_revoked(one(3).certificate, "x")).error() == vault::errc::unknown);
     REQUIRE(finish(f.store->forget_revoked(one(2).certificate, "by uid 7: a mistake")).has_value());
+    CHECK(f.store->revoked().size() == 1);
     f.store.reset();
     f.open();
     const auto kept = f.store->revoked();

@@ -116,6 +116,35 @@ TEST_CASE("numbers of an earlier version are read as they lie, and go on", "[jou
     CHECK(longest_numbering(at) < 250); // the other epoch is still as it was: one range
 }
 
+TEST_CASE("a record between two ranges joins them, and what is counted of them is right",
+          "[journal]")
+{
+    centre_fixture at;
+    const sender from{everyone().station};
+    const auto data = noise(10, at.random);
+    const auto first = from.offer_at(1, {}, data);
+    const auto second = from.offer_at(2, first.hash, data);
+    const auto third = from.offer_at(3, second.hash, data);
+    for (const auto& each : {first, third, second})
+        REQUIRE(finish(at.store->complete(each, 0, data)).has_value());
+    CHECK(custody_in(*at.store).epochs.at(0).ranges.size() == 1);
+    CHECK(finish(at.store->audit()).value().empty());
+}
+
+TEST_CASE("what an earlier version has kept together is counted with all that is in it",
+          "[journal]")
+{
+    centre_fixture at;
+    const sender from{everyone().station};
+    for (const auto n : {1, 3, 5})
+        REQUIRE(at.give(from, static_cast<std::uint64_t>(n)).has_value());
+    at.close();
+    put_together(at, "office-1");
+    at.open();
+    REQUIRE(at.give(sender{everyone().station}, 7).has_value());
+    CHECK(finish(at.store->audit()).value().empty());
+}
+
 TEST_CASE("above the bound a record that opens a further range waits, others do not", "[journal]")
 {
     centre_fixture at;
@@ -214,6 +243,23 @@ TEST_CASE("a hole is told to its end, however long it is", "[journal]")
     CHECK(answer.findings[1].last == 39'999);
 }
 
+TEST_CASE("a relay that bears a station's name is told nothing of that station", "[journal]")
+{
+    centre_fixture at;
+    const sender from{everyone().station};
+    for (const auto n : {1, 3})
+        REQUIRE(at.give(from, static_cast<std::uint64_t>(n)).has_value());
+    vault::question asked;
+    REQUIRE(finish(at.store->reconcile("office-1", asked)).value().findings.size() == 1);
+    asked.is_of_relay = true;
+    const auto answer = finish(at.store->reconcile("office-1", asked)).value();
+    CHECK(said_in<envelope::custody>(answer.custody_cms).epochs.empty());
+    CHECK(answer.findings.empty());
+    CHECK(answer.partials.empty());
+    CHECK(answer.receipts.empty());
+    CHECK(answer.verdicts.empty());
+}
+
 TEST_CASE("an index entry that is too short is the store's trouble, and not an assertion",
           "[journal]")
 {
@@ -309,6 +355,16 @@ TEST_CASE("what has stood still gives way, the longest first, and is said to hav
     CHECK_FALSE(finish(at.store->find({"office-1", oldest})).value());
     CHECK(at.store->now().of(journal::state::arriving).records == 64);
     CHECK(finish(at.store->audit()).value().empty());
+}
+
+TEST_CASE("what was begun when the clock was ahead gives way as well", "[journal]")
+{
+    centre_fixture at;
+    sender from{everyone().station};
+    while (begin(at, from))
+        ;
+    age(at, -2h);
+    CHECK(begin(at, from).has_value());
 }
 
 TEST_CASE("what an earlier version has begun goes on to its end", "[journal]")

@@ -99,7 +99,7 @@ std::string hex_of(const certificate& which)
 }
 
 /// With n - s in place of s: as good as the other, and anybody can make it.
-certificate twin_of(const certificate& which)
+certificate twin_of(const certificate& which, int curve = NID_X9_62_prime256v1)
 {
     certificate out{X509_dup(which.get()), X509_free};
     const ASN1_BIT_STRING* bits = nullptr;
@@ -108,7 +108,7 @@ certificate twin_of(const certificate& which)
     const owned<ECDSA_SIG, ECDSA_SIG_free> signature{
         d2i_ECDSA_SIG(nullptr, &at, ASN1_STRING_length(bits))};
     REQUIRE(signature);
-    const owned<EC_GROUP, EC_GROUP_free> group{EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1)};
+    const owned<EC_GROUP, EC_GROUP_free> group{EC_GROUP_new_by_curve_name(curve)};
     auto* const r = BN_dup(ECDSA_SIG_get0_r(signature.get()));
     auto* const s = BN_new();
     BN_sub(s, EC_GROUP_get0_order(group.get()), ECDSA_SIG_get0_s(signature.get()));
@@ -210,6 +210,33 @@ TEST_CASE("a certificate is not let in by changing its signature into another th
     all.keep(print_of(f.office));
     CHECK(all.find(twin.get()) == revoked_by::kept);
     CHECK_FALSE(all.find(f.other.get()).has_value());
+}
+
+TEST_CASE("a twin is known whichever curve its authority's key is of", "[trust]")
+{
+    const support::pki ca{"Other Authority", {}, support::key_kind::p384};
+    const auto office = parsed(ca.station("office-1").certificate);
+    const auto twin = twin_of(office, NID_secp384r1);
+    const auto issuer = parsed(ca.authorities());
+    REQUIRE(X509_verify(twin.get(), X509_get0_pubkey(issuer.get())) == 1);
+    CHECK(list_of(hex_of(office))->find(twin.get()) == revoked_by::fingerprint);
+}
+
+TEST_CASE("of two authorities of one name the list of either counts", "[trust]")
+{
+    const support::pki first{"Test Authority"};
+    const support::pki second{"Test Authority"};
+    auto both = first.authorities();
+    both.insert(both.end(), second.authorities().begin(), second.authorities().end());
+    const auto known = authorities::load(both).value();
+    for (const auto* by : {&first, &second}) {
+        const auto office = parsed(by->station("office-1").certificate);
+        std::vector<std::string> told;
+        revocation_list list;
+        list.read(as_bytes(crl_of(*by, {office})), known, told);
+        CHECK(told.empty());
+        CHECK(list.find(office.get()) == revoked_by::crl);
+    }
 }
 
 TEST_CASE("a certificate that was seen revoked stays so, a name only while it is listed", "[trust]")
