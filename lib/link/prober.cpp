@@ -51,7 +51,7 @@ std::optional<node_info> parse_node_info(std::string_view json)
         return std::nullopt;
     const auto& object = value.get_object();
     const auto* name = object.if_contains("name");
-    if (!name || !name->is_string())
+    if (!name || !name->is_string() || !is_node_name(name->get_string()))
         return std::nullopt;
     node_info out{.name = std::string{name->get_string()}};
     const auto number = [&object](std::string_view key) -> std::uint64_t {

@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(next.probe_at > now && next.probe_at <= now + 1h + 5min);
         return 0;
     }
-    require(answer.status == 200);
+    require(answer.status == 200 && is_node_name(got->name));
     require(got->protocol >= 1 && got->protocol <= 1'000'000);
     require(got->road.size() <= link::node_info::most_names);
     for (const auto& each : got->road)

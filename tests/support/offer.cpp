@@ -26,7 +26,8 @@ int main(int argc, char** argv)
     std::uint64_t step = 1;
     std::uint64_t first = 1;
     app.add_option("--count", count, "So many, of one new epoch");
-    app.add_option("--step", step, "From one number to the next; above 1 each names one that nobody has");
+    app.add_option("--step", step,
+                   "From one number to the next; above 1 each names one that nobody has");
     app.add_option("--first", first, "The first number");
     app.add_option("file", file)->required();
     CLI11_PARSE(app, argc, argv);

@@ -31,7 +31,7 @@ TEST_CASE("whatever a node says of its version, it is a version", "[link]")
     }
     CHECK(parse_node_info(R"({"name":"c","protocol":18446744073709551615})")->protocol ==
           1'000'000);
-    for (const auto* none : {"", "{", "[]", "{}", R"({"name":5})", "<html>"})
+    for (const auto* none : {"", "{", "[]", "{}", R"({"name":5})", R"({"name":"a\nb"})", "<html>"})
         CHECK_FALSE(parse_node_info(none));
 }
 
