@@ -318,6 +318,12 @@ TEST_CASE("a reconcile needs a turn like a body, the question whether we are the
     CHECK(second.answer().status == 503);
 }
 
+TEST_CASE("a relay and a station of one name have each their own places", "[intake]")
+{
+    CHECK(intake::key_of({trust::role::station, "office-1"}) == "office-1");
+    CHECK(intake::key_of({trust::role::relay, "office-1"}) == "relay/office-1");
+}
+
 TEST_CASE("a relay with a station's name does not end what that station is sending", "[intake]")
 {
     centre above{rules({})};
