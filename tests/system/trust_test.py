@@ -284,8 +284,10 @@ def test_a_fingerprint_is_kept_and_a_name_holds_as_long_as_it_is_listed():
         reload(centre)
         assert is_let_in(world), "it is no relay"
         colons = ":".join(fingerprint(world, "station")[i:i + 2] for i in range(0, 64, 2)).upper()
-        file.write_text(f"sha256 Fingerprint={colons}\n")
+        other = fingerprint(world, "other")
+        file.write_text(f"sha256 Fingerprint={colons}\n{other}\n")
         reload(centre)
+        until(lambda: other in centre.titip("revoked").stdout.decode(), "one that has not come since is kept too")
         assert not is_let_in(world)
         make_twin(world, "station", "twin")
         assert fingerprint(world, "twin") != fingerprint(world, "station") and not is_let_in(world, "twin")
@@ -503,6 +505,21 @@ def test_a_relay_with_the_name_of_a_station_hears_nothing_of_it():
             mine = exchange(own, "POST", "/v1/reconcile")[2]
             status, _, told = exchange(stream, "POST", "/v1/reconcile")
         assert status == 200 and len(told) < len(mine) - 500, "it is told less: neither verdict nor custody"
+
+
+def test_a_relay_that_is_let_in_again_is_not_said_to_be_refused():
+    with World() as world:
+        centre = world.centre()
+        file = shut_out(world, centre, f"relay:{STATION}\n")
+        centre.start()
+        world.issue("double", f"URI:titip:relay:{STATION}")
+        refused = "refused in the last day because its certificate is revoked"
+        assert not is_let_in(world, "double")
+        assert refused in centre.titip("status").stdout.decode()
+        file.write_text("")
+        reload(centre)
+        assert is_let_in(world, "double")
+        assert refused not in centre.titip("status").stdout.decode()
 
 
 def test_without_a_table_of_relays_all_goes_on_and_it_is_said():

@@ -5,10 +5,14 @@
 
 #include <catch2/catch.hpp>
 
+#include <openssl/crypto.h>
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <memory>
 #include <set>
 
 #include <fcntl.h>
@@ -240,4 +244,36 @@ TEST_CASE("a secret is read whole or not at all, from a pipe too", "[base]")
     const auto other = std::move(one);
     CHECK(one.view().empty());
     CHECK(other.view().size() == 1'000);
+}
+
+TEST_CASE("in a process of its own: what OpenSSL gives back is written over", "[.][base]")
+{
+    REQUIRE(cleanse_what_openssl_frees()); // before OpenSSL has taken any memory
+    constexpr std::size_t size = 200;
+    // What is taken next is what was given back last, if the C library has not had it otherwise since.
+    const auto has_secret = [] {
+        const std::unique_ptr<char, decltype(&std::free)> again{
+            static_cast<char*>(std::malloc(size)), std::free};
+        return std::string_view{again.get(), size}.find("SECRET") != std::string_view::npos;
+    };
+    const auto fill = [](void* with) {
+        for (std::size_t i = 0; i + 6 <= size; i += 6)
+            std::memcpy(static_cast<char*>(with) + i, "SECRET", 6);
+        return with;
+    };
+    auto* one = fill(OPENSSL_malloc(size));
+    OPENSSL_free(one);
+    CHECK_FALSE(has_secret());
+    one = fill(OPENSSL_malloc(size));
+    one = OPENSSL_realloc(one, 100 * size);
+    CHECK(std::string_view{static_cast<const char*>(one), 6} == "SECRET");
+    CHECK_FALSE(has_secret());
+    OPENSSL_free(one);
+}
+
+TEST_CASE("what OpenSSL gives back is written over, also where it takes more instead", "[base]")
+{
+    const auto own = fs::read_symlink("/proc/self/exe").string();
+    const auto run = "'" + own + "' 'in a process of its own*' > /dev/null";
+    CHECK(std::system(run.c_str()) == 0);
 }

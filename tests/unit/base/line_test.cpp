@@ -50,6 +50,7 @@ TEST_CASE("nothing in a line moves a cursor, ends the line, or turns the writing
                   "31m",
                   200) == " 31m"); // CSI in one character
     CHECK(to_line("\xe2\x80\xa8|\xe2\x80\xae|\xe2\x81\xa6|\xd8\x9c", 200) == " | | | ");
+    CHECK(to_line("\xe2\x81\xa9|", 200) == " |"); // U+2069, the last of the isolates
     CHECK(to_line(std::string_view{"\0x", 2}, 200) == " x");
 }
 

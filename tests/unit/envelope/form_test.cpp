@@ -344,6 +344,22 @@ TEST_CASE("no element of an envelope can be left out, doubled, or be another", "
     CHECK(looked_at > 40);
 }
 
+TEST_CASE("each part that holds the ciphertext ends where the envelope does", "[envelope]")
+{
+    const auto good = usual();
+    REQUIRE(check_form(good).has_value());
+    // SEQUENCE, id-ct-authEnvelopedData, [0], SEQUENCE: lengths of two bytes each.
+    for (const std::size_t last_of_length : {3u, 20u, 24u}) {
+        CAPTURE(last_of_length);
+        REQUIRE(good[last_of_length - 2] == std::byte{0x82});
+        for (const auto bit : {std::byte{1}, std::byte{2}}) {
+            auto other = good;
+            other[last_of_length] ^= bit;
+            CHECK_FALSE(check_form(other).has_value());
+        }
+    }
+}
+
 TEST_CASE("an envelope that lies in pieces has the form that it has as a whole", "[envelope]")
 {
     const auto sealed = usual();

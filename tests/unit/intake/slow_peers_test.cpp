@@ -10,6 +10,8 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include <titip/v1/reconcile.pb.h>
+
 #include <set>
 
 /// Real TLS connections of two stations to one intake: one station is slow in some way, and stays so
@@ -314,6 +316,30 @@ TEST_CASE("a reconcile needs a turn like a body, the question whether we are the
     second.send("POST /v1/reconcile HTTP/1.1\r\nHost: centre\r\nContent-Length: 0\r\n\r\n");
     CHECK(second.answer().status == 200);
     CHECK(second.answer().status == 503);
+}
+
+TEST_CASE("a relay and a station of one name have each their own places", "[intake]")
+{
+    CHECK(intake::key_of({trust::role::station, "office-1"}) == "office-1");
+    CHECK(intake::key_of({trust::role::relay, "office-1"}) == "relay/office-1");
+}
+
+TEST_CASE("a relay with a station's name does not end what that station is sending", "[intake]")
+{
+    centre above{rules({})};
+    visitor station{above, everyone().station};
+    const auto record = station.make(50'000);
+    station.post(record, 20'000);
+    run_until_bodies(above, 1);
+    v1::ReconcileRequest question;
+    question.add_unsettled(std::string{as_text(record.offer.manifest.record.data())});
+    const auto body = question.SerializeAsString();
+    visitor relay{above, identity_of(everyone().authority.relay("office-1"))};
+    relay.send("POST /v1/reconcile HTTP/1.1\r\nHost: centre\r\nContent-Length: " +
+               std::to_string(body.size()) + "\r\n\r\n" + body);
+    CHECK(relay.answer().status == 200);
+    station.send(as_text(bytes_view{record.sealed}.subspan(20'000)));
+    CHECK(station.answer().fields.has("Titip-Receipt"));
 }
 
 TEST_CASE("a peer that reads no answers is not read any further, and others are served", "[intake]")

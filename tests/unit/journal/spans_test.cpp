@@ -421,6 +421,10 @@ TEST_CASE("a centre of one station is filled to its end", "[journal]")
     at.options.quota_bytes = 4u << 20;
     at.open();
     sender only{everyone().station};
+    sender passing{everyone().neighbour}; // of which nothing is left
+    const auto gone = passing.next(noise(10, at.random));
+    REQUIRE(finish(at.store->keep(gone, 0, bytes{})).has_value());
+    REQUIRE(finish(at.store->discard(gone.key())).has_value());
     for (;;) {
         const auto data = noise(100'000, at.random);
         const auto taken = finish(at.store->complete(only.next(data), 0, data));

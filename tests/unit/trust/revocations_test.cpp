@@ -61,7 +61,7 @@ digest print_of(const certificate& which)
 
 /// A list (CRL) of `by` with these.
 std::string crl_of(const support::pki& by, const std::vector<certificate>& revoked,
-                   bool is_critical = false)
+                   bool is_critical = false, long next_update_s = -3'600)
 {
     const auto issuer = parsed(by.authorities());
     const auto key = envelope::read_key(by.self().key);
@@ -70,7 +70,8 @@ std::string crl_of(const support::pki& by, const std::vector<certificate>& revok
     X509_CRL_set_issuer_name(made.get(), X509_get_subject_name(issuer.get()));
     const owned<ASN1_TIME, ASN1_TIME_free> when{X509_gmtime_adj(nullptr, -3'600)};
     X509_CRL_set1_lastUpdate(made.get(), when.get());
-    X509_CRL_set1_nextUpdate(made.get(), when.get()); // dates do not count
+    const owned<ASN1_TIME, ASN1_TIME_free> next{X509_gmtime_adj(nullptr, next_update_s)};
+    X509_CRL_set1_nextUpdate(made.get(), next.get()); // dates do not count
     for (const auto& each : revoked) {
         auto* const entry = X509_REVOKED_new();
         auto* const serial = ASN1_INTEGER_dup(X509_get0_serialNumber(each.get()));
@@ -148,6 +149,12 @@ TEST_CASE("names, fingerprints and lists of authorities are read from one file",
         CHECK(all->find(each.get()).has_value());
     CHECK(all->revoked_in_crls() == 1);
     CHECK(all->names() == 1);
+    const auto sooner = crl_of(f.ca, {f.office}, false, 3'600);
+    const auto later = crl_of(f.ca, {f.office}, false, 7'200);
+    for (const auto& text : {sooner + later, later + sooner})
+        CHECK(list_of(text)->next_update() < wall_now() + 2h - 1min);
+    // In a role it can be a name only.
+    CHECK(list_of("station:" + hex_of(f.office).substr(0, 40))->names() == 1);
 }
 
 TEST_CASE("what is not understood in a file of who is revoked is told, and the rest counts",
