@@ -258,6 +258,7 @@ TEST_CASE("a station whose bodies stand still does not keep another from its rec
     visitor slow_too{above, everyone().station};
     const auto first = slow.make(300'000);
     slow.post(first, 100'000);
+    run_until([&] { return above.server.rules().memory_bytes() == 100'000; }); // it stands longest
     slow_too.post(slow_too.make(300'000), 100'000);
     run_until_bodies(above, 2);
     run_until([&] { return above.server.rules().memory_bytes() == 200'000; });
