@@ -223,6 +223,24 @@ TEST_CASE("the server judges the dates of its clients the same way", "[http]")
     CHECK(reasons == std::vector<int>{X509_V_ERR_CERT_HAS_EXPIRED});
 }
 
+TEST_CASE("an authority that has ended counts as its certificate, whose own dates come first",
+          "[http]")
+{
+    fixture f;
+    const authority expired{"expired", hours{-48}, hours{-24}};
+    wish dated = at_home;
+    const bool is_early = GENERATE(false, true);
+    if (is_early) {
+        dated.since = hours{24};
+        dated.until = hours{48};
+    }
+    const auto server = server_of(expired.issue(dated), f.ours);
+    const auto outcome = f.exchange(server, client_of(f.ours.issue(a_station), expired));
+    CHECK(outcome.at == layer::tls);
+    CHECK(outcome.verify_result ==
+          (is_early ? X509_V_ERR_CERT_NOT_YET_VALID : X509_V_ERR_CERT_HAS_EXPIRED));
+}
+
 TEST_CASE("dates do not hide what is worse", "[http]")
 {
     fixture f;
