@@ -45,6 +45,31 @@ std::optional<http::response> not_a_number(const http::target& target,
     return std::nullopt;
 }
 
+/// What a body in JSON says; of one that is none, or no object, nothing.
+class said {
+public:
+    explicit said(bytes_view body)
+    {
+        boost::system::error_code not_json;
+        auto value = boost::json::parse(as_text(body), not_json);
+        if (!not_json && value.is_object())
+            what_ = std::move(value.get_object());
+    }
+    std::string text(std::string_view key) const
+    {
+        const auto* each = what_.if_contains(key);
+        return each && each->is_string() ? std::string{each->get_string()} : std::string{};
+    }
+    bool truth(std::string_view key) const
+    {
+        const auto* each = what_.if_contains(key);
+        return each && each->is_bool() && each->get_bool();
+    }
+
+private:
+    boost::json::object what_;
+};
+
 http::response unread(const error_code& why)
 {
     return why == http::errc::body_too_large
@@ -521,17 +546,14 @@ server::connection::answer server::connection::discard(const http::request& requ
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
         co_return http::problem(400, "the body is too large or ended early");
-    boost::system::error_code not_json;
-    const auto value = boost::json::parse(as_text(*body), not_json);
-    const auto* reason = value.is_object() ? value.get_object().if_contains("reason") : nullptr;
-    if (not_json || station_.empty() || !reason || !reason->is_string() ||
-        !is_fit_to_show(reason->get_string()))
+    const auto reason = said{*body}.text("reason");
+    if (station_.empty() || !is_fit_to_show(reason))
         co_return http::problem(400, "a discard needs ?station=NAME and a reason",
                                 "{\"reason\": \"at most 200 bytes, without control characters\"}");
     const auto record = co_await find(id);
     if (!record)
         co_return record.error();
-    auto by = fmt::format("by uid {}: {}", peer_.uid, std::string_view{reason->get_string()});
+    auto by = fmt::format("by uid {}: {}", peer_.uid, reason);
     const auto done = co_await owner_.parts_.store->discard_for(record->key, by);
     if (!done)
         co_return failed(done.error());
@@ -553,15 +575,10 @@ server::connection::answer server::connection::unrevoke(const http::request& req
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
         co_return unread(body.error());
-    boost::system::error_code not_json;
-    const auto value = boost::json::parse(as_text(*body), not_json);
-    const auto text = [&value](std::string_view key) -> std::string {
-        const auto* each = value.is_object() ? value.get_object().if_contains(key) : nullptr;
-        return each && each->is_string() ? std::string{each->get_string()} : std::string{};
-    };
-    const auto certificate = trust::parse_fingerprint(text("certificate"));
-    const auto reason = text("reason");
-    if (not_json || !certificate || reason.empty() || !is_fit_to_show(reason))
+    const said asked{*body};
+    const auto certificate = trust::parse_fingerprint(asked.text("certificate"));
+    const auto reason = asked.text("reason");
+    if (!certificate || !is_fit_to_show(reason))
         co_return http::problem(
             400, "this needs a certificate and a reason",
             "{\"certificate\": \"SHA-256, 64 hexadecimal digits\", \"reason\": \"at most "
@@ -605,15 +622,11 @@ server::connection::answer server::connection::acknowledge(const http::request& 
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
         co_return unread(body.error());
-    boost::system::error_code not_json;
-    const auto value = boost::json::parse(as_text(*body), not_json);
-    const auto* reason = value.is_object() ? value.get_object().if_contains("reason") : nullptr;
-    if (!which || not_json || !reason || !reason->is_string() ||
-        !is_fit_to_show(reason->get_string()))
+    auto why = said{*body}.text("reason");
+    if (!which || !is_fit_to_show(why))
         co_return http::problem(400, "to acknowledge needs the number of a finding and a reason",
                                 "{\"reason\": \"at most 200 bytes, without control characters\"}");
     auto by = fmt::format("uid {}", peer_.uid);
-    std::string why{std::string_view{reason->get_string()}};
     const auto done =
         co_await owner_.parts_.store->acknowledge(*which, std::move(by), std::move(why));
     if (!done && done.error() == vault::errc::unknown)
@@ -718,30 +731,23 @@ server::connection::answer server::connection::judge(const http::request& reques
     const auto body = co_await read_body(request, most_request_bytes);
     if (!body)
         co_return unread(body.error());
-    boost::system::error_code not_json;
-    const auto value = boost::json::parse(as_text(*body), not_json);
-    const auto text = [&value](std::string_view key) -> std::string {
-        const auto* each = value.is_object() ? value.get_object().if_contains(key) : nullptr;
-        return each && each->is_string() ? std::string{each->get_string()} : std::string{};
-    };
-    const auto id = record_id::parse(text("id"));
-    const auto kind = envelope::parse_verdict_kind(text("kind"));
-    if (not_json || !id || !kind)
+    const said asked{*body};
+    const auto id = record_id::parse(asked.text("id"));
+    const auto kind = envelope::parse_verdict_kind(asked.text("kind"));
+    if (!id || !kind)
         co_return http::problem(
             400, "a verdict needs id, digest and kind",
             "kind is opened, print-ready, duplicate, enrollment-failure or open-failed");
     if (owner_.parts_.role != "centre")
         co_return http::problem(403, "only the centre gives verdicts");
-    station_ = text("station");
+    station_ = asked.text("station");
     const auto record = co_await find(*id);
     if (!record)
         co_return record.error();
-    if (to_hex(record->digest) != text("digest"))
+    if (to_hex(record->digest) != asked.text("digest"))
         co_return http::problem(409, "the record here has another digest");
-    const auto* replace = value.get_object().if_contains("replace");
-    const bool replaces = replace && replace->is_bool() && replace->get_bool();
-    const auto signed_verdict =
-        co_await owner_.parts_.store->judge(record->key, record->digest, *kind, replaces);
+    const auto signed_verdict = co_await owner_.parts_.store->judge(record->key, record->digest,
+                                                                    *kind, asked.truth("replace"));
     if (!signed_verdict)
         co_return failed(signed_verdict.error());
     co_return co_await show(*id);
