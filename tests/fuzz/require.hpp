@@ -1,15 +1,18 @@
 #pragma once
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace titip::fuzz {
 
-inline void require(bool holds)
+inline void require(bool holds, const char* file = __builtin_FILE(), int line = __builtin_LINE())
 {
-    if (!holds)
-        std::abort();
+    if (holds)
+        return;
+    std::fprintf(stderr, "%s:%d: this does not hold\n", file, line);
+    std::abort();
 }
 
 /// For what no input can know: something as long stands for it.
